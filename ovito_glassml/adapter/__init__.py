@@ -1,0 +1,1 @@
+"""The only package that touches OVITO data and calls OVITO's own modifiers."""

@@ -1,0 +1,1 @@
+"""Kernels and the descriptor families built from them."""

@@ -1,0 +1,1 @@
+"""Targets measured from simulations."""

@@ -1,0 +1,1 @@
+"""Estimators on descriptor rows and the format of model files."""

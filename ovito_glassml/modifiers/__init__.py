@@ -1,0 +1,1 @@
+"""One OVITO modifier per file."""

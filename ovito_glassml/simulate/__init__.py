@@ -1,0 +1,1 @@
+"""LAMMPS protocols that make the training data. Needs the extra `simulate`."""

