@@ -196,7 +196,7 @@ def _spawn(job: Job, folder: Path) -> subprocess.Popen:
 
 def _end_with_parent() -> None:
     def watch() -> None:
-        sys.stdin.buffer.read()
+        os.read(0, 1)
         os._exit(3)
 
     threading.Thread(target=watch, daemon=True).start()

