@@ -1,0 +1,68 @@
+"""Kernel 1: how many neighbours of each species every atom has in bins of distance."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from ovito_glassml.compile import compiled
+from ovito_glassml.neighbours import CHUNK_SIZE, candidate_count, row_run, slab_window
+
+__all__ = ["EDGE_TOLERANCE", "radial_histogram"]
+
+#: A distance this fraction of a bin below an edge counts as on it, and so belongs to the upper bin:
+#: equal shells of a perfect crystal must not be torn apart by rounding.
+EDGE_TOLERANCE = 1e-8
+
+
+@compiled(parallel=True)
+def radial_histogram(grid, block, reach, r_min, bins_per_length, columns, counts):
+    """Count neighbours by distance and column for one block of atoms.
+
+    Parameters
+    ----------
+    grid : CellGrid
+    block : (B,) int64 array
+        Grid entries of the central atoms.
+    reach : float
+        Upper end of the last bin, with the slack of the cell list.
+    r_min : float
+        Lower end of the first bin.
+    bins_per_length : float
+        One over the bin width.
+    columns : (species,) int64 array
+        The histogram that neighbours of each species go to.
+    counts : (B, H, bins + 2) int32 array
+        Filled with the counts; the first and the last bin hold what is too near and too far.
+    """
+    bins = counts.shape[2] - 2
+    offset = 1.0 + EDGE_TOLERANCE - r_min * bins_per_length
+    for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
+        chunk_end = min((chunk + 1) * CHUNK_SIZE, len(block))
+        capacity = 0
+        for t in range(chunk * CHUNK_SIZE, chunk_end):
+            capacity = max(capacity, candidate_count(grid, block[t], reach))
+        slots = np.empty(capacity + 1, dtype=np.int32)
+        for t in range(chunk * CHUNK_SIZE, chunk_end):
+            i = block[t]
+            x, y, z = grid.x[i], grid.y[i], grid.z[i]
+            histogram = counts[t].reshape(-1)
+            histogram[:] = 0
+            x_first, x_last = slab_window(grid, 0, x, reach)
+            y_first, y_last = slab_window(grid, 1, y, reach)
+            n = 0
+            for ix in range(x_first, x_last):
+                for iy in range(y_first, y_last):
+                    first, last = row_run(grid, ix, iy, x, y, z, reach)
+                    # No branch in here, so that it runs in vector registers.
+                    for k in range(last - first):
+                        j = first + k
+                        dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
+                        place = np.sqrt(dx * dx + dy * dy + dz * dz) * bins_per_length + offset
+                        slot = np.int32(min(max(place, 0.0), bins + 1.0))
+                        slots[n + k] = columns[grid.species[j]] * (bins + 2) + slot
+                    n += last - first
+            for k in range(n):
+                histogram[slots[k]] += 1
+            own = np.int32(min(max(offset, 0.0), bins + 1.0))
+            histogram[columns[grid.species[i]] * (bins + 2) + own] -= 1

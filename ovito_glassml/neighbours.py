@@ -1,0 +1,568 @@
+"""Neighbour search: a cell list on spatially sorted copies of the atoms and of their periodic images.
+
+Every image that any atom can see is stored explicitly, so a kernel never thinks about
+boundaries: triclinic, mixed, open and tiny cells are all the same Cartesian grid. The grid is
+made of rows along z that lie contiguously in memory; the neighbours of an atom are a few dozen
+runs of consecutive atoms, which vector units and caches like.
+
+A kernel walks over them like this::
+
+    for ix in range(*slab_window(grid, 0, x, reach)):
+        for iy in range(*slab_window(grid, 1, y, reach)):
+            first, last = row_run(grid, ix, iy, x, y, z, reach)
+            for j in range(first, last):
+                ...  # grid.x[j], grid.y[j], grid.z[j]; skip j == i
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from ovito_glassml.compile import compiled
+from ovito_glassml.structure import Structure, StructureError
+
+__all__ = [
+    "BLOCK_SIZE",
+    "CellGrid",
+    "CellList",
+    "NeighbourLists",
+    "average_within",
+    "build_cell_list",
+    "gather_neighbours",
+    "neighbour_lists",
+    "row_run",
+    "slab_window",
+]
+
+#: Atoms between two calls of a progress callback. Fixed, so that results never depend on it.
+BLOCK_SIZE = 4096
+
+#: Atoms one thread works on at a time, within a block.
+CHUNK_SIZE = 32
+
+#: More neighbours than this within a cutoff mean a wrong length unit rather than a wish.
+MAX_NEIGHBOURS = 50_000
+
+#: Two atoms closer than this (in the length unit of the structure) are the same atom twice.
+COINCIDENCE = 1e-4
+
+# Relative slack of the search region: rounding must never lose an atom at the cutoff.
+_SLACK = 1e-9
+
+Progress = Callable[[float], None]
+
+
+class CellGrid(NamedTuple):
+    """Atoms and periodic images sorted by grid cell, in a form that compiled code takes.
+
+    Attributes
+    ----------
+    x, y, z : (M,) float64 arrays
+        Coordinates of the atoms and of their images.
+    species : (M,) int32 array
+        Species index.
+    atom : (M,) int32 array
+        Index in the structure of the atom, or of the atom that this is an image of.
+    starts : int64 array
+        First entry of every grid cell, cells numbered with z fastest, and M at the end.
+    shape : (3,) int64 array
+        Number of grid cells per axis.
+    corner, width : (3,) float64 arrays
+        Lower corner of the grid and edge lengths of one grid cell.
+    """
+
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    z: NDArray[np.float64]
+    species: NDArray[np.int32]
+    atom: NDArray[np.int32]
+    starts: NDArray[np.int64]
+    shape: NDArray[np.int64]
+    corner: NDArray[np.float64]
+    width: NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class CellList:
+    """A structure sorted in space for searches up to `cutoff`.
+
+    Attributes
+    ----------
+    grid : CellGrid
+        What compiled kernels take.
+    order : (N,) int64 array
+        Entries of the grid that are atoms of the structure and not images, in space order.
+    cutoff : float
+        Largest distance at which neighbours are complete.
+    """
+
+    grid: CellGrid
+    order: NDArray[np.int64]
+    cutoff: float
+
+    def blocks(self, mask: NDArray[np.bool_] | None = None) -> Iterator[NDArray[np.int64]]:
+        """Grid entries of the atoms in `mask` (None: all), `BLOCK_SIZE` at a time, in space order."""
+        chosen = self.order if mask is None else self.order[mask[self.grid.atom[self.order]]]
+        for first in range(0, len(chosen), BLOCK_SIZE):
+            yield chosen[first : first + BLOCK_SIZE]
+
+
+def build_cell_list(structure: Structure, cutoff: float) -> CellList:
+    """Sort a structure, with all periodic images within `cutoff`, for neighbour searches.
+
+    Parameters
+    ----------
+    structure : Structure
+        Any boundary conditions; atoms outside the cell are wrapped in its periodic directions.
+    cutoff : float
+        Largest distance that will be searched, in the structure's length unit.
+
+    Raises
+    ------
+    StructureError
+        For a cutoff that is not positive, more than `MAX_NEIGHBOURS` neighbours expected within
+        it, or two atoms at the same place.
+    """
+    if not (np.isfinite(cutoff) and cutoff > 0):
+        raise StructureError(f"The cutoff is {cutoff}; give a positive length.")
+    reach = cutoff * (1 + _SLACK)
+    images = _with_images(structure, reach)
+    grid, real = _sorted_grid(*images, reach)
+    order = np.flatnonzero(real)
+    _check_coincidence(structure, grid, order)
+    return CellList(grid, order, float(cutoff))
+
+
+def _with_images(structure: Structure, reach: float) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """Positions, species, atom indices and a flag 'is no image', wrapped and with images up to `reach` outside."""
+    count = len(structure)
+    if structure.cell is None or not any(structure.pbc) or not count:
+        _check_density(structure, count, reach)
+        index = np.arange(count, dtype=np.int32)
+        return structure.positions, structure.species, index, np.ones(count, dtype=np.bool_)
+    inverse = np.linalg.inv(structure.cell)
+    # Rows of the inverse's transpose are normal to the cell's faces; 1/|row| is the height above that face.
+    heights = 1 / np.linalg.norm(inverse, axis=0)
+    margins = np.where(structure.pbc, reach / heights, 0.0)
+    _check_density(structure, count * float(np.prod(1 + 2 * margins)), reach)
+    positions, index, real = _replicate(
+        structure.positions, structure.cell, structure.origin, inverse, margins, np.array(structure.pbc)
+    )
+    return positions, structure.species[index], index, real
+
+
+def _check_density(structure: Structure, expected_entries: float, reach: float) -> None:
+    """Refuse searches whose size betrays a wrong cutoff or length unit."""
+    neighbours = 0.0
+    if structure.cell is not None and all(structure.pbc):
+        neighbours = structure.number_density * 4 / 3 * np.pi * reach**3
+    if neighbours > MAX_NEIGHBOURS or expected_entries > 2**31 - 1:
+        raise StructureError(
+            f"An atom would have about {neighbours:.0f} neighbours within {reach:.6g} "
+            f"({expected_entries:.3g} atoms and images); lower the cutoff or check the length unit."
+        )
+
+
+@compiled()
+def _replicate(positions, cell, origin, inverse, margins, periodic):
+    count = len(positions)
+    fractions = np.empty((count, 3))
+    base = np.zeros((count, 3), dtype=np.int64)
+    lowest = np.zeros((count, 3), dtype=np.int64)
+    highest = np.zeros((count, 3), dtype=np.int64)
+    total = 0
+    for i in range(count):
+        copies = 1
+        for d in range(3):
+            f = 0.0
+            for k in range(3):
+                f += (positions[i, k] - origin[k]) * inverse[k, d]
+            if periodic[d]:
+                base[i, d] = -int(np.floor(f))
+                f += base[i, d]
+                lowest[i, d] = int(np.ceil(-margins[d] - f))
+                highest[i, d] = int(np.floor(1 + margins[d] - f))
+            fractions[i, d] = f
+            copies *= highest[i, d] - lowest[i, d] + 1
+        total += copies
+    out = np.empty((total, 3))
+    index = np.empty(total, dtype=np.int32)
+    real = np.empty(total, dtype=np.bool_)
+    n = 0
+    for i in range(count):
+        for a in range(lowest[i, 0], highest[i, 0] + 1):
+            for b in range(lowest[i, 1], highest[i, 1] + 1):
+                for c in range(lowest[i, 2], highest[i, 2] + 1):
+                    sa, sb, sc = a + base[i, 0], b + base[i, 1], c + base[i, 2]
+                    for k in range(3):
+                        out[n, k] = positions[i, k] + (sa * cell[0, k] + sb * cell[1, k] + sc * cell[2, k])
+                    index[n] = i
+                    real[n] = a == 0 and b == 0 and c == 0
+                    n += 1
+    return out, index, real
+
+
+def _sorted_grid(
+    positions: NDArray, species: NDArray, index: NDArray, real: NDArray, reach: float
+) -> tuple[CellGrid, NDArray[np.bool_]]:
+    count = len(positions)
+    lower = positions.min(axis=0) if count else np.zeros(3)
+    extent = (positions.max(axis=0) if count else np.zeros(3)) - lower
+    width = _grid_widths(extent, count, reach)
+    shape = np.floor(extent / width).astype(np.int64) + 1
+    order, starts = _counting_sort(positions, lower, width, shape)
+    grid = CellGrid(
+        *(np.ascontiguousarray(positions[order, axis]) for axis in range(3)),
+        species=species[order],
+        atom=index[order],
+        starts=starts,
+        shape=shape,
+        corner=lower,
+        width=width,
+    )
+    return grid, real[order]
+
+
+def _grid_widths(extent: NDArray, count: int, reach: float) -> NDArray[np.float64]:
+    """Edge lengths of the grid cells: rows a third of the reach wide but not thinner than the atoms'
+    spacing, and cut along z so finely that a cell holds about one atom."""
+    padded = np.maximum(extent, reach)
+    volume_per_atom = float(np.prod(padded)) / max(count, 1)
+    across = max(reach / 3, (2 * volume_per_atom) ** (1 / 3))
+    along = min(volume_per_atom / across**2, reach / 3)
+    width = np.array([across, across, along])
+    # Far-flung atoms must not buy a huge empty grid.
+    while np.prod(np.floor(extent / width) + 1) > 8 * count + 64:
+        width *= 1.25
+    return width
+
+
+@compiled()
+def _counting_sort(positions, corner, width, shape):
+    count = len(positions)
+    cells = np.empty(count, dtype=np.int64)
+    starts = np.zeros(shape[0] * shape[1] * shape[2] + 1, dtype=np.int64)
+    for i in range(count):
+        cell = 0
+        for d in range(3):
+            place = int((positions[i, d] - corner[d]) / width[d])
+            cell = cell * shape[d] + min(place, shape[d] - 1)
+        cells[i] = cell
+        starts[cell + 1] += 1
+    for c in range(1, len(starts)):
+        starts[c] += starts[c - 1]
+    fill = starts[:-1].copy()
+    order = np.empty(count, dtype=np.int64)
+    for i in range(count):
+        order[fill[cells[i]]] = i
+        fill[cells[i]] += 1
+    return order, starts
+
+
+@compiled(inline="always")
+def slab_window(grid, axis, value, reach):
+    """First and one past the last grid plane along `axis` that comes within `reach` of `value`."""
+    first = int(np.floor((value - reach - grid.corner[axis]) / grid.width[axis]))
+    last = int(np.floor((value + reach - grid.corner[axis]) / grid.width[axis])) + 1
+    return max(first, 0), min(last, grid.shape[axis])
+
+
+@compiled(inline="always")
+def _gap(grid, axis, plane, value):
+    """Distance along one axis from `value` to a grid plane's slab, 0 inside it."""
+    lower = grid.corner[axis] + plane * grid.width[axis]
+    return max(lower - value, value - lower - grid.width[axis], 0.0)
+
+
+@compiled(inline="always")
+def row_run(grid, ix, iy, x, y, z, reach):
+    """Entries `first` to `last` (exclusive) of grid row (ix, iy) that can lie within `reach` of (x, y, z)."""
+    gap_x, gap_y = _gap(grid, 0, ix, x), _gap(grid, 1, iy, y)
+    left = reach * reach - gap_x * gap_x - gap_y * gap_y
+    first, last = 0, 0
+    if left >= 0:
+        lowest, highest = slab_window(grid, 2, z, np.sqrt(left))
+        if lowest < highest:
+            row = (ix * grid.shape[1] + iy) * grid.shape[2]
+            first, last = grid.starts[row + lowest], grid.starts[row + highest]
+    return first, last
+
+
+@compiled()
+def candidate_count(grid, i, reach):
+    """Upper bound of the number of neighbours of entry `i`, for the size of buffers."""
+    x, y, z = grid.x[i], grid.y[i], grid.z[i]
+    x_first, x_last = slab_window(grid, 0, x, reach)
+    y_first, y_last = slab_window(grid, 1, y, reach)
+    total = 0
+    for ix in range(x_first, x_last):
+        for iy in range(y_first, y_last):
+            first, last = row_run(grid, ix, iy, x, y, z, reach)
+            total += last - first
+    return total
+
+
+@compiled()
+def gather_neighbours(grid, i, cutoff, entries, vectors, squares):
+    """Write the neighbours of entry `i` closer than `cutoff`; the entry itself is left out, its images are not.
+
+    Parameters
+    ----------
+    grid : CellGrid
+    i : int
+        Entry of the grid.
+    cutoff : float
+        At most the cutoff of the cell list.
+    entries : (C,) int32 array, vectors : (3, C) array, squares : (C,) array
+        Filled with grid entries, vectors from `i` and squared distances; C at least
+        `candidate_count(grid, i, reach)`.
+
+    Returns
+    -------
+    int
+        Number of neighbours.
+    """
+    x, y, z = grid.x[i], grid.y[i], grid.z[i]
+    reach = cutoff * (1 + _SLACK)
+    limit = cutoff * cutoff
+    x_first, x_last = slab_window(grid, 0, x, reach)
+    y_first, y_last = slab_window(grid, 1, y, reach)
+    n = 0
+    for ix in range(x_first, x_last):
+        for iy in range(y_first, y_last):
+            first, last = row_run(grid, ix, iy, x, y, z, reach)
+            for j in range(first, last):
+                dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
+                square = dx * dx + dy * dy + dz * dz
+                # Written always and kept if near: a jump the processor cannot predict costs more.
+                entries[n] = j
+                vectors[0, n] = dx
+                vectors[1, n] = dy
+                vectors[2, n] = dz
+                squares[n] = square
+                if square < limit and j != i:
+                    n += 1
+    return n
+
+
+def _check_coincidence(structure: Structure, grid: CellGrid, order: NDArray[np.int64]) -> None:
+    partner = _coincident_partner(grid, order, COINCIDENCE)
+    if partner[0] >= 0:
+        first, second = sorted(int(structure.ids[atom]) for atom in partner)
+        raise StructureError(f"Atoms {first} and {second} are at the same place; delete one of them.")
+
+
+@compiled()
+def _coincident_partner(grid, order, distance):
+    found = np.full(2, -1, dtype=np.int64)
+    for i in order:
+        x, y, z = grid.x[i], grid.y[i], grid.z[i]
+        x_first, x_last = slab_window(grid, 0, x, distance)
+        y_first, y_last = slab_window(grid, 1, y, distance)
+        for ix in range(x_first, x_last):
+            for iy in range(y_first, y_last):
+                first, last = row_run(grid, ix, iy, x, y, z, distance)
+                for j in range(first, last):
+                    dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
+                    if j != i and dx * dx + dy * dy + dz * dz < distance * distance:
+                        found[0], found[1] = grid.atom[i], grid.atom[j]
+                        return found
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class NeighbourLists:
+    """Neighbours of every atom, one after the other.
+
+    Attributes
+    ----------
+    offsets : (N + 1,) int64 array
+        Atom i's neighbours are entries ``offsets[i]`` to ``offsets[i + 1]``.
+    indices : (P,) int32 array
+        Indices of the neighbours. An atom seen through several images appears several times,
+        and so does the atom itself in a cell smaller than the cutoff.
+    distances : (P,) float32 array
+    vectors : (P, 3) float32 array or None
+        From the atom to its neighbour.
+    """
+
+    offsets: NDArray[np.int64]
+    indices: NDArray[np.int32]
+    distances: NDArray[np.float32]
+    vectors: NDArray[np.float32] | None = None
+
+
+def neighbour_lists(
+    structure: Structure,
+    cutoff: float,
+    *,
+    vectors: bool = False,
+    max_bytes: float = 8e9,
+    progress: Progress | None = None,
+) -> NeighbourLists:
+    """All neighbours closer than `cutoff`, stored, in the structure's order of atoms.
+
+    Parameters
+    ----------
+    structure : Structure
+        The mask is ignored: every atom gets its neighbours.
+    cutoff : float
+        In the structure's length unit.
+    vectors : bool
+        Store the connecting vectors too (12 bytes a neighbour more).
+    max_bytes : float
+        Lists larger than this are refused before they are made.
+    progress : callable, optional
+        Called with the fraction done between blocks; may raise to stop.
+
+    Raises
+    ------
+    StructureError
+        As `build_cell_list`, and for lists larger than `max_bytes`.
+    """
+    cells = build_cell_list(structure, cutoff)
+    report = progress or _ignore
+    counts = np.zeros(len(structure), dtype=np.int64)
+    done = 0
+    for block in cells.blocks():
+        _count_block(cells.grid, block, cells.cutoff, counts)
+        done += len(block)
+        report(0.4 * done / len(structure))
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    size = int(offsets[-1])
+    needed = size * (20 if vectors else 8)
+    if needed > max_bytes:
+        raise StructureError(
+            f"The neighbour lists would take {needed / 1e9:.1f} GB ({size / len(structure):.0f} neighbours an atom "
+            f"within {cutoff:g}); lower the cutoff or raise max_bytes."
+        )
+    indices = np.empty(size, dtype=np.int32)
+    distances = np.empty(size, dtype=np.float32)
+    connections = np.empty((size if vectors else 0, 3), dtype=np.float32)
+    done = 0
+    for block in cells.blocks():
+        _fill_block(cells.grid, block, cells.cutoff, offsets, indices, distances, connections)
+        done += len(block)
+        report(0.4 + 0.6 * done / len(structure))
+    return NeighbourLists(offsets, indices, distances, connections if vectors else None)
+
+
+def _ignore(fraction: float) -> None:
+    """Stand in for a progress callback."""
+
+
+@compiled(parallel=True)
+def _count_block(grid, block, cutoff, counts):
+    reach = cutoff * (1 + _SLACK)
+    for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
+        for t in range(chunk * CHUNK_SIZE, min((chunk + 1) * CHUNK_SIZE, len(block))):
+            i = block[t]
+            x, y, z = grid.x[i], grid.y[i], grid.z[i]
+            x_first, x_last = slab_window(grid, 0, x, reach)
+            y_first, y_last = slab_window(grid, 1, y, reach)
+            n = -1  # the atom itself
+            for ix in range(x_first, x_last):
+                for iy in range(y_first, y_last):
+                    first, last = row_run(grid, ix, iy, x, y, z, reach)
+                    for j in range(first, last):
+                        dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
+                        n += dx * dx + dy * dy + dz * dz < cutoff * cutoff
+            counts[grid.atom[i]] = n
+
+
+@compiled(parallel=True)
+def _fill_block(grid, block, cutoff, offsets, indices, distances, connections):
+    reach = cutoff * (1 + _SLACK)
+    for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
+        capacity = 0
+        for t in range(chunk * CHUNK_SIZE, min((chunk + 1) * CHUNK_SIZE, len(block))):
+            capacity = max(capacity, candidate_count(grid, block[t], reach))
+        entries = np.empty(capacity + 1, dtype=np.int32)
+        vectors = np.empty((3, capacity + 1))
+        squares = np.empty(capacity + 1)
+        for t in range(chunk * CHUNK_SIZE, min((chunk + 1) * CHUNK_SIZE, len(block))):
+            i = block[t]
+            n = gather_neighbours(grid, i, cutoff, entries, vectors, squares)
+            first = offsets[grid.atom[i]]
+            for k in range(n):
+                indices[first + k] = grid.atom[entries[k]]
+                distances[first + k] = np.sqrt(squares[k])
+            if len(connections):
+                for k in range(n):
+                    for d in range(3):
+                        connections[first + k, d] = vectors[d, k]
+
+
+def average_within(
+    structure: Structure, values: NDArray, radius: float, progress: Progress | None = None
+) -> NDArray[np.float64]:
+    """Mean of a per-atom quantity over all atoms within `radius`, the atom itself included.
+
+    Parameters
+    ----------
+    structure : Structure
+        The mask is ignored; mark atoms that shall not count by NaN in `values`.
+    values : (N,) or (N, k) array
+        NaN is left out of the means.
+    radius : float
+        In the structure's length unit.
+    progress : callable, optional
+        Called with the fraction done between blocks; may raise to stop.
+
+    Returns
+    -------
+    (N,) or (N, k) float64 array
+        NaN where no value lies within `radius`.
+
+    Raises
+    ------
+    StructureError
+        As `build_cell_list`, and for `values` of the wrong length.
+    """
+    columns = np.asarray(values, dtype=np.float64)
+    if columns.shape[:1] != (len(structure),) or columns.ndim > 2:
+        raise StructureError(f"values has shape {columns.shape}; give one row for each of the {len(structure)} atoms.")
+    cells = build_cell_list(structure, radius)
+    report = progress or _ignore
+    source = np.ascontiguousarray(columns.reshape(len(structure), -1)[cells.grid.atom])
+    means = np.empty((len(structure), source.shape[1]))
+    done = 0
+    for block in cells.blocks():
+        _average_block(cells.grid, block, cells.cutoff, source, means)
+        done += len(block)
+        report(done / len(structure))
+    return means.reshape(columns.shape)
+
+
+@compiled(parallel=True)
+def _average_block(grid, block, radius, source, means):
+    reach = radius * (1 + _SLACK)
+    width = source.shape[1]
+    for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
+        sums = np.empty(width)
+        counts = np.empty(width, dtype=np.int64)
+        for t in range(chunk * CHUNK_SIZE, min((chunk + 1) * CHUNK_SIZE, len(block))):
+            i = block[t]
+            x, y, z = grid.x[i], grid.y[i], grid.z[i]
+            sums[:] = 0.0
+            counts[:] = 0
+            x_first, x_last = slab_window(grid, 0, x, reach)
+            y_first, y_last = slab_window(grid, 1, y, reach)
+            for ix in range(x_first, x_last):
+                for iy in range(y_first, y_last):
+                    first, last = row_run(grid, ix, iy, x, y, z, reach)
+                    for j in range(first, last):
+                        dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
+                        if dx * dx + dy * dy + dz * dz < radius * radius:
+                            for k in range(width):
+                                if not np.isnan(source[j, k]):
+                                    sums[k] += source[j, k]
+                                    counts[k] += 1
+            for k in range(width):
+                means[grid.atom[i], k] = sums[k] / counts[k] if counts[k] else np.nan
