@@ -1,0 +1,446 @@
+"""The one file format of all models: tensors and a JSON header in a `.safetensors` file.
+
+Nothing in a model file is executed or unpickled. The header says what the model is, what it was
+trained on and how good it is, and can be read without the tensors. A SHA-256 digest covers every
+byte of the file, so a damaged or altered model is refused and never gives wrong numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors import numpy as safetensors_numpy
+
+import ovito_glassml
+
+__all__ = [
+    "FORMAT_VERSION",
+    "ModelError",
+    "ModelHeader",
+    "ResultTable",
+    "list_models",
+    "load_model",
+    "model_path",
+    "read_header",
+    "render_card",
+    "save_model",
+    "take_tensor",
+    "write_card",
+]
+
+#: Raised by one whenever older versions of the package could not use newer files.
+FORMAT_VERSION = 1
+#: The only metadata entry of the file.
+METADATA_KEY = "ovito_glassml"
+SUFFIX = ".safetensors"
+#: Stands in the file where the digest will be while the digest is computed.
+BLANK_DIGEST = "0" * 64
+SHIPPED_MODELS = Path(__file__).resolve().parent.parent / "models"
+
+
+class ModelError(GlassMLError):
+    """A model file cannot be used; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class ResultTable:
+    """A small table of results as it is printed after training and on the card.
+
+    Attributes
+    ----------
+    title : str
+        What the numbers are, with their units.
+    columns : tuple of str
+        Column headings; the first column names the rows.
+    rows : tuple of tuples
+        One value a column: text, whole numbers or floating-point numbers.
+    note : str
+        How to read it; may be empty.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "columns", tuple(str(column) for column in self.columns))
+        object.__setattr__(self, "rows", tuple(tuple(row) for row in self.rows))
+        if any(len(row) != len(self.columns) for row in self.rows):
+            raise ModelError(
+                f"A row of the table {self.title!r} has not {len(self.columns)} values; fill every column."
+            )
+
+    def markdown(self) -> str:
+        """The table in Markdown, numbers with three significant decimals."""
+        lines = [f"**{self.title}**", "", _row(self.columns), _row(["---"] * len(self.columns))]
+        lines += [_row([_text(value) for value in row]) for row in self.rows]
+        if self.note:
+            lines += ["", self.note]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class ModelHeader:
+    """What a model file says about itself.
+
+    Attributes
+    ----------
+    kind : str
+        Which estimator reads it, such as ``stiffness``.
+    title, summary : str
+        One line and one paragraph for people.
+    species : tuple of str
+        Names the model knows, in its own order.
+    length_unit : str
+        Unit of all lengths.
+    cutoff : float
+        Distance in `length_unit` up to which the surroundings of an atom matter.
+    descriptor : dict
+        Settings from which the descriptor is rebuilt. Radial tables are tensors named ``radial.*``.
+    architecture : dict
+        Layers and widths of the estimator.
+    output : dict
+        ``property`` and ``unit`` of what it predicts.
+    training : dict
+        How the training data were made; ``atoms``, ``samples``.
+    results : tuple of ResultTable
+        Held-out scores.
+    limits : tuple of str
+        What the model is not good for.
+    references : tuple of str
+        Publications.
+    licence : str
+        Of the model file.
+    package_version, format_version, sha256
+        Filled in by `save_model`.
+    """
+
+    kind: str
+    title: str
+    summary: str
+    species: tuple[str, ...]
+    cutoff: float
+    descriptor: dict[str, Any]
+    architecture: dict[str, Any]
+    output: dict[str, Any]
+    training: dict[str, Any]
+    results: tuple[ResultTable, ...] = ()
+    limits: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+    licence: str = "MIT"
+    length_unit: str = "angstrom"
+    package_version: str = ovito_glassml.__version__
+    format_version: int = FORMAT_VERSION
+    sha256: str = field(default=BLANK_DIGEST, compare=False)
+
+    def __post_init__(self) -> None:
+        store = object.__setattr__
+        for name in ("species", "limits", "references"):
+            store(self, name, tuple(str(text) for text in getattr(self, name)))
+        tables = [table if isinstance(table, ResultTable) else ResultTable(**table) for table in self.results]
+        store(self, "results", tuple(tables))
+
+    @classmethod
+    def from_mapping(cls, entries: Mapping[str, Any]) -> ModelHeader:
+        """Header from the entries of the JSON object.
+
+        Raises
+        ------
+        ModelError
+            If an entry is missing, unknown or of another type.
+        """
+        known = {item.name for item in fields(cls)}
+        if unknown := sorted(set(entries) - known):
+            raise ModelError(f"The model header has unknown entries ({', '.join(unknown)}); leave them out.")
+        try:
+            return cls(**entries)
+        except TypeError as error:
+            raise ModelError(f"The model header is incomplete ({error}); give every entry.") from error
+
+    def check_species(self, names: Iterable[str]) -> None:
+        """Refuse species that the model has never seen.
+
+        Raises
+        ------
+        ModelError
+            Naming the strangers and what the model knows.
+        """
+        strangers = [name for name in names if name not in self.species]
+        if strangers:
+            raise ModelError(
+                f"The model is for {', '.join(self.species)} and the structure contains {', '.join(strangers)}; "
+                "choose another model or name the particle types with `species`."
+            )
+
+
+def save_model(
+    path: str | os.PathLike[str], header: ModelHeader | Mapping[str, Any], tensors: Mapping[str, NDArray]
+) -> None:
+    """Write a model file; it appears whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+        Ends in ``.safetensors``.
+    header : ModelHeader or mapping
+        The entries of a `ModelHeader`; versions and digest are filled in.
+    tensors : mapping of name to array
+        Stored with their dtype and shape.
+    """
+    path = Path(path)
+    if path.suffix != SUFFIX:
+        raise ModelError(f"{path.name} does not end in {SUFFIX}; give the model file that ending.")
+    entries = asdict(header) if isinstance(header, ModelHeader) else dict(header)
+    entries |= {
+        "package_version": ovito_glassml.__version__,
+        "format_version": FORMAT_VERSION,
+        "sha256": BLANK_DIGEST,
+    }
+    entries = asdict(ModelHeader.from_mapping(entries))
+    text = json.dumps(entries, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    if text.count(BLANK_DIGEST) != 1:
+        raise ModelError(
+            "The model header contains sixty-four zeros in a row; they mark the digest, write them otherwise."
+        )
+    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    blank = safetensors_numpy.save(arrays, metadata={METADATA_KEY: text})
+    digest = hashlib.sha256(blank).hexdigest()
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(blank.replace(BLANK_DIGEST.encode(), digest.encode(), 1))
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_header(name_or_path: str | os.PathLike[str]) -> ModelHeader:
+    """Read what a model says about itself, without its tensors.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        Name of a shipped model or a file.
+
+    Returns
+    -------
+    ModelHeader
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or the file is truncated, of another format or of a newer version.
+    """
+    path = model_path(name_or_path)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise _damaged(path, str(error)) from error
+    return _parse_header(path, metadata)
+
+
+def load_model(name_or_path: str | os.PathLike[str], kind: str) -> tuple[ModelHeader, dict[str, NDArray]]:
+    """Read a model and check that it is whole, unaltered and of the wanted kind.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        Name of a shipped model or a file.
+    kind : str
+        What the caller can use, such as ``stiffness``.
+
+    Returns
+    -------
+    header : ModelHeader
+    tensors : dict of name to array
+
+    Raises
+    ------
+    ModelError
+        As `read_header`; also for another kind and where the digest does not fit the file.
+    """
+    header = read_header(name_or_path)
+    path = model_path(name_or_path)
+    if header.kind != kind:
+        raise ModelError(
+            f"{path.name} is a model of kind {header.kind} and one of kind {kind} is needed; choose another."
+        )
+    content = path.read_bytes()
+    digest = header.sha256.encode()
+    if len(digest) != len(BLANK_DIGEST) or content.count(digest) != 1:
+        raise _damaged(path, "its digest is missing")
+    if hashlib.sha256(content.replace(digest, BLANK_DIGEST.encode(), 1)).hexdigest() != header.sha256:
+        raise _damaged(path, "its digest does not fit its content")
+    return header, safetensors_numpy.load(content)
+
+
+def take_tensor(header: ModelHeader, tensors: Mapping[str, NDArray], name: str, shape: Sequence[int | None]) -> NDArray:
+    """A tensor that a model must have, with its shape checked.
+
+    Parameters
+    ----------
+    header : ModelHeader
+        Of the model, for the message.
+    tensors : mapping
+        What `load_model` returned.
+    name : str
+        The tensor.
+    shape : sequence of int or None
+        Lengths of the axes; None accepts any.
+
+    Raises
+    ------
+    ModelError
+        If the tensor is missing, of another shape or not finite.
+    """
+    if name not in tensors:
+        raise ModelError(f"The {header.kind} model lacks the tensor {name}; train the model again.")
+    array = tensors[name]
+    wanted = tuple(shape)
+    if len(array.shape) != len(wanted) or any(n not in (None, m) for n, m in zip(wanted, array.shape, strict=True)):
+        expected = " x ".join("any" if length is None else str(length) for length in wanted)
+        raise ModelError(
+            f"The tensor {name} of the {header.kind} model has shape {array.shape}, expected {expected}; "
+            "train the model again."
+        )
+    if not np.isfinite(array).all():
+        raise ModelError(f"The tensor {name} of the {header.kind} model is not finite; train the model again.")
+    return array
+
+
+def model_path(name_or_path: str | os.PathLike[str]) -> Path:
+    """File of a shipped model, given by name, or of any other, given by path.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model; the message lists those there are.
+    """
+    given = Path(name_or_path)
+    shipped = SHIPPED_MODELS / f"{name_or_path}{SUFFIX}"
+    if given.name == str(name_or_path) and given.suffix != SUFFIX and shipped.is_file():
+        return shipped
+    if given.is_file():
+        return given
+    raise ModelError(
+        f"There is no model {str(name_or_path)!r}; give the path of a {SUFFIX} file or one of the shipped models: "
+        f"{', '.join(list_models()) or 'none'}."
+    )
+
+
+def list_models() -> tuple[str, ...]:
+    """Names of the shipped models, sorted."""
+    return tuple(sorted(path.stem for path in SHIPPED_MODELS.glob(f"*{SUFFIX}")))
+
+
+def render_card(header: ModelHeader, name: str) -> str:
+    """The card of a model in Markdown, from its header alone.
+
+    Parameters
+    ----------
+    header : ModelHeader
+    name : str
+        What to type to use the model.
+    """
+    training = dict(header.training)
+    samples = training.pop("samples", ())
+    sections = [
+        f"# {name}: {header.title}",
+        header.summary,
+        "## Input and output",
+        _listing(
+            {
+                "Predicts": f"{header.output.get('property', '')} ({header.output.get('unit', '')})",
+                "Species": ", ".join(header.species),
+                "Sees an atom's surroundings up to": f"{header.cutoff:g} {header.length_unit}",
+                "Descriptor": header.descriptor,
+                "Estimator": header.architecture,
+            }
+        ),
+        "## Training data",
+        _listing({key.replace("_", " ").capitalize(): value for key, value in training.items()}),
+        _listing({"Samples": ", ".join(str(sample) for sample in samples)}) if samples else "",
+        "## Held-out results" if header.results else "",
+        *(table.markdown() for table in header.results),
+        "## Limits" if header.limits else "",
+        "\n".join(f"- {limit}" for limit in header.limits),
+        "## References" if header.references else "",
+        "\n".join(f"- {reference}" for reference in header.references),
+        "## File",
+        _listing(
+            {
+                "Licence": header.licence,
+                "Written by": f"ovito-glassml {header.package_version} (format {header.format_version})",
+                "SHA-256": f"`{header.sha256}`",
+            }
+        ),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def write_card(name_or_path: str | os.PathLike[str]) -> Path:
+    """Write the Markdown card beside a model file and return its path."""
+    path = model_path(name_or_path)
+    card = path.with_suffix(".md")
+    card.write_text(render_card(read_header(path), path.stem), encoding="utf-8")
+    return card
+
+
+def _parse_header(path: Path, metadata: Mapping[str, str]) -> ModelHeader:
+    if METADATA_KEY not in metadata:
+        raise ModelError(f"{path.name} is a .safetensors file but no model of this package; choose another file.")
+    try:
+        entries = json.loads(metadata[METADATA_KEY])
+        version = entries["format_version"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise _damaged(path, f"its header cannot be read: {error}") from error
+    if version != FORMAT_VERSION:
+        raise ModelError(
+            f"{path.name} has model format {version} and this package reads format {FORMAT_VERSION}; "
+            "install the package version that wrote it or train the model again."
+        )
+    try:
+        return ModelHeader.from_mapping(entries)
+    except (ModelError, TypeError) as error:
+        raise _damaged(path, f"its header cannot be read: {error}") from error
+
+
+def _damaged(path: Path, why: str) -> ModelError:
+    return ModelError(
+        f"{path.name} is truncated, altered or no model file ({why.rstrip('.')}); install or train it again."
+    )
+
+
+def _row(cells: Iterable[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return str(value)
+
+
+def _listing(entries: Mapping[str, Any]) -> str:
+    lines = []
+    for key, value in entries.items():
+        if isinstance(value, Mapping):
+            value = ", ".join(f"{name.replace('_', ' ')} {_plain(item)}" for name, item in value.items())
+        lines.append(f"- {key}: {_plain(value)}")
+    return "\n".join(lines)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(item) for item in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
