@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ovito_glassml.errors import GlassMLError
+
 __all__ = ["Structure", "StructureError"]
 
 
-class StructureError(ValueError):
+class StructureError(GlassMLError):
     """The configuration cannot be analysed; the message says why and what to change."""
 
 

@@ -18,7 +18,7 @@ from ovito_glassml.simulate.quench import QuenchSettings, quench
 from ovito_glassml.simulate.shards import read_shard
 from ovito_glassml.simulate.vibrations import VibrationSettings, vibrations
 
-__all__ = ["Job", "load_campaign", "run_campaign", "run_job", "status"]
+__all__ = ["Job", "load_campaign", "run_campaign", "run_job", "status", "summary"]
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,15 @@ def status(jobs: Iterable[Job], folder: Path) -> list[dict]:
             }
         )
     return records
+
+
+def summary(records: list[dict]) -> tuple[float, str]:
+    """Completed fraction of a campaign, jobs counted alike, and what is done, running and left."""
+    done = sum(record["state"] == "done" for record in records)
+    started = [record["name"] for record in records if record["state"] == "started"]
+    fraction = sum(record["fraction"] for record in records) / len(records)
+    left = len(records) - done - len(started)
+    return fraction, f"{done} done, {left} waiting, running: {', '.join(started) or 'none'}"
 
 
 def run_campaign(

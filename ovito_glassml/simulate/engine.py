@@ -19,6 +19,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from ovito_glassml.errors import GlassMLError
+
 __all__ = [
     "CHECKPOINT_ATOM_STEPS",
     "Interaction",
@@ -39,7 +41,7 @@ CHECKPOINT_ATOM_STEPS = 16_000_000
 Progress = Callable[[float, str], None]
 
 
-class SimulationError(RuntimeError):
+class SimulationError(GlassMLError):
     """A simulation cannot be run; the message says why and what to do."""
 
 

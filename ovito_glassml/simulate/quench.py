@@ -74,6 +74,7 @@ class QuenchSettings:
             raise SimulationError(f"The cooling rate {self.cooling_rate:g} K/s is not positive; give K/s such as 1e12.")
         if not self.melt_temperature > self.slow_from > self.slow_to > self.final_temperature > 0:
             raise SimulationError("Temperatures must fall: melt > slow_from > slow_to > final > 0 K.")
+        parse_composition(self.composition)
 
     @property
     def stages(self) -> list[Stage]:

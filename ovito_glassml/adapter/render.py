@@ -1,0 +1,105 @@
+"""Pictures of a configuration coloured by a property, with OVITO's renderer where there is one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from ovito.data import DataCollection
+from ovito.modifiers import ColorCodingModifier, SliceModifier
+from ovito.pipeline import Pipeline, StaticSource
+from ovito.vis import TachyonRenderer, Viewport
+
+__all__ = ["RenderingUnavailable", "render_property"]
+
+
+class RenderingUnavailable(RuntimeError):  # noqa: N818 - a condition of the machine, not a mistake
+    """OVITO cannot render here; the message says what to install."""
+
+
+def render_property(
+    data: DataCollection,
+    name: str,
+    limits: tuple[float, float],
+    *,
+    slab_width: float | None = None,
+    size: tuple[int, int] = (700, 700),
+) -> NDArray[np.uint8]:
+    """Render the particles coloured by a property in Viridis colours.
+
+    Parameters
+    ----------
+    data : DataCollection
+        Holds the property; it is not changed.
+    name : str
+        Particle property.
+    limits : (float, float)
+        Values at the two ends of the colour scale.
+    slab_width : float, optional
+        Show only a slab of this width through the middle, seen from the front; by default
+        everything in perspective.
+    size : (int, int)
+        Pixels.
+
+    Returns
+    -------
+    (height, width, 4) array of uint8
+        RGBA image with a transparent background.
+
+    Raises
+    ------
+    RenderingUnavailable
+        Where no Vulkan driver is installed.
+    """
+    scene = data.clone()
+    if scene.cell is not None:
+        scene.cell_.vis.line_width = 0.0
+    coding = ColorCodingModifier(property=name, gradient=ColorCodingModifier.Viridis())
+    coding.start_value, coding.end_value = limits
+    scene.apply(coding)
+    viewport = Viewport(type=Viewport.Type.Perspective, camera_dir=(-1.0, 0.6, -0.5))
+    if slab_width is not None:
+        middle = scene.cell[:, 3] + scene.cell[:, :3].sum(axis=1) / 2
+        scene.apply(SliceModifier(normal=(0, 0, 1), distance=middle[2], slab_width=slab_width))
+        viewport = Viewport(type=Viewport.Type.Top)
+    pipeline = Pipeline(source=StaticSource(data=scene))
+    pipeline.add_to_scene()
+    try:
+        viewport.zoom_all(size)
+        with _quiet_driver():
+            renderer = TachyonRenderer(ambient_occlusion_samples=6)
+            image = viewport.render_image(size=size, alpha=True, renderer=renderer)
+    except RuntimeError as error:
+        raise RenderingUnavailable(
+            "OVITO found no Vulkan driver; install one to render (Debian and Ubuntu: libvulkan1 mesa-vulkan-drivers)."
+        ) from error
+    finally:
+        pipeline.remove_from_scene()
+    return _pixels(image)
+
+
+def _pixels(image: object) -> NDArray[np.uint8]:
+    from ovito.qt_compat import QtGui
+
+    converted = image.convertToFormat(QtGui.QImage.Format.Format_RGBA8888)  # type: ignore[attr-defined]
+    height, width = converted.height(), converted.width()
+    rows = np.frombuffer(converted.constBits(), np.uint8).reshape(height, converted.bytesPerLine())
+    return rows[:, : 4 * width].reshape(height, width, 4).copy()
+
+
+@contextlib.contextmanager
+def _quiet_driver() -> Iterator[None]:
+    """Swallow what a failing Vulkan loader writes to the error stream of the process."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with open(os.devnull, "w") as sink:
+        os.dup2(sink.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)

