@@ -1,0 +1,201 @@
+"""From OVITO's data to `Structure`: species names, cell, identifiers and selection."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from ovito.data import DataCollection, Particles
+
+from ovito_glassml.adapter.files import FileError, open_trajectory
+from ovito_glassml.structure import Structure, StructureError
+
+__all__ = [
+    "chemical_order",
+    "declared_species",
+    "parse_species",
+    "particles_of",
+    "read_frames",
+    "structure_from_data",
+]
+
+_SYMBOLS = """
+H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr
+Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu
+Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr
+Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og
+"""
+_ATOMIC_NUMBER = {symbol: number for number, symbol in enumerate(_SYMBOLS.split(), start=1)}
+
+#: Name of the single species of particles that have no types.
+UNTYPED = "X"
+
+
+def chemical_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Distinct names by atomic number, then those that are no element, alphabetically."""
+    return tuple(sorted(set(names), key=lambda name: (_ATOMIC_NUMBER.get(name, np.inf), name)))
+
+
+def parse_species(species: str | Sequence[str]) -> tuple[str, ...]:
+    """Names in type order from text such as ``"Cu,Zr"`` or from a sequence; empty means none given."""
+    if isinstance(species, str):
+        return tuple(name for name in re.split(r"[,;\s]+", species) if name)
+    return tuple(str(name).strip() for name in species)
+
+
+def particles_of(data: DataCollection) -> Particles:
+    """The particles of a data collection that a three-dimensional analysis can take.
+
+    Raises
+    ------
+    StructureError
+        If there are no particles, or the cell is two-dimensional.
+    """
+    particles = data.particles
+    if particles is None or particles.positions is None:
+        raise StructureError("The data contains no particles; load a particle file or insert this modifier after one.")
+    if data.cell is not None and data.cell.is2D:
+        raise StructureError(
+            "The simulation cell is two-dimensional and this analysis needs three dimensions; "
+            "switch off the cell's 2D flag if that is a mistake."
+        )
+    return particles
+
+
+def structure_from_data(
+    data: DataCollection,
+    *,
+    species: str | Sequence[str] = "",
+    only_selected: bool = False,
+    names_needed: bool = True,
+) -> Structure:
+    """Positions, species, cell and selection of one frame as a `Structure`.
+
+    Parameters
+    ----------
+    data : DataCollection
+        One frame of OVITO's pipeline.
+    species : str or sequence of str
+        Names in ascending order of the numeric particle types, as ``"Cu,Zr"``. Needed where the
+        file does not name its types; where it does, these names take their place.
+    only_selected : bool
+        Ask for results of the selected particles only; the others remain neighbours.
+    names_needed : bool
+        Whether the analysis knows species by name. If not, types without names are numbered
+        (``"type 1"``) instead of being refused.
+
+    Returns
+    -------
+    Structure
+        Species in canonical order, only those present. A cell without volume and without
+        periodic directions, as some files of isolated particles have, counts as no cell.
+
+    Raises
+    ------
+    StructureError
+        For data without particles, a 2D cell, non-finite coordinates, unnamed types where names
+        are needed, or `only_selected` without a selection.
+    """
+    particles = particles_of(data)
+    kinds, names = _species_of(particles, parse_species(species), names_needed)
+    cell, origin, pbc = _cell_of(data)
+    identifiers = particles.identifiers
+    return Structure(
+        particles.positions[...],
+        kinds,
+        names,
+        cell,
+        origin,
+        pbc,
+        ids=None if identifiers is None else identifiers[...],
+        mask=_selection_mask(particles) if only_selected else None,
+    )
+
+
+def declared_species(
+    data: DataCollection, species: str | Sequence[str] = "", names_needed: bool = True
+) -> tuple[str, ...]:
+    """Names of all particle types a frame declares, present or not, in canonical order.
+
+    Parameters as for `structure_from_data`. Unlike the species of a `Structure`, these do not
+    change when the last atom of a kind leaves, so columns made from them keep their meaning.
+    """
+    return chemical_order(_type_names(particles_of(data), parse_species(species), names_needed).values())
+
+
+def _type_names(particles: Particles, given: tuple[str, ...], names_needed: bool) -> dict[int, str]:
+    """Name of every numeric type, declared or used."""
+    types = particles.particle_types
+    if types is None:
+        declared = {0: ""}
+    else:
+        declared = {int(kind): "" for kind in np.unique(types[...])}
+        declared.update({kind.id: kind.name for kind in types.types})
+    numbers = sorted(declared)
+    if given:
+        if len(given) != len(numbers):
+            raise StructureError(
+                f"species names {len(given)} types ({', '.join(given)}) but the particles have {len(numbers)} "
+                f"({', '.join(map(str, numbers))}); give one name for each type, in this order."
+            )
+        return dict(zip(numbers, given, strict=True))
+    if not names_needed:
+        return {number: declared[number] or (UNTYPED if types is None else f"type {number}") for number in numbers}
+    return declared
+
+
+def _species_of(
+    particles: Particles, given: tuple[str, ...], names_needed: bool
+) -> tuple[NDArray[np.int32], tuple[str, ...]]:
+    """Species index of every particle, and the names in canonical order."""
+    name_of = _type_names(particles, given, names_needed)
+    types = particles.particle_types
+    kinds = np.zeros(particles.count, dtype=np.int32) if types is None else types[...]
+    present, inverse = np.unique(kinds, return_inverse=True)
+    unnamed = [int(kind) for kind in present if not name_of[int(kind)]]
+    if unnamed:
+        what = "Particles have no types" if types is None else f"Particle types {unnamed} have no names"
+        raise StructureError(
+            f"{what}, but this analysis knows elements by name; set species to the names in type order, such as Cu,Zr."
+        )
+    names = chemical_order(name_of[int(kind)] for kind in present)
+    index = np.array([names.index(name_of[int(kind)]) for kind in present], dtype=np.int32)
+    return index[inverse.reshape(-1)] if len(kinds) else kinds.astype(np.int32), names or (UNTYPED,)
+
+
+def _cell_of(data: DataCollection) -> tuple[NDArray | None, NDArray, tuple[bool, ...]]:
+    """Cell vectors as rows, origin and periodic flags."""
+    if data.cell is None:
+        return None, np.zeros(3), ()
+    matrix = np.array(data.cell[...], dtype=np.float64)
+    pbc = tuple(bool(flag) for flag in data.cell.pbc)
+    if not any(pbc) and np.isfinite(matrix).all() and np.linalg.matrix_rank(matrix[:, :3]) < 3:
+        return None, np.zeros(3), pbc
+    return matrix[:, :3].T, matrix[:, 3], pbc
+
+
+def _selection_mask(particles: Particles) -> NDArray[np.bool_]:
+    selection = particles.selection
+    if selection is None:
+        raise StructureError("only_selected is on but nothing is selected; select particles upstream or switch it off.")
+    return selection[...] != 0
+
+
+def read_frames(path: str | Path) -> Iterator[DataCollection]:
+    """Frames of a file of any format OVITO knows, one after the other; only the current one is in memory.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, of unknown format, or damaged at a frame.
+    """
+    pipeline = open_trajectory(Path(path))
+    for frame in range(pipeline.num_frames):
+        try:
+            yield pipeline.compute(frame)
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise FileError(f"Frame {frame} of {path} cannot be read ({reason}); repair the file.") from error

@@ -1,0 +1,207 @@
+"""From arrays to OVITO's data: properties, tables, attributes and colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from ovito.data import DataCollection, DataTable, ElementType, Property
+from ovito.modifiers import ColorCodingModifier
+
+from ovito_glassml.structure import Structure
+
+__all__ = [
+    "color_by",
+    "scatter",
+    "selection_guard",
+    "write_attributes",
+    "write_histogram",
+    "write_property",
+    "write_table",
+    "write_typed_property",
+]
+
+# OVITO takes the *dtype* int64 for Python's int and stores 32 bits; the scalar types it takes at their word.
+_OVITO_TYPES = (np.float32, np.float64, np.int8, np.int32, np.int64)
+
+
+def scatter(structure: Structure, rows: NDArray, fill: float) -> NDArray:
+    """Spread rows of the selected atoms over all atoms.
+
+    Parameters
+    ----------
+    structure : Structure
+    rows : (M,) or (M, k) array
+        One row for each of ``structure.selected``, in that order.
+    fill : float
+        Value of the other atoms: NaN for measured quantities, −1 for classes.
+
+    Returns
+    -------
+    (N,) or (N, k) array of the dtype of `rows`
+    """
+    if structure.mask is None:
+        return rows
+    values = np.full((len(structure), *rows.shape[1:]), fill, dtype=rows.dtype)
+    values[structure.selected] = rows
+    return values
+
+
+def write_property(
+    data: DataCollection, name: str, values: NDArray, components: Sequence[str] | None = None
+) -> Property:
+    """Add a particle property, or replace the one of this name whatever its shape.
+
+    Parameters
+    ----------
+    data : DataCollection
+    name : str
+        Without ``.``, ``/`` and ``:``, which OVITO forbids.
+    values : (N,) or (N, k) array
+        Stored with their own precision; types OVITO does not know become 64-bit.
+    components : sequence of str, optional
+        Names of the k columns.
+    """
+    values = np.asarray(values)
+    dtype: type = values.dtype.type
+    if dtype not in _OVITO_TYPES:
+        dtype = np.float64 if values.dtype.kind == "f" else np.int64
+    particles = data.particles_
+    if name in particles:
+        del particles[name]
+    if values.ndim == 1:
+        return particles.create_property(name, dtype=dtype, data=values)
+    columns = list(components) if components is not None else values.shape[1]
+    return particles.create_property(name, dtype=dtype, components=columns, data=values)
+
+
+def write_typed_property(
+    data: DataCollection,
+    name: str,
+    values: NDArray,
+    types: Mapping[int, str],
+    colors: Mapping[int, tuple[float, float, float]] | None = None,
+) -> Property:
+    """Add a particle property whose integers are named classes.
+
+    Parameters
+    ----------
+    data : DataCollection
+    name : str
+    values : (N,) integer array
+        −1 for particles without a class.
+    types : mapping of int to str
+        Name of every class.
+    colors : mapping of int to RGB, optional
+        Colours (0 to 1) of the classes; the others keep OVITO's default.
+    """
+    written = write_property(data, name, np.asarray(values, dtype=np.int32))
+    for number, title in types.items():
+        kind = ElementType(id=int(number), name=title)
+        if colors and number in colors:
+            kind.color = colors[number]
+        written.types.append(kind)
+    return written
+
+
+def write_attributes(data: DataCollection, prefix: str, values: Mapping[str, float | int | str]) -> None:
+    """Add global attributes ``prefix.key``."""
+    for key, value in values.items():
+        data.attributes[f"{prefix}.{key}"] = value
+
+
+def write_table(
+    data: DataCollection,
+    identifier: str,
+    title: str,
+    *,
+    x: tuple[str, ArrayLike],
+    y: Mapping[str, ArrayLike],
+    y_label: str,
+) -> DataTable:
+    """Add a line chart, or replace the one of this identifier.
+
+    Parameters
+    ----------
+    data : DataCollection
+    identifier, title : str
+        Key in ``data.tables``, and heading.
+    x : (label, values)
+        The axis label carries the unit, as in ``"r (Å)"``.
+    y : mapping of str to array
+        One column for each curve.
+    y_label : str
+        Axis label with its unit; like all names of columns without ``/``, so ``eV Å⁻²``.
+    """
+    table = _new_table(data, identifier, title, DataTable.PlotMode.Line)
+    label, positions = x
+    table.x = table.create_property(label, data=np.asarray(positions))
+    curves = [np.asarray(curve, dtype=np.float64) for curve in y.values()]
+    if len(curves) == 1:
+        table.y = table.create_property(y_label, data=curves[0])
+    else:
+        table.y = table.create_property(y_label, components=list(y), data=np.column_stack(curves))
+    return table
+
+
+def write_histogram(
+    data: DataCollection, identifier: str, title: str, values: NDArray, label: str, bins: int = 100
+) -> DataTable:
+    """Add a histogram of the finite values, or replace the one of this identifier.
+
+    Parameters
+    ----------
+    data : DataCollection
+    identifier, title : str
+        Key in ``data.tables``, and heading.
+    values : (N,) array
+    label : str
+        Label of the horizontal axis, with the unit.
+    bins : int
+        Number of equal bins between the smallest and the largest value.
+    """
+    finite = np.asarray(values, dtype=np.float64)
+    finite = finite[np.isfinite(finite)]
+    counts, edges = np.histogram(finite, bins=bins)
+    table = _new_table(data, identifier, title, DataTable.PlotMode.Histogram)
+    table.y = table.create_property("Atoms", data=counts)
+    table.interval = (float(edges[0]), float(edges[-1]))
+    table.axis_label_x = label
+    return table
+
+
+def _new_table(data: DataCollection, identifier: str, title: str, plot_mode: DataTable.PlotMode) -> DataTable:
+    """An empty table; OVITO alone would hand back the old one with its columns."""
+    if identifier in data.tables:
+        del data.tables[identifier]  # type: ignore[attr-defined]
+    return data.tables.create(identifier=identifier, title=title, plot_mode=plot_mode)
+
+
+@contextmanager
+def selection_guard(data: DataCollection) -> Iterator[None]:
+    """Give the particles their selection back, or none, after OVITO's own modifiers have run."""
+    before = data.particles.selection
+    kept = None if before is None else np.array(before[...])
+    try:
+        yield
+    finally:
+        if kept is not None:
+            data.particles_.create_property("Selection", data=kept)
+        elif data.particles.selection is not None:
+            del data.particles_["Selection"]
+
+
+def color_by(data: DataCollection, name: str) -> None:
+    """Colour the particles by a scalar property with OVITO's own colour coding.
+
+    The scale (Viridis) runs from the smallest to the largest finite value. Without any finite
+    value the colours stay as they were.
+    """
+    values = data.particles[name][...]
+    finite = values[np.isfinite(values)]
+    if len(finite):
+        coding = ColorCodingModifier(property=name, gradient=ColorCodingModifier.Viridis())
+        coding.start_value, coding.end_value = float(finite.min()), float(finite.max())
+        data.apply(coding)

@@ -1,0 +1,154 @@
+"""Following atoms through the frames of a trajectory: windows, identifiers, unwrapping, drift."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from ovito.data import DataCollection, Particles
+
+from ovito_glassml.adapter.input import structure_from_data
+from ovito_glassml.structure import Structure, StructureError
+
+__all__ = ["TrajectoryFollower", "frame_window", "match_ids"]
+
+
+def frame_window(total: int, first: int = 0, count: int = 0, every: int = 1) -> range:
+    """Frames of a time average.
+
+    Parameters
+    ----------
+    total : int
+        Frames of the trajectory.
+    first : int
+        First frame of the window, from 0.
+    count : int
+        Frames that the window spans; 0 means to the end of the trajectory.
+    every : int
+        Use every nth of them.
+
+    Raises
+    ------
+    StructureError
+        If fewer than two frames are left, or the window ends after the trajectory.
+    """
+    last = first + count if count else total
+    if last > total:
+        raise StructureError(
+            f"The window of {count} frames from frame {first} ends after the trajectory, which has {total} frames; "
+            "shorten the window or let it begin earlier."
+        )
+    window = range(first, last, every)
+    if len(window) < 2:
+        raise StructureError(
+            f"The window holds {len(window)} of the trajectory's {total} frames but a time average needs at least 2; "
+            "load a trajectory with more frames or widen the window."
+        )
+    return window
+
+
+def match_ids(wanted: NDArray, available: NDArray) -> NDArray[np.int64]:
+    """Index in `available` of every identifier in `wanted`, −1 for those that are missing."""
+    if np.array_equal(wanted, available):
+        return np.arange(len(wanted))
+    if not len(available):
+        return np.full(len(wanted), -1, dtype=np.int64)
+    order = np.argsort(available, kind="stable")
+    place = np.minimum(np.searchsorted(available, wanted, sorter=order), len(available) - 1)
+    index = order[place]
+    return np.where(available[index] == wanted, index, -1)
+
+
+class TrajectoryFollower:
+    """Unwrapped positions of the atoms of a first frame in later frames, drift removed.
+
+    Atoms are matched by identifier, so their order in a frame does not matter. Crossings of
+    periodic boundaries are undone by the property Periodic Image where frames have it, else by
+    taking the nearest image of the atom's place in the previous frame, which is right as long
+    as no atom moves by half a cell between frames.
+
+    Parameters
+    ----------
+    first : DataCollection
+        The frame that displacements are counted from.
+
+    Attributes
+    ----------
+    ids : (N,) array or None
+        Identifiers of the first frame; None if it has none, then atoms are matched by position
+        in the file.
+    reference : (N, 3) array
+        Unwrapped positions in the first frame.
+    complete : (N,) bool array
+        Atoms that were present in every frame so far.
+
+    Raises
+    ------
+    StructureError
+        For frames without particles, two-dimensional or non-finite ones, identifiers that occur
+        twice, or atoms without identifiers whose number changes.
+    """
+
+    def __init__(self, first: DataCollection) -> None:
+        structure = structure_from_data(first, names_needed=False)
+        self.ids = _identifiers(first.particles)
+        self.reference = _unwrapped_by_images(structure, first.particles)
+        self.complete = np.ones(len(self.reference), dtype=np.bool_)
+        self._previous = self.reference.copy()
+
+    def follow(self, data: DataCollection) -> NDArray[np.float64]:
+        """Positions in the next frame, in the order of the first, without drift.
+
+        Drift is the mean displacement of the atoms that are present in all frames. Atoms that
+        are not stay at their place in the first frame; `complete` says which.
+        """
+        structure = structure_from_data(data, names_needed=False)
+        index = self._match(data.particles)
+        found = index >= 0
+        self.complete &= found
+        seen = _unwrapped_by_images(structure, data.particles)[index[found]]
+        if "Periodic Image" not in data.particles:
+            seen = _nearest_image(seen, self._previous[found], structure)
+        self._previous[found] = seen
+        displacement = np.where(self.complete[:, None], self._previous - self.reference, 0.0)
+        if self.complete.any():
+            displacement[self.complete] -= displacement[self.complete].mean(axis=0)
+        return self.reference + displacement
+
+    def _match(self, particles: Particles) -> NDArray[np.int64]:
+        ids = _identifiers(particles)
+        if self.ids is not None and ids is not None:
+            return match_ids(self.ids, ids)
+        if particles.count != len(self.reference):
+            raise StructureError(
+                f"The number of atoms changes from {len(self.reference)} to {particles.count} and they have no "
+                "identifiers to follow them by; write the trajectory with a column of particle identifiers."
+            )
+        return np.arange(particles.count)
+
+
+def _identifiers(particles: Particles) -> NDArray | None:
+    identifiers = particles.identifiers
+    if identifiers is None:
+        return None
+    ids = np.array(identifiers[...])
+    if len(np.unique(ids)) < len(ids):
+        raise StructureError(
+            "Some particle identifiers occur twice, so atoms cannot be followed; "
+            "number the atoms of the trajectory uniquely."
+        )
+    return ids
+
+
+def _unwrapped_by_images(structure: Structure, particles: Particles) -> NDArray[np.float64]:
+    """Positions with the recorded crossings of periodic boundaries undone; as they are if none are recorded."""
+    if structure.cell is None or "Periodic Image" not in particles:
+        return structure.positions
+    return structure.positions + particles["Periodic Image"][...] @ structure.cell
+
+
+def _nearest_image(positions: NDArray, previous: NDArray, structure: Structure) -> NDArray[np.float64]:
+    """The periodic image of every position that lies nearest to the previous one."""
+    if structure.cell is None:
+        return positions
+    crossings = np.rint((positions - previous) @ np.linalg.inv(structure.cell))
+    return positions - (crossings * structure.pbc) @ structure.cell

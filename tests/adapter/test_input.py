@@ -1,0 +1,161 @@
+"""What of OVITO's data reaches the numeric layers, and what is refused."""
+
+import numpy as np
+import pytest
+from ovito.data import DataCollection
+
+from ovito_glassml.adapter.files import FileError
+from ovito_glassml.adapter.input import (
+    chemical_order,
+    declared_species,
+    parse_species,
+    read_frames,
+    structure_from_data,
+)
+from ovito_glassml.structure import StructureError
+
+POSITIONS = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]])
+CELL = np.array([[10.0, 0.0, 0.0], [2.0, 11.0, 0.0], [1.0, 3.0, 12.0]])
+
+
+def test_elements_come_by_atomic_number_and_inventions_by_alphabet():
+    assert chemical_order(["Zr", "B", "Cu", "A", "Al", "Zr"]) == ("B", "Al", "Cu", "Zr", "A")
+
+
+@pytest.mark.parametrize("text", ["Cu,Zr", "Cu Zr", " Cu ; Zr", ("Cu", "Zr"), ["Cu ", "Zr"]])
+def test_species_may_be_written_in_many_ways(text):
+    assert parse_species(text) == ("Cu", "Zr")
+
+
+def test_species_are_numbered_in_canonical_order_whatever_the_type_numbers(make_data):
+    data = make_data(POSITIONS, CELL, types=[7, 2, 7], names={2: "Zr", 7: "Cu"})
+    structure = structure_from_data(data)
+    assert structure.species_names == ("Cu", "Zr")
+    assert structure.species.tolist() == [0, 1, 0]
+
+
+def test_two_types_of_one_name_are_one_species(make_data):
+    data = make_data(POSITIONS, CELL, types=[1, 2, 3], names={1: "Cu", 2: "Cu", 3: "Zr"})
+    assert structure_from_data(data).species.tolist() == [0, 0, 1]
+
+
+def test_cell_origin_boundaries_and_identifiers_arrive(make_data):
+    data = make_data(POSITIONS, CELL, (True, False, True), (1, -2, 3), [1, 1, 1], {1: "Cu"}, ids=[30, 10, 20])
+    structure = structure_from_data(data)
+    np.testing.assert_array_equal(structure.cell, CELL)
+    np.testing.assert_array_equal(structure.origin, [1, -2, 3])
+    assert structure.pbc == (True, False, True)
+    assert structure.ids.tolist() == [30, 10, 20]
+    np.testing.assert_array_equal(structure.positions, POSITIONS)
+
+
+def test_a_later_change_of_the_data_does_not_reach_the_structure(make_data):
+    data = make_data(POSITIONS, CELL, types=[1, 1, 1], names={1: "Cu"})
+    structure = structure_from_data(data)
+    data.particles_.positions_[...] = 0.0
+    np.testing.assert_array_equal(structure.positions, POSITIONS)
+
+
+def test_unnamed_types_are_refused_with_the_remedy(make_data):
+    with pytest.raises(StructureError, match="set species to the names in type order"):
+        structure_from_data(make_data(POSITIONS, CELL, types=[1, 2, 1]))
+    with pytest.raises(StructureError, match=r"no types.*set species"):
+        structure_from_data(make_data(POSITIONS, CELL))
+
+
+def test_an_unnamed_type_without_atoms_does_no_harm(make_data):
+    data = make_data(POSITIONS, CELL, types=[1, 1, 1], names={1: "Cu", 2: ""})
+    assert structure_from_data(data).species_names == ("Cu",)
+
+
+def test_given_names_go_to_types_in_ascending_order(make_data):
+    data = make_data(POSITIONS, CELL, types=[2, 1, 1])
+    structure = structure_from_data(data, species="Zr,Cu")
+    assert [structure.species_names[kind] for kind in structure.species] == ["Cu", "Zr", "Zr"]
+
+
+def test_a_single_given_name_serves_particles_without_types(make_data):
+    assert structure_from_data(make_data(POSITIONS, CELL), species="Cu").species_names == ("Cu",)
+
+
+def test_a_wrong_number_of_names_is_refused_with_both_numbers(make_data):
+    with pytest.raises(StructureError, match=r"names 3 types.*have 2 \(1, 2\)"):
+        structure_from_data(make_data(POSITIONS, CELL, types=[2, 1, 1]), species="Zr,Cu,Al")
+
+
+def test_analyses_without_elements_take_unnamed_types(make_data):
+    structure = structure_from_data(make_data(POSITIONS, CELL, types=[2, 1, 2]), names_needed=False)
+    assert structure.species_names == ("type 1", "type 2")
+    assert structure.species.tolist() == [1, 0, 1]
+
+
+def test_declared_species_outlive_the_last_atom_of_a_kind(make_data):
+    data = make_data(POSITIONS, CELL, types=[1, 1, 1], names={1: "Zr", 2: "Cu"})
+    assert declared_species(data) == ("Cu", "Zr")
+    assert structure_from_data(data).species_names == ("Zr",)
+
+
+def test_a_selection_becomes_the_mask(make_data):
+    data = make_data(POSITIONS, CELL, types=[1, 1, 1], names={1: "Cu"})
+    with pytest.raises(StructureError, match="nothing is selected"):
+        structure_from_data(data, only_selected=True)
+    data.particles_.create_property("Selection", data=[0, 1, 1])
+    assert structure_from_data(data, only_selected=True).selected.tolist() == [1, 2]
+    assert structure_from_data(data).mask is None
+
+
+def test_no_cell_means_open_boundaries(make_data):
+    structure = structure_from_data(make_data(POSITIONS), names_needed=False)
+    assert structure.cell is None
+    assert structure.pbc == (False, False, False)
+
+
+def test_a_flat_open_box_counts_as_no_cell_but_a_flat_periodic_one_is_refused(make_data):
+    flat = np.diag([10.0, 10.0, 0.0])
+    assert structure_from_data(make_data(POSITIONS, flat, (False,) * 3), names_needed=False).cell is None
+    with pytest.raises(StructureError, match="zero volume"):
+        structure_from_data(make_data(POSITIONS, flat), names_needed=False)
+
+
+def test_an_empty_frame_is_an_empty_structure(make_data):
+    structure = structure_from_data(make_data(np.empty((0, 3)), CELL, types=[], names={1: "Cu"}))
+    assert len(structure) == 0
+
+
+def test_data_without_particles_is_refused():
+    with pytest.raises(StructureError, match="no particles"):
+        structure_from_data(DataCollection())
+
+
+def test_two_dimensional_cells_are_refused(make_data):
+    data = make_data(POSITIONS, CELL, types=[1, 1, 1], names={1: "Cu"})
+    data.cell_.is2D = True
+    with pytest.raises(StructureError, match="two-dimensional"):
+        structure_from_data(data)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_non_finite_coordinates_are_refused(make_data, value):
+    broken = POSITIONS.copy()
+    broken[1, 2] = value
+    with pytest.raises(StructureError, match="1 atoms have non-finite"):
+        structure_from_data(make_data(broken, CELL), names_needed=False)
+
+
+XYZ_FRAME = '2\nLattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3\nCu 1 1 {z}\nZr 2 2 2\n'
+
+
+def test_frames_of_a_file_come_in_order(tmp_path):
+    file = tmp_path / "two.xyz"
+    file.write_text(XYZ_FRAME.format(z=1) + XYZ_FRAME.format(z=4))
+    heights = [structure_from_data(data).positions[0, 2] for data in read_frames(file)]
+    assert heights == [1.0, 4.0]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_damaged_frame_is_named(tmp_path):
+    file = tmp_path / "cut.xyz"
+    whole = XYZ_FRAME.format(z=1) + XYZ_FRAME.format(z=4)
+    file.write_text(whole[:-7])
+    with pytest.raises(FileError, match=r"Frame 1 of .*cut\.xyz"):
+        list(read_frames(file))

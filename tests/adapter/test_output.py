@@ -1,0 +1,109 @@
+"""What is written into OVITO's data, and what stays as it was."""
+
+import numpy as np
+import pytest
+
+from ovito_glassml.adapter import output
+from ovito_glassml.structure import Structure
+
+
+@pytest.fixture
+def data(make_data):
+    return make_data(np.arange(9.0).reshape(3, 3), np.eye(3) * 9)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int8, np.int32, np.int64])
+def test_values_keep_their_precision(data, dtype):
+    values = np.array([1, 2, 100], dtype=dtype)
+    written = output.write_property(data, "Q", values)
+    assert written[...].dtype == dtype
+    np.testing.assert_array_equal(written[...], values)
+
+
+def test_large_integers_survive(data):
+    values = np.array([2**40, -(2**40), 3])
+    assert output.write_property(data, "Q", values)[...].tolist() == values.tolist()
+
+
+def test_truth_values_become_integers(data):
+    assert output.write_property(data, "Q", np.array([True, False, True]))[...].tolist() == [1, 0, 1]
+
+
+def test_columns_carry_names(data):
+    values = np.arange(6.0).reshape(3, 2)
+    written = output.write_property(data, "Q", values, components=["first", "second"])
+    assert written.component_names == ("first", "second")
+    np.testing.assert_array_equal(written[...], values)
+
+
+def test_a_property_of_another_shape_is_replaced(data):
+    output.write_property(data, "Q", np.zeros((3, 2)))
+    output.write_property(data, "Q", np.ones(3, dtype=np.float32))
+    np.testing.assert_array_equal(data.particles["Q"][...], np.ones(3))
+
+
+def test_classes_have_names_and_colours(data):
+    written = output.write_typed_property(data, "L", np.array([0, 1, -1]), {0: "low", 1: "high"}, {1: (1.0, 0.0, 0.0)})
+    assert [(kind.id, kind.name) for kind in written.types] == [(0, "low"), (1, "high")]
+    np.testing.assert_array_equal(written.type_by_name("high").color, [1, 0, 0])
+    assert written[...].tolist() == [0, 1, -1]
+
+
+def test_rows_of_selected_atoms_are_spread_over_all():
+    mask = np.array([False, True, True, False])
+    structure = Structure(np.eye(4, 3), mask=mask)
+    spread = output.scatter(structure, np.array([5.0, 6.0]), np.nan)
+    np.testing.assert_array_equal(spread, [np.nan, 5, 6, np.nan])
+    rows = output.scatter(structure, np.array([[1, 2], [3, 4]]), -1)
+    assert rows.tolist() == [[-1, -1], [1, 2], [3, 4], [-1, -1]]
+
+
+def test_tables_replace_older_ones_of_their_name(data):
+    x = ("r (Å)", np.arange(4))
+    output.write_table(data, "rdf", "RDF", x=x, y={"a": np.ones(4), "b": np.zeros(4)}, y_label="g(r)")
+    table = output.write_table(data, "rdf", "RDF", x=x, y={"a": np.ones(4)}, y_label="total g(r)")
+    assert set(table.keys()) == {"r (Å)", "total g(r)"}
+    np.testing.assert_array_equal(table.xy(), np.column_stack([np.arange(4), np.ones(4)]))
+    assert len(data.tables) == 1
+
+
+def test_histograms_count_every_finite_value(data):
+    values = np.array([1.0, 2.0, 2.5, np.nan, 3.0])
+    table = output.write_histogram(data, "h", "Histogram", values, "K (eV/Å²)", bins=4)
+    assert table.y[...].tolist() == [1, 0, 1, 2]
+    assert table.interval == (1.0, 3.0)
+    assert table.axis_label_x == "K (eV/Å²)"
+
+
+def test_a_histogram_of_nothing_is_empty(data):
+    assert output.write_histogram(data, "h", "Histogram", np.array([np.nan]), "K").y[...].sum() == 0
+
+
+def test_attributes_get_the_prefix(data):
+    output.write_attributes(data, "Class", {"mean": 1.5, "count": 3})
+    assert data.attributes["Class.mean"] == 1.5
+    assert data.attributes["Class.count"] == 3
+
+
+@pytest.mark.parametrize("before", [None, [1, 0, 1]])
+def test_the_selection_survives_modifiers_that_change_it(data, before):
+    if before is not None:
+        data.particles_.create_property("Selection", data=before)
+    with output.selection_guard(data):
+        data.particles_.create_property("Selection", data=[0, 1, 0])
+    after = data.particles.selection
+    assert (None if after is None else after[...].tolist()) == before
+
+
+def test_colours_run_from_the_smallest_to_the_largest_value(data):
+    output.write_property(data, "Q", np.array([3.0, np.nan, 1.0]))
+    output.color_by(data, "Q")
+    red, _, blue = data.particles.colors[...].T
+    assert red[0] > red[2]  # Viridis ends yellow and begins violet
+    assert blue[0] < blue[2]
+
+
+def test_nothing_to_colour_leaves_the_colours_alone(data):
+    output.write_property(data, "Q", np.full(3, np.nan))
+    output.color_by(data, "Q")
+    assert data.particles.colors is None
