@@ -1,0 +1,38 @@
+"""What every figure shares: a canvas without a display, one style, PNG and CSV side by side."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+__all__ = ["new_figure", "save_figure", "save_table"]
+
+#: Okabe-Ito colours, distinguishable with any colour vision.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Figure in inches that no window system and no global state knows of."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def save_figure(figure: Figure, file: Path) -> Path:
+    """Write a PNG at 150 dots per inch."""
+    figure.savefig(file, dpi=150)
+    return file
+
+
+def save_table(columns: Mapping[str, Sequence[Any]], file: Path) -> Path:
+    """Write columns of equal length, whose names carry the units, as CSV."""
+    with open(file, "w", newline="") as sink:
+        writer = csv.writer(sink)
+        writer.writerow(columns)
+        writer.writerows(zip(*columns.values(), strict=True))
+    return file
