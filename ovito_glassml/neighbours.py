@@ -73,8 +73,10 @@ class CellGrid(NamedTuple):
         First entry of every grid cell, cells numbered with z fastest, and M at the end.
     shape : (3,) int64 array
         Number of grid cells per axis.
-    corner, width : (3,) float64 arrays
-        Lower corner of the grid and edge lengths of one grid cell.
+    corner, width, per_width : (3,) float64 arrays
+        Lower corner of the grid, edge lengths of one grid cell, and one over them.
+    longest_row : int
+        Number of atoms and images in the fullest row: the size of a buffer for one run.
     """
 
     x: NDArray[np.float64]
@@ -86,6 +88,8 @@ class CellGrid(NamedTuple):
     shape: NDArray[np.int64]
     corner: NDArray[np.float64]
     width: NDArray[np.float64]
+    per_width: NDArray[np.float64]
+    longest_row: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,16 +220,10 @@ def _sorted_grid(
     extent = (positions.max(axis=0) if count else np.zeros(3)) - lower
     width = _grid_widths(extent, count, reach)
     shape = np.floor(extent / width).astype(np.int64) + 1
-    order, starts = _counting_sort(positions, lower, width, shape)
-    grid = CellGrid(
-        *(np.ascontiguousarray(positions[order, axis]) for axis in range(3)),
-        species=species[order],
-        atom=index[order],
-        starts=starts,
-        shape=shape,
-        corner=lower,
-        width=width,
-    )
+    order, starts = _counting_sort(positions, lower, 1 / width, shape)
+    x, y, z = (np.ascontiguousarray(positions[order, axis]) for axis in range(3))
+    longest_row = int(np.diff(starts[:: shape[2]]).max(initial=0))
+    grid = CellGrid(x, y, z, species[order], index[order], starts, shape, lower, width, 1 / width, longest_row)
     return grid, real[order]
 
 
@@ -244,14 +242,14 @@ def _grid_widths(extent: NDArray, count: int, reach: float) -> NDArray[np.float6
 
 
 @compiled()
-def _counting_sort(positions, corner, width, shape):
+def _counting_sort(positions, corner, per_width, shape):
     count = len(positions)
     cells = np.empty(count, dtype=np.int64)
     starts = np.zeros(shape[0] * shape[1] * shape[2] + 1, dtype=np.int64)
     for i in range(count):
         cell = 0
         for d in range(3):
-            place = int((positions[i, d] - corner[d]) / width[d])
+            place = int((positions[i, d] - corner[d]) * per_width[d])
             cell = cell * shape[d] + min(place, shape[d] - 1)
         cells[i] = cell
         starts[cell + 1] += 1
@@ -268,9 +266,9 @@ def _counting_sort(positions, corner, width, shape):
 @compiled(inline="always")
 def slab_window(grid, axis, value, reach):
     """First and one past the last grid plane along `axis` that comes within `reach` of `value`."""
-    first = int(np.floor((value - reach - grid.corner[axis]) / grid.width[axis]))
-    last = int(np.floor((value + reach - grid.corner[axis]) / grid.width[axis])) + 1
-    return max(first, 0), min(last, grid.shape[axis])
+    first = int(max((value - reach - grid.corner[axis]) * grid.per_width[axis], 0.0))
+    last = int(max((value + reach - grid.corner[axis]) * grid.per_width[axis] + 1, 0.0))
+    return first, min(last, grid.shape[axis])
 
 
 @compiled(inline="always")
@@ -530,7 +528,7 @@ def average_within(
         raise StructureError(f"values has shape {columns.shape}; give one row for each of the {len(structure)} atoms.")
     cells = build_cell_list(structure, radius)
     report = progress or _ignore
-    source = np.ascontiguousarray(columns.reshape(len(structure), -1)[cells.grid.atom])
+    source = np.ascontiguousarray(np.atleast_2d(columns.T).T[cells.grid.atom])
     means = np.empty((len(structure), source.shape[1]))
     done = 0
     for block in cells.blocks():

@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 from ovito_glassml.compile import compiled
-from ovito_glassml.neighbours import CHUNK_SIZE, candidate_count, row_run, slab_window
+from ovito_glassml.neighbours import CHUNK_SIZE, row_run, slab_window
 
 __all__ = ["EDGE_TOLERANCE", "radial_histogram"]
 
@@ -38,31 +38,25 @@ def radial_histogram(grid, block, reach, r_min, bins_per_length, columns, counts
     bins = counts.shape[2] - 2
     offset = 1.0 + EDGE_TOLERANCE - r_min * bins_per_length
     for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
-        chunk_end = min((chunk + 1) * CHUNK_SIZE, len(block))
-        capacity = 0
-        for t in range(chunk * CHUNK_SIZE, chunk_end):
-            capacity = max(capacity, candidate_count(grid, block[t], reach))
-        slots = np.empty(capacity + 1, dtype=np.int32)
-        for t in range(chunk * CHUNK_SIZE, chunk_end):
+        slots = np.empty(grid.longest_row, dtype=np.int32)
+        for t in range(chunk * CHUNK_SIZE, min((chunk + 1) * CHUNK_SIZE, len(block))):
             i = block[t]
             x, y, z = grid.x[i], grid.y[i], grid.z[i]
-            histogram = counts[t].reshape(-1)
-            histogram[:] = 0
+            histograms = counts[t]
+            histograms[:] = 0
             x_first, x_last = slab_window(grid, 0, x, reach)
             y_first, y_last = slab_window(grid, 1, y, reach)
-            n = 0
             for ix in range(x_first, x_last):
                 for iy in range(y_first, y_last):
                     first, last = row_run(grid, ix, iy, x, y, z, reach)
-                    # No branch in here, so that it runs in vector registers.
-                    for k in range(last - first):
-                        j = first + k
-                        dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
+                    xs, ys, zs = grid.x[first:last], grid.y[first:last], grid.z[first:last]
+                    # Slices from 0 and no branch: this runs in vector registers.
+                    for k in range(len(xs)):
+                        dx, dy, dz = xs[k] - x, ys[k] - y, zs[k] - z
                         place = np.sqrt(dx * dx + dy * dy + dz * dz) * bins_per_length + offset
-                        slot = np.int32(min(max(place, 0.0), bins + 1.0))
-                        slots[n + k] = columns[grid.species[j]] * (bins + 2) + slot
-                    n += last - first
-            for k in range(n):
-                histogram[slots[k]] += 1
+                        slots[k] = np.int32(min(max(place, 0.0), bins + 1.0))
+                    species = grid.species[first:last]
+                    for k in range(len(species)):
+                        histograms[columns[species[k]], slots[k]] += 1
             own = np.int32(min(max(offset, 0.0), bins + 1.0))
-            histogram[columns[grid.species[i]] * (bins + 2) + own] -= 1
+            histograms[columns[grid.species[i]], own] -= 1

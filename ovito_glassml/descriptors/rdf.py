@@ -76,7 +76,7 @@ class RDFDescriptors:
     @property
     def radii(self) -> NDArray[np.float64]:
         """Bin centres."""
-        return self.r_min + self.bin_width * (np.arange(self.bins) + 0.5)
+        return np.asarray(self.r_min + self.bin_width * (np.arange(self.bins) + 0.5), dtype=np.float64)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -115,6 +115,8 @@ class RDFDescriptors:
         """Yield (atom indices, rows) for blocks of selected atoms in space order."""
         density = structure.number_density if self.number_density is None else self.number_density
         columns = self._columns(structure)
+        if not len(structure):
+            return
         functions = 1 if self.partial is None else len(self.partial)
         scale = 1 / (4 * np.pi * self.radii**2 * density * self.bin_width)
         cells = build_cell_list(structure, self.cutoff)

@@ -1,0 +1,61 @@
+"""A structure is checked once, and cannot be changed afterwards."""
+
+import numpy as np
+import pytest
+
+from ovito_glassml.structure import Structure, StructureError
+
+
+def test_arrays_are_read_only_copies():
+    positions = np.zeros((2, 3))
+    structure = Structure(positions, cell=np.eye(3))
+    positions[0] = 7.0
+    assert structure.positions[0, 0] == 0.0
+    for array in (structure.positions, structure.species, structure.ids, structure.cell):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0] = 1
+
+
+def test_without_cell_there_are_no_periodic_directions_and_no_volume():
+    structure = Structure(np.zeros((1, 3)), pbc=(True, True, True))
+    assert structure.pbc == (False, False, False)
+    with pytest.raises(StructureError, match="give number_density"):
+        _ = structure.number_density
+
+
+def test_density_of_a_crystal(fcc):
+    assert fcc.number_density == pytest.approx(4 / 4.0**3)
+
+
+def test_left_handed_cells_have_positive_volume():
+    assert Structure(np.zeros((1, 3)), cell=np.diag([1.0, 2.0, -3.0])).volume == pytest.approx(6.0)
+
+
+def test_mask_selects():
+    structure = Structure(np.zeros((3, 3)), mask=[True, False, True])
+    np.testing.assert_array_equal(structure.selected, [0, 2])
+    np.testing.assert_array_equal(Structure(np.zeros((3, 3))).selected, [0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"positions": np.zeros((4, 2))}, "three coordinates"),
+        ({"positions": [[0, 0, np.nan]]}, "non-finite"),
+        ({"positions": [[0, np.inf, 0]]}, "non-finite"),
+        ({"positions": np.zeros((2, 3)), "species": [0, 1]}, "name every species"),
+        ({"positions": np.zeros((2, 3)), "species": [0]}, "one value for each of the 2 atoms"),
+        ({"positions": np.zeros((2, 3)), "ids": [1]}, "one value for each of the 2 atoms"),
+        ({"positions": np.zeros((2, 3)), "mask": [True]}, "one value for each of the 2 atoms"),
+        ({"positions": np.zeros((1, 3)), "cell": np.diag([1, 1, 0])}, "zero volume"),
+        ({"positions": np.zeros((1, 3)), "cell": np.eye(2)}, "three cell vectors"),
+        ({"positions": np.zeros((1, 3)), "cell": np.diag([1, np.nan, 1])}, "non-finite"),
+    ],
+)
+def test_impossible_input_is_refused(arguments, message):
+    with pytest.raises(StructureError, match=message):
+        Structure(**arguments)
+
+
+def test_no_atoms_is_a_structure():
+    assert len(Structure(np.empty((0, 3)), cell=np.eye(3)).selected) == 0
