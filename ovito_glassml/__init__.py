@@ -1,3 +1,31 @@
-"""Machine learning for glasses inside OVITO."""
+"""Machine learning for glasses inside OVITO.
+
+The modifiers are imported when they are first asked for, so that ``import ovito_glassml`` alone
+costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ovito_glassml.modifiers.rdf_descriptors import RDFDescriptorsModifier
 
 __version__ = "0.1.0"
+
+_MODULES = {
+    "RDFDescriptorsModifier": "ovito_glassml.modifiers.rdf_descriptors",
+}
+
+__all__ = ["RDFDescriptorsModifier"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
