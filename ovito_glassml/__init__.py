@@ -10,15 +10,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ovito_glassml.modifiers.atomic_stiffness import AtomicStiffnessModifier
     from ovito_glassml.modifiers.rdf_descriptors import RDFDescriptorsModifier
 
 __version__ = "0.1.0"
 
 _MODULES = {
+    "AtomicStiffnessModifier": "ovito_glassml.modifiers.atomic_stiffness",
     "RDFDescriptorsModifier": "ovito_glassml.modifiers.rdf_descriptors",
 }
 
-__all__ = ["RDFDescriptorsModifier"]
+__all__ = ["AtomicStiffnessModifier", "RDFDescriptorsModifier"]
 
 
 def __getattr__(name: str) -> Any:

@@ -14,6 +14,7 @@ from ovito_glassml.structure import Structure
 
 __all__ = [
     "color_by",
+    "mean_and_spread",
     "scatter",
     "selection_guard",
     "write_attributes",
@@ -104,6 +105,14 @@ def write_typed_property(
             kind.color = colors[number]
         written.types.append(kind)
     return written
+
+
+def mean_and_spread(values: NDArray) -> tuple[float, float]:
+    """Mean and standard deviation of the finite values; NaN if there are none."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return float("nan"), float("nan")
+    return float(finite.mean(dtype=np.float64)), float(finite.std(dtype=np.float64))
 
 
 def write_attributes(data: DataCollection, prefix: str, values: Mapping[str, float | int | str]) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 from ovito.data import DataCollection, Particles
 
-from ovito_glassml.adapter.input import structure_from_data
+from ovito_glassml.adapter.input import particles_of, structure_from_data
 from ovito_glassml.structure import Structure, StructureError
 
-__all__ = ["TrajectoryFollower", "frame_window", "match_ids"]
+__all__ = ["TrajectoryFollower", "frame_window", "keep_per_atom", "match_ids", "recall_per_atom"]
 
 
 def frame_window(total: int, first: int = 0, count: int = 0, every: int = 1) -> range:
@@ -84,12 +86,14 @@ class TrajectoryFollower:
     Raises
     ------
     StructureError
-        For frames without particles, two-dimensional or non-finite ones, identifiers that occur
+        For a first frame without atoms, two-dimensional or non-finite ones, identifiers that occur
         twice, or atoms without identifiers whose number changes.
     """
 
     def __init__(self, first: DataCollection) -> None:
         structure = structure_from_data(first, names_needed=False)
+        if not len(structure):
+            raise StructureError("The first frame has no atoms to follow; begin the window at a later frame.")
         self.ids = _identifiers(first.particles)
         self.reference = _unwrapped_by_images(structure, first.particles)
         self.complete = np.ones(len(self.reference), dtype=np.bool_)
@@ -118,12 +122,16 @@ class TrajectoryFollower:
         ids = _identifiers(particles)
         if self.ids is not None and ids is not None:
             return match_ids(self.ids, ids)
-        if particles.count != len(self.reference):
-            raise StructureError(
-                f"The number of atoms changes from {len(self.reference)} to {particles.count} and they have no "
-                "identifiers to follow them by; write the trajectory with a column of particle identifiers."
-            )
+        _check_same_count(len(self.reference), particles.count)
         return np.arange(particles.count)
+
+
+def _check_same_count(before: int, now: int) -> None:
+    if now != before:
+        raise StructureError(
+            f"The number of atoms changes from {before} to {now} and they have no identifiers to follow them by; "
+            "write the trajectory with a column of particle identifiers."
+        )
 
 
 def _identifiers(particles: Particles) -> NDArray | None:
@@ -152,3 +160,46 @@ def _nearest_image(positions: NDArray, previous: NDArray, structure: Structure) 
         return positions
     crossings = np.rint((positions - previous) @ np.linalg.inv(structure.cell))
     return positions - (crossings * structure.pbc) @ structure.cell
+
+
+def keep_per_atom(cache: DataCollection, ids: NDArray | None, columns: Mapping[str, NDArray]) -> None:
+    """Store per-atom arrays in a modifier's data cache, where they survive a change of frame.
+
+    Parameters
+    ----------
+    cache : DataCollection
+    ids : (N,) array or None
+        Identifiers of the atoms, None if they have none.
+    columns : mapping of str to (N,) array
+    """
+    count = len(next(iter(columns.values())))
+    kept = cache.create_particles(count=count)
+    if ids is not None:
+        kept.create_property("Particle Identifier", data=ids)
+    for name, values in columns.items():
+        kept.create_property(name, dtype=values.dtype.type, data=values)
+
+
+def recall_per_atom(cache: DataCollection, data: DataCollection) -> dict[str, NDArray]:
+    """Arrays stored by `keep_per_atom`, in the order of the atoms of another frame.
+
+    Atoms that were not stored get NaN, or −1 in integer columns.
+
+    Raises
+    ------
+    StructureError
+        If the number of atoms differs and they have no identifiers.
+    """
+    kept, ids = cache.particles, _identifiers(particles_of(data))
+    if ids is not None and kept.identifiers is not None:
+        index = match_ids(ids, kept.identifiers[...])
+    else:
+        _check_same_count(kept.count, data.particles.count)
+        index = np.arange(kept.count)
+    found = index >= 0
+    recalled = {}
+    for name in kept.keys() - {"Particle Identifier"}:
+        values = kept[name][...]
+        recalled[name] = np.full(len(index), np.nan if values.dtype.kind == "f" else -1, dtype=values.dtype)
+        recalled[name][found] = values[index[found]]
+    return recalled

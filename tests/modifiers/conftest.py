@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from ovito.data import DataCollection, ParticleType
+from ovito.pipeline import Pipeline, PipelineSourceInterface, PythonSource
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +23,25 @@ def as_data():
         return data
 
     return convert
+
+
+class Frames(PipelineSourceInterface):
+    """A trajectory in memory."""
+
+    def __init__(self, frames):
+        super().__init__()
+        self.frames = frames
+
+    def compute_trajectory_length(self, **kwargs):
+        return len(self.frames)
+
+    def create(self, data, *, frame, **kwargs):
+        data.objects.clear()
+        for item in self.frames[frame].objects:
+            data.objects.append(item)
+
+
+@pytest.fixture(scope="session")
+def as_pipeline():
+    """Function: a pipeline over a list of data collections."""
+    return lambda frames: Pipeline(source=PythonSource(delegate=Frames(list(frames))))
