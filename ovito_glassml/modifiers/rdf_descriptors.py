@@ -18,7 +18,8 @@ from ovito.pipeline import ModifierInterface
 from traits.api import Bool, HasStrictTraits, Range, Str
 
 from ovito_glassml.adapter.input import declared_species, structure_from_data
-from ovito_glassml.adapter.output import write_attributes, write_property, write_table
+from ovito_glassml.adapter.output import scatter, write_attributes, write_property, write_table
+from ovito_glassml.adapter.progress import with_progress
 from ovito_glassml.descriptors.rdf import RDFDescriptors
 
 __all__ = ["RDFDescriptorsModifier"]
@@ -87,24 +88,17 @@ class RDFDescriptorsModifier(HasStrictTraits, ModifierInterface):
             partial=declared_species(data, self.species) if self.partial else None,
             number_density=self.number_density or None,
         )
-        width = len(descriptors.feature_names)
-        values = np.full((len(structure), width), np.nan, dtype=np.float32)
-        total = np.zeros(width)
-        done = 0
-        for indices, rows in descriptors.iterate_blocks(structure):
-            values[indices] = rows
-            total += rows.sum(axis=0, dtype=np.float64)
-            done += len(indices)
-            yield done / len(structure.selected)
+        rows = yield from with_progress(lambda report: descriptors.compute(structure, report))
         yield "Writing properties"
-        write_property(data, "RDF Descriptors", values, descriptors.feature_names)
-        _write_mean(data, descriptors, total / max(done, 1))
+        write_property(data, "RDF Descriptors", scatter(structure, rows, np.nan), descriptors.feature_names)
+        _write_mean(data, descriptors, rows)
         density = self.number_density or structure.number_density
-        write_attributes(data, "RDFDescriptors", {"number_density": density, "undefined": len(structure) - done})
+        write_attributes(data, "RDFDescriptors", {"number_density": density, "undefined": len(structure) - len(rows)})
 
 
-def _write_mean(data: DataCollection, descriptors: RDFDescriptors, mean: NDArray) -> None:
+def _write_mean(data: DataCollection, descriptors: RDFDescriptors, rows: NDArray) -> None:
     names = descriptors.partial or ("g(r)",)
+    mean = rows.sum(axis=0, dtype=np.float64) / max(len(rows), 1)
     curves = dict(zip(names, mean.reshape(len(names), -1), strict=True))
     x = ("r (Å)", descriptors.radii)
     write_table(data, "rdf-descriptors", "Mean of RDF descriptors", x=x, y=curves, y_label="g(r)")

@@ -1,0 +1,57 @@
+"""Numeric functions that report progress by a callback, as generators that OVITO can cancel."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+from typing import TypeVar
+
+__all__ = ["with_progress"]
+
+Result = TypeVar("Result")
+
+#: Seconds between two signs of life.
+INTERVAL = 0.05
+
+# One worker: compiled parallel code must not run in two threads at once on every platform, and
+# OVITO may begin to evaluate a second pipeline while the generator of the first is suspended.
+_worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ovito_glassml")
+
+
+def with_progress(work: Callable[[Callable[[float], None]], Result]) -> Generator[float, None, Result]:
+    """Do long work in a thread and yield the fraction done meanwhile.
+
+    Use it in a modifier as ``rows = yield from with_progress(lambda report: compute(structure, report))``.
+    Closing the generator, as OVITO does on cancellation, makes the next report end the work, and
+    waits for that.
+
+    Parameters
+    ----------
+    work : callable
+        Takes a function to call with the fraction done every few hundredths of a second. It must
+        not touch OVITO's objects, which belong to the main thread.
+
+    Returns
+    -------
+    The result of `work`. Its exceptions are raised here.
+    """
+    stopped = threading.Event()
+    fraction = 0.0
+
+    def report(done: float) -> None:
+        nonlocal fraction
+        if stopped.is_set():
+            raise CancelledError
+        fraction = done
+
+    future = _worker.submit(work, report)
+    try:
+        yield fraction
+        while wait([future], timeout=INTERVAL).not_done:
+            yield fraction
+        return future.result()
+    finally:
+        stopped.set()
+        future.cancel()
+        wait([future])

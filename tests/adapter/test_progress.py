@@ -1,0 +1,81 @@
+"""Callbacks become yields, and closing the generator ends the work."""
+
+import threading
+import time
+
+import pytest
+
+from ovito_glassml.adapter.progress import with_progress
+
+
+def exhaust(generator):
+    """All yielded values, and the returned one."""
+    yielded = []
+    while True:
+        try:
+            yielded.append(next(generator))
+        except StopIteration as end:
+            return yielded, end.value
+
+
+def steps(count, log, pause=0.02):
+    def work(report):
+        for step in range(count):
+            time.sleep(pause)
+            log.append((step, threading.current_thread()))
+            report((step + 1) / count)
+        return "done"
+
+    return work
+
+
+def test_the_result_comes_back_and_fractions_grow():
+    log = []
+    fractions, result = exhaust(with_progress(steps(20, log)))
+    assert result == "done"
+    assert len(fractions) >= 4
+    assert fractions == sorted(fractions)
+    assert 0 <= fractions[0] <= fractions[-1] <= 1
+    assert all(thread is not threading.main_thread() for _, thread in log)
+
+
+def test_errors_come_back():
+    def work(report):
+        raise ValueError("Wrong; do right.")
+
+    with pytest.raises(ValueError, match="do right"):
+        exhaust(with_progress(work))
+
+
+def test_closing_ends_the_work_at_the_next_report():
+    log = []
+    generator = with_progress(steps(1000, log))
+    next(generator)
+    next(generator)
+    begin = time.perf_counter()
+    generator.close()
+    assert time.perf_counter() - begin < 0.2
+    done = len(log)
+    time.sleep(0.1)
+    assert len(log) == done < 20
+
+
+def test_two_works_take_turns():
+    log = []
+    first, second = with_progress(steps(5, log)), with_progress(steps(5, log))
+    next(first)
+    next(second)
+    exhaust(second)
+    exhaust(first)
+    assert [step for step, _ in log] == [0, 1, 2, 3, 4] * 2
+
+
+def test_work_that_has_not_begun_is_dropped():
+    log, dropped = [], []
+    first, second = with_progress(steps(5, log)), with_progress(steps(5, dropped))
+    next(first)
+    next(second)
+    second.close()
+    exhaust(first)
+    assert len(log) == 5
+    assert not dropped
