@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors import numpy as safetensors_numpy
 
 import ovito_glassml
+from ovito_glassml.errors import GlassMLError
 
 __all__ = [
     "FORMAT_VERSION",

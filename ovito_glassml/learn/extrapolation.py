@@ -1,0 +1,174 @@
+"""How far an atom is from anything that a model has been trained on.
+
+Single atoms of a liquid and of a glass look alike; regions do not. So the descriptor rows are
+reduced to their principal components, averaged over the atoms around, and compared with the
+averages found in the training data (Mahalanobis distance). An average also holds the composition
+of the region, and how unusual its single atoms are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ovito_glassml.learn.model_file import ModelHeader, take_tensor
+from ovito_glassml.neighbours import Progress, average_within
+from ovito_glassml.structure import Structure
+
+__all__ = ["ExtrapolationScore", "fit_extrapolation"]
+
+#: Share of the training atoms whose score is below one.
+QUANTILE = 0.99
+#: Keeps the logarithm of an atom's own distance finite where it is zero.
+SMALLEST_SQUARE = 0.1
+#: Directions in which the training averages hardly vary are given this share of the mean variance.
+VARIANCE_FLOOR = 1e-3
+
+
+@dataclass(frozen=True)
+class ExtrapolationScore:
+    """Distance of regions from the training data; 1 is the training atoms' 99th percentile.
+
+    Attributes
+    ----------
+    radius : float
+        Atoms within it are averaged, in the structure's length unit.
+    means, projections : dict of head name to (F,) and (F, C) arrays
+        Centre and scaled principal axes of the rows of the atoms each head is for.
+    centre, whitening : (W,), (W, W) arrays
+        Mean average and the matrix whose product with a deviation has the score as its length.
+    """
+
+    radius: float
+    means: Mapping[str, NDArray[np.float64]]
+    projections: Mapping[str, NDArray[np.float64]]
+    centre: NDArray[np.float64]
+    whitening: NDArray[np.float64]
+
+    @property
+    def width(self) -> int:
+        """Number of coordinates of an atom."""
+        return _width(self.projections)
+
+    def embed(self, name: str, rows: NDArray) -> NDArray[np.float32]:
+        """Coordinates of the atoms of one head: components, own distance and a one in that head's columns."""
+        return _embed(name, rows, self.means, self.projections)
+
+    def evaluate(self, structure: Structure, embedding: NDArray, progress: Progress | None = None) -> NDArray:
+        """Score of every atom from the coordinates of all; atoms without coordinates (NaN) do not count."""
+        averages = average_within(structure, embedding, self.radius, progress)
+        return np.linalg.norm((averages - self.centre) @ self.whitening, axis=1)
+
+    def tensors(self) -> dict[str, NDArray]:
+        """For the model file."""
+        tensors = {"extrapolation.centre": self.centre, "extrapolation.whitening": self.whitening}
+        for name, mean in self.means.items():
+            tensors[f"extrapolation.{name}.mean"] = mean
+            tensors[f"extrapolation.{name}.projection"] = self.projections[name]
+        return tensors
+
+    @classmethod
+    def from_tensors(
+        cls, header: ModelHeader, tensors: Mapping[str, NDArray], names: Sequence[str], inputs: int
+    ) -> ExtrapolationScore:
+        """From the tensors of a model file, with all shapes checked."""
+        means, projections = {}, {}
+        for name in names:
+            means[name] = take_tensor(header, tensors, f"extrapolation.{name}.mean", (inputs,)).astype(np.float64)
+            projection = take_tensor(header, tensors, f"extrapolation.{name}.projection", (inputs, None))
+            projections[name] = projection.astype(np.float64)
+        width = _width(projections)
+        centre = take_tensor(header, tensors, "extrapolation.centre", (width,)).astype(np.float64)
+        whitening = take_tensor(header, tensors, "extrapolation.whitening", (width, width)).astype(np.float64)
+        return cls(float(header.architecture["extrapolation_radius"]), means, projections, centre, whitening)
+
+
+def fit_extrapolation(
+    structures: Sequence[Structure],
+    rows: Sequence[NDArray],
+    members: Sequence[Mapping[str, NDArray]],
+    *,
+    radius: float = 6.0,
+    components: int = 10,
+) -> ExtrapolationScore:
+    """Learn where the training data lie.
+
+    Parameters
+    ----------
+    structures : sequence of Structure
+        Training samples.
+    rows : sequence of (N, F) array
+        Their descriptor rows, all atoms.
+    members : sequence of dict of head name to index array
+        Which atoms of each sample every head is for.
+    radius : float
+        Å over which coordinates are averaged; 6 by default: some sixty atoms, a few hundred
+        independent regions in a training set of laptop size.
+    components : int
+        Principal components kept for each head; more would need more training data.
+
+    Returns
+    -------
+    ExtrapolationScore
+        Scaled so that 99 % of the training atoms score below 1. With two or more samples each is
+        scored by a distance fitted to the others, so that a new glass of the same kind also does.
+    """
+    means, projections = {}, {}
+    for name in members[0]:
+        own = np.concatenate([table[chosen[name]] for table, chosen in zip(rows, members, strict=True)])
+        means[name], projections[name] = _principal_axes(own, components)
+    averages = []
+    for structure, table, chosen in zip(structures, rows, members, strict=True):
+        embedding = np.empty((len(table), _width(projections)), dtype=np.float32)
+        for name, indices in chosen.items():
+            embedding[indices] = _embed(name, table[indices], means, projections)
+        averages.append(average_within(structure, embedding, radius))
+    centre, whitening = _whitening(np.concatenate(averages))
+    distances = []
+    for number, average in enumerate(averages):
+        others = [other for index, other in enumerate(averages) if index != number] or [average]
+        other_centre, other_whitening = _whitening(np.concatenate(others))
+        distances.append(np.linalg.norm((average - other_centre) @ other_whitening, axis=1))
+    unit = np.quantile(np.concatenate(distances), QUANTILE)
+    return ExtrapolationScore(radius, means, projections, centre, whitening / unit)
+
+
+def _width(projections: Mapping[str, NDArray]) -> int:
+    return sum(projection.shape[1] + 2 for projection in projections.values())
+
+
+def _embed(
+    name: str, rows: NDArray, means: Mapping[str, NDArray], projections: Mapping[str, NDArray]
+) -> NDArray[np.float32]:
+    embedding = np.zeros((len(rows), _width(projections)), dtype=np.float32)
+    first = 0
+    for other, projection in projections.items():
+        count = projection.shape[1]
+        if other == name:
+            components = (rows - means[name]) @ projection
+            embedding[:, first : first + count] = components
+            embedding[:, first + count] = np.log((components**2).mean(axis=1) + SMALLEST_SQUARE)
+            embedding[:, first + count + 1] = 1.0
+        first += count + 2
+    return embedding
+
+
+def _principal_axes(rows: NDArray, components: int) -> tuple[NDArray, NDArray]:
+    """Mean, and the axes of largest variance of the standardised rows, scaled to unit variance."""
+    mean, spread = rows.mean(axis=0), rows.std(axis=0)
+    spread = np.maximum(spread, 0.02 * spread.max())  # a bin that is nearly always empty would dominate
+    variances, axes = np.linalg.eigh(np.cov((rows - mean).T / spread[:, None]))
+    kept = slice(len(variances) - min(components, len(variances)), None)
+    scaled = axes[:, kept] / np.sqrt(variances[kept]) / spread[:, None]
+    return mean, scaled[:, ::-1]
+
+
+def _whitening(averages: NDArray) -> tuple[NDArray, NDArray]:
+    """Centre, and the matrix that turns deviations from it into uncorrelated ones of unit variance."""
+    covariance = np.cov(averages.T)
+    covariance += VARIANCE_FLOOR * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    variances, axes = np.linalg.eigh(covariance)
+    return averages.mean(axis=0), axes / np.sqrt(variances)

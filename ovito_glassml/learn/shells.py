@@ -1,0 +1,117 @@
+"""Sums over the neighbours of an atom, weighted by smooth functions of distance."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from ovito_glassml.compile import compiled
+from ovito_glassml.neighbours import CHUNK_SIZE, Progress, build_cell_list, row_run, slab_window
+from ovito_glassml.structure import Structure
+
+__all__ = ["cosine_taper", "gaussians", "shell_sums"]
+
+
+def cosine_taper(radii: NDArray, cutoff: float) -> NDArray[np.float64]:
+    """1 at the centre, falling smoothly to 0 at the cutoff, so that no atom enters with a jump."""
+    return np.where(radii < cutoff, 0.5 * (1 + np.cos(np.pi * np.asarray(radii) / cutoff)), 0.0)
+
+
+def gaussians(radii: NDArray, centres: NDArray, width: float, cutoff: float) -> NDArray[np.float64]:
+    """Gaussian functions of distance times `cosine_taper`.
+
+    Parameters
+    ----------
+    radii : (R,) array
+        Where to evaluate them.
+    centres : (K,) array
+        Positions of the maxima.
+    width : float
+        Standard deviation.
+    cutoff : float
+        Where they vanish.
+
+    Returns
+    -------
+    (R, K) array
+    """
+    reduced = (np.asarray(radii)[:, None] - np.asarray(centres)) / width
+    return np.exp(-0.5 * reduced**2) * cosine_taper(radii, cutoff)[:, None]
+
+
+def shell_sums(
+    structure: Structure,
+    values: NDArray,
+    table: NDArray,
+    cutoff: float,
+    columns: NDArray,
+    column_count: int,
+    progress: Progress | None = None,
+) -> NDArray[np.float32]:
+    """Σ_j f_k(r_ij) v_j over the neighbours j of every selected atom i, by species of j.
+
+    Parameters
+    ----------
+    structure : Structure
+    values : (N,) array
+        v, for every atom.
+    table : (R, K) array
+        f_k at R equally spaced distances from 0 to `cutoff`, interpolated linearly.
+    cutoff : float
+        In the structure's length unit.
+    columns : (species,) integer array
+        The column, from 0, in which each species' atoms count; -1 for those that do not.
+    column_count : int
+    progress : callable, optional
+        Called with the fraction done between blocks; may raise to stop.
+
+    Returns
+    -------
+    (M, column_count, K) float32 array
+        In the order of ``structure.selected``.
+    """
+    cells = build_cell_list(structure, cutoff)
+    source = np.asarray(values, dtype=np.float64)[cells.grid.atom]
+    kinds = np.asarray(columns, dtype=np.int64)
+    radial = np.ascontiguousarray(table, dtype=np.float64)
+    selected = structure.selected
+    row_of = np.empty(len(structure), dtype=np.int64)
+    row_of[selected] = np.arange(len(selected))
+    sums = np.empty((len(selected), column_count, radial.shape[1]), dtype=np.float32)
+    done = 0
+    for block in cells.blocks(structure.mask):
+        part = np.zeros((len(block), *sums.shape[1:]))
+        _sum_block(cells.grid, block, float(cutoff), kinds, radial, source, part)
+        sums[row_of[cells.grid.atom[block]]] = part
+        done += len(block)
+        if progress is not None:
+            progress(done / len(selected))
+    return sums
+
+
+@compiled(parallel=True)
+def _sum_block(grid, block, cutoff, columns, table, source, sums):
+    points_per_length = (len(table) - 1) / cutoff
+    functions = table.shape[1]
+    for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
+        for t in range(chunk * CHUNK_SIZE, min((chunk + 1) * CHUNK_SIZE, len(block))):
+            i = block[t]
+            x, y, z = grid.x[i], grid.y[i], grid.z[i]
+            x_first, x_last = slab_window(grid, 0, x, cutoff)
+            y_first, y_last = slab_window(grid, 1, y, cutoff)
+            for ix in range(x_first, x_last):
+                for iy in range(y_first, y_last):
+                    first, last = row_run(grid, ix, iy, x, y, z, cutoff)
+                    for j in range(first, last):
+                        dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
+                        square = dx * dx + dy * dy + dz * dz
+                        column = columns[grid.species[j]]
+                        if square >= cutoff * cutoff or j == i or column < 0:
+                            continue
+                        place = np.sqrt(square) * points_per_length
+                        point = min(int(place), len(table) - 2)
+                        rest = place - point
+                        for k in range(functions):
+                            weight = (1 - rest) * table[point, k] + rest * table[point + 1, k]
+                            sums[t, column, k] += weight * source[j]
