@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -152,6 +153,93 @@ def show_model(name: Annotated[str, typer.Argument(help="Shipped model name or m
     from ovito_glassml.learn.model_file import read_header, render_card
 
     typer.echo(render_card(read_header(name), Path(name).stem))
+
+
+@train_app.command("stiffness")
+def train_stiffness(
+    files: Annotated[list[Path], typer.Argument(help="Labelled structures in any format OVITO reads.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Model file, ends in .safetensors.")],
+    test: Annotated[
+        list[Path] | None, typer.Option(help="File kept for testing only; by default the last of FILES.")
+    ] = None,
+    label: Annotated[str, typer.Option(help="Column with the measured stiffness in eV/Å².")] = "Stiffness",
+    design: Annotated[str, typer.Option(help="species (the default model) or rdf40 (the published one).")] = "species",
+    species: Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")] = "",
+    seed: Annotated[int, typer.Option(help="Of the networks' first weights.")] = 1,
+    scan: Annotated[bool, typer.Option("--scan", help="Also compare activations, depths and widths.")] = False,
+) -> None:
+    """Train a stiffness model on labelled files and judge it on whole files it has not seen.
+
+    Example: glassml train stiffness labels-1.xyz.gz labels-2.xyz.gz labels-3.xyz.gz -o mine.safetensors
+    """
+    from ovito_glassml.learn import stiffness_evaluation, stiffness_training
+    from ovito_glassml.learn.model_file import save_model, write_card
+
+    designs = {"species": stiffness_training.BY_SPECIES, "rdf40": stiffness_training.PUBLISHED}
+    if design not in designs:
+        raise UsageError(f"There is no design {design!r}; choose from {', '.join(designs)}.")
+    _check_model_path(output)
+    held_out = test or files[-1:]
+    training = [file for file in files if file not in held_out]
+    if not training:
+        raise UsageError("No file is left to train on; give at least two, or name one more with --test.")
+    samples = _labelled_samples(training, label, species)
+    judges = _labelled_samples(held_out, label, species)
+    with progress_bar("Training") as update:
+        model = stiffness_training.train(samples, design=designs[design], seed=seed, progress=update)
+    scores = [stiffness_evaluation.score_sample(model, sample) for sample in judges]
+    tables = [stiffness_evaluation.score_table("Held-out samples", scores, "Whole files that were not trained on.")]
+    if scan:
+        with progress_bar("Comparing networks") as update:
+            tables.append(stiffness_training.scan_networks(samples, seed=seed, progress=update))
+    save_model(output, replace(model.header, results=tuple(tables)), model.tensors())
+    card = write_card(output)
+    for table in tables:
+        _print_table(table)
+    console.print(f"Wrote {output} and its card {card}.", highlight=False, soft_wrap=True)
+
+
+def _labelled_samples(files: list[Path], label: str, species: str) -> list[Any]:
+    from ovito_glassml.adapter.files import read_labelled
+    from ovito_glassml.learn.stiffness_training import LabelledSample
+
+    samples = []
+    for file in files:
+        frames = list(read_labelled(file, label, species=species))
+        stem = file.name.split(".")[0]
+        for number, (structure, stiffness) in enumerate(frames):
+            name = stem if len(frames) == 1 else f"{stem} frame {number}"
+            samples.append(LabelledSample(structure, stiffness, name))
+    return samples
+
+
+def _print_table(result: Any) -> None:
+    table = Table(*result.columns, title=result.title, caption=result.note or None, box=None)
+    for row in result.rows:
+        table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row))
+    console.print(table)
+
+
+@figures_app.command("stiffness")
+def figures_stiffness(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for PNG and CSV.")] = Path("figures"),
+) -> None:
+    """Parity, radial distribution functions, transfer between cooling rates, coarse-grained maps.
+
+    Drawn from the shipped samples and models; needs the extra: pip install 'ovito-glassml[train]'
+
+    Example: glassml figures stiffness --output figures
+    """
+    from ovito_glassml.figures.stiffness import draw_stiffness_figures
+    from ovito_glassml.learn.stiffness import StiffnessModel
+    from ovito_glassml.shipped import STIFFNESS_MODELS, stiffness_samples
+
+    training, testing = (_labelled_samples(files, "Stiffness", "") for files in stiffness_samples())
+    loaded = {name: StiffnessModel.load(name) for name in STIFFNESS_MODELS}
+    with progress_bar("Drawing") as update:
+        written = draw_stiffness_figures(training, testing, loaded, output, update)
+    for file in written:
+        console.print(str(file), highlight=False, soft_wrap=True)
 
 
 @simulate_app.command("quench")
@@ -300,6 +388,13 @@ def _number(text: str, what: str) -> float:
 def _check_shard_path(output: Path) -> None:
     if not output.name.endswith(".xyz.gz"):
         raise UsageError(f"The output {output.name} must end in .xyz.gz; rename it.")
+    if not output.parent.is_dir():
+        raise UsageError(f"The folder {output.parent} does not exist; create it first.")
+
+
+def _check_model_path(output: Path) -> None:
+    if output.suffix != ".safetensors":
+        raise UsageError(f"The output {output.name} must end in .safetensors; rename it.")
     if not output.parent.is_dir():
         raise UsageError(f"The folder {output.parent} does not exist; create it first.")
 

@@ -6,7 +6,13 @@ from pathlib import Path
 
 from ovito_glassml.errors import GlassMLError
 
-__all__ = ["sample_file"]
+__all__ = ["STIFFNESS_MODELS", "TEST_SAMPLES", "sample_file", "stiffness_samples"]
+
+#: The default model first.
+STIFFNESS_MODELS = ("stiffness-cuzr", "stiffness-cuzr-rdf40")
+
+#: Samples that no shipped model was trained on, one of each cooling rate.
+TEST_SAMPLES = ("vibrations-cu50zr50-1e13-1", "vibrations-cu50zr50-1e12-1")
 
 _PACKAGE = Path(__file__).parent
 
@@ -28,3 +34,11 @@ def sample_file(name: str) -> Path:
         if (folder / name).is_file():
             return folder / name
     raise GlassMLError(f"The sample file {name} is not installed; run the command in a checkout of the repository.")
+
+
+def stiffness_samples() -> tuple[list[Path], list[Path]]:
+    """Files of the shipped labelled glasses: those for training and those for testing only."""
+    testing = [sample_file(f"stiffness/{name}.xyz.gz") for name in TEST_SAMPLES]
+    folder = testing[0].parent
+    training = [file for file in sorted(folder.glob("vibrations-*.xyz.gz")) if file not in testing]
+    return training, testing

@@ -11,19 +11,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
 from ovito.data import DataCollection
 from ovito.io import export_file, import_file
 from ovito.pipeline import ModifierInterface, Pipeline
 
+from ovito_glassml.adapter.input import structure_from_data
 from ovito_glassml.errors import GlassMLError
+from ovito_glassml.structure import Structure
 
-__all__ = ["FORMATS", "FileError", "annotate", "open_trajectory"]
+__all__ = ["FORMATS", "FileError", "annotate", "open_trajectory", "read_labelled"]
 
 #: Output formats whose frames may simply follow one another, by file name ending.
 FORMATS = {".xyz": "xyz", ".extxyz": "xyz", ".dump": "lammps/dump", ".lammpstrj": "lammps/dump"}
 
 #: What OVITO puts there to draw particles; of no use in a file.
 _DISPLAY_PROPERTIES = {"Color", "Transparency", "Selection"}
+
+
+_LEADING_COLUMNS = ("Particle Identifier", "Particle Type", "Position")
 
 
 class FileError(GlassMLError):
@@ -99,6 +106,37 @@ def annotate(
     return total
 
 
+def read_labelled(file: Path, label: str, *, species: str = "") -> Iterator[tuple[Structure, NDArray[np.float64]]]:
+    """Yield structure and labels of every frame of a file.
+
+    Parameters
+    ----------
+    file : Path
+        Anything OVITO reads, with one number per particle in a column of its own.
+    label : str
+        Name of the column; capitals, spaces and underscores do not matter, since file formats change them.
+    species : str
+        Names for unnamed particle types, in type order.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read or has no such column.
+    """
+    pipeline = open_trajectory(file)
+    for frame in range(pipeline.num_frames):
+        data = _compute(pipeline, file, frame)
+        structure = structure_from_data(data, species=species)
+        names = {_plain(name): name for name in data.particles}
+        if _plain(label) not in names:
+            raise FileError(f"{file} has no column {label!r}; it has {', '.join(data.particles)}.")
+        yield structure, np.asarray(data.particles[names[_plain(label)]], dtype=np.float64)
+
+
+def _plain(name: str) -> str:
+    return name.replace(" ", "").replace("_", "").lower()
+
+
 def _compute(pipeline: Pipeline, file: Path, frame: int) -> DataCollection:
     try:
         return pipeline.compute(frame)
@@ -145,17 +183,11 @@ def _whole_or_nothing(output: Path) -> Iterator[BinaryIO]:
 
 
 def _formatted(data: DataCollection, style: str) -> bytes:
-    columns = [name for name in data.particles if name not in _DISPLAY_PROPERTIES]
-    columns.sort(
-        key=lambda name: (
-            ["Particle Identifier", "Particle Type", "Position"].index(name)
-            if name in ("Particle Identifier", "Particle Type", "Position")
-            else 3
-        )
-    )
+    leading = [name for name in _LEADING_COLUMNS if name in data.particles]
+    others = [name for name in data.particles if name not in _DISPLAY_PROPERTIES | set(_LEADING_COLUMNS)]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "frame"
-        export_file(data, str(file), style, columns=columns, precision=9)
+        export_file(data, str(file), style, columns=leading + others, precision=9)
         return file.read_bytes()
 
 
