@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from ovito.data import DataCollection, Particles
 
-from ovito_glassml.adapter.files import FileError, open_trajectory
 from ovito_glassml.structure import Structure, StructureError
 
 __all__ = [
@@ -18,7 +16,6 @@ __all__ = [
     "declared_species",
     "parse_species",
     "particles_of",
-    "read_frames",
     "structure_from_data",
 ]
 
@@ -182,20 +179,3 @@ def _selection_mask(particles: Particles) -> NDArray[np.bool_]:
     if selection is None:
         raise StructureError("only_selected is on but nothing is selected; select particles upstream or switch it off.")
     return selection[...] != 0
-
-
-def read_frames(path: str | Path) -> Iterator[DataCollection]:
-    """Frames of a file of any format OVITO knows, one after the other; only the current one is in memory.
-
-    Raises
-    ------
-    FileError
-        If the file is missing, of unknown format, or damaged at a frame.
-    """
-    pipeline = open_trajectory(Path(path))
-    for frame in range(pipeline.num_frames):
-        try:
-            yield pipeline.compute(frame)
-        except RuntimeError as error:
-            reason = " ".join(str(error).split())
-            raise FileError(f"Frame {frame} of {path} cannot be read ({reason}); repair the file.") from error

@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 from ovito.data import DataCollection
 
-from ovito_glassml.adapter.files import FileError
 from ovito_glassml.adapter.input import (
     chemical_order,
     declared_species,
     parse_species,
-    read_frames,
     structure_from_data,
 )
 from ovito_glassml.structure import StructureError
@@ -140,22 +138,3 @@ def test_non_finite_coordinates_are_refused(make_data, value):
     broken[1, 2] = value
     with pytest.raises(StructureError, match="1 atoms have non-finite"):
         structure_from_data(make_data(broken, CELL), names_needed=False)
-
-
-XYZ_FRAME = '2\nLattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3\nCu 1 1 {z}\nZr 2 2 2\n'
-
-
-def test_frames_of_a_file_come_in_order(tmp_path):
-    file = tmp_path / "two.xyz"
-    file.write_text(XYZ_FRAME.format(z=1) + XYZ_FRAME.format(z=4))
-    heights = [structure_from_data(data).positions[0, 2] for data in read_frames(file)]
-    assert heights == [1.0, 4.0]
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_a_damaged_frame_is_named(tmp_path):
-    file = tmp_path / "cut.xyz"
-    whole = XYZ_FRAME.format(z=1) + XYZ_FRAME.format(z=4)
-    file.write_text(whole[:-7])
-    with pytest.raises(FileError, match=r"Frame 1 of .*cut\.xyz"):
-        list(read_frames(file))

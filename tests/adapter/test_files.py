@@ -1,0 +1,42 @@
+"""Files through OVITO's readers: frames in order, labels found, damage named."""
+
+import numpy as np
+import pytest
+
+from ovito_glassml.adapter.files import FileError, read_labelled
+
+XYZ_FRAME = """2
+Lattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3:Stiffness:R:1
+Cu 1 1 {z} 0.5
+Zr 2 2 2 0.75
+"""
+
+
+@pytest.fixture
+def two_frames(tmp_path):
+    file = tmp_path / "two.xyz"
+    file.write_text(XYZ_FRAME.format(z=1) + XYZ_FRAME.format(z=4))
+    return file
+
+
+def test_frames_of_a_file_come_in_order_with_their_labels(two_frames):
+    frames = list(read_labelled(two_frames, "Stiffness"))
+    assert [structure.positions[0, 2] for structure, _ in frames] == [1.0, 4.0]
+    assert frames[0][0].species_names == ("Cu", "Zr")
+    np.testing.assert_array_equal(frames[1][1], [0.5, 0.75])
+
+
+def test_capitals_and_spaces_of_a_column_do_not_matter(two_frames):
+    assert len(list(read_labelled(two_frames, "stiff_ness"))) == 2
+
+
+def test_a_missing_column_is_refused_with_those_there_are(two_frames):
+    with pytest.raises(FileError, match="no column 'Energy'; it has .*Stiffness"):
+        list(read_labelled(two_frames, "Energy"))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_damaged_frame_is_named(two_frames):
+    two_frames.write_text(two_frames.read_text()[:-12])
+    with pytest.raises(FileError, match=r"two\.xyz, frame 1: "):
+        list(read_labelled(two_frames, "Stiffness"))
