@@ -31,7 +31,7 @@ def test_capitals_and_spaces_of_a_column_do_not_matter(two_frames):
 
 
 def test_a_missing_column_is_refused_with_those_there_are(two_frames):
-    with pytest.raises(FileError, match="no column 'Energy'; it has .*Stiffness"):
+    with pytest.raises(FileError, match=r"no column 'Energy'; it has .*Stiffness"):
         list(read_labelled(two_frames, "Energy"))
 
 
