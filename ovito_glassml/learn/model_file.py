@@ -213,7 +213,7 @@ def save_model(
         raise ModelError(
             "The model header contains sixty-four zeros in a row; they mark the digest, write them otherwise."
         )
-    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     blank = safetensors_numpy.save(arrays, metadata={METADATA_KEY: text})
     digest = hashlib.sha256(blank).hexdigest()
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -317,14 +317,15 @@ def _folds(samples: Sequence[LabelledSample]) -> list[NDArray]:
     """Fold of every atom: whole samples if there are enough, otherwise slabs across the longest cell vector."""
     folds = []
     for number, sample in enumerate(samples):
-        count = len(sample.structure)
+        fold = np.full(len(sample.structure), -1)
+        labelled = np.flatnonzero(np.isfinite(sample.stiffness))
         if len(samples) >= FOLDS:
-            fold = np.full(count, number % FOLDS)
+            fold[labelled] = number % FOLDS
         else:
-            direction = _longest_direction(sample.structure)
-            rank = np.argsort(np.argsort(sample.structure.positions @ direction, kind="stable"), kind="stable")
-            fold = rank * FOLDS // count
-        folds.append(np.where(np.isfinite(sample.stiffness), fold, -1))
+            heights = sample.structure.positions[labelled] @ _longest_direction(sample.structure)
+            order = labelled[np.argsort(heights, kind="stable")]
+            fold[order] = np.arange(len(order)) * FOLDS // len(order)
+        folds.append(fold)
     return folds
 
 

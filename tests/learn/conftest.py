@@ -1,0 +1,53 @@
+"""Small glasses with a stiffness that is known exactly, and models trained on them."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from ovito_glassml.learn.stiffness_training import BY_SPECIES, PUBLISHED, LabelledSample, train
+from ovito_glassml.neighbours import neighbour_lists
+from ovito_glassml.structure import Structure
+
+#: Made-up springs: (own species, neighbour's species) → weight of a neighbour at 3 Å.
+SPRINGS = {(0, 0): 0.05, (0, 1): 0.12, (1, 0): 0.10, (1, 1): 0.02}
+
+
+def shaken_crystal(seed, repeat=7, species=("Cu", "Zr")):
+    """A strongly disordered simple cubic arrangement of two species at random."""
+    rng = np.random.default_rng(seed)
+    corners = np.array(list(itertools.product(range(repeat), repeat=3)), dtype=float)
+    positions = 2.8 * corners + rng.uniform(-0.6, 0.6, corners.shape)
+    kinds = rng.integers(0, 2, len(positions))
+    return Structure(positions, kinds, species, np.eye(3) * 2.8 * repeat, pbc=(True, True, True))
+
+
+def spring_stiffness(structure):
+    """Sum of springs to the neighbours that fade with distance, by species of both ends."""
+    lists = neighbour_lists(structure, 6.0)
+    centre = np.repeat(np.arange(len(structure)), np.diff(lists.offsets))
+    weights = np.array([[SPRINGS[own, other] for other in (0, 1)] for own in (0, 1)])
+    spring = weights[structure.species[centre], structure.species[lists.indices]]
+    distances = lists.distances.astype(np.float64)
+    return 0.2 + np.bincount(centre, spring * np.exp(-(((distances - 3.0) / 0.7) ** 2)), minlength=len(structure))
+
+
+def labelled(seed):
+    structure = shaken_crystal(seed)
+    return LabelledSample(structure, spring_stiffness(structure), f"sample-{seed}")
+
+
+@pytest.fixture(scope="session")
+def spring_glasses():
+    """Two samples to train on and one to test on."""
+    return [labelled(seed) for seed in (1, 2, 3)]
+
+
+@pytest.fixture(scope="session")
+def species_model(spring_glasses):
+    return train(spring_glasses[:2], design=BY_SPECIES)
+
+
+@pytest.fixture(scope="session")
+def published_model(spring_glasses):
+    return train(spring_glasses[:2], design=PUBLISHED)

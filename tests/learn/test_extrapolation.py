@@ -1,0 +1,77 @@
+"""The extrapolation score: one at the training data's 99th percentile, large far away."""
+
+import numpy as np
+import pytest
+
+from ovito_glassml.learn.extrapolation import ExtrapolationScore, fit_extrapolation
+from ovito_glassml.learn.model_file import ModelError, ModelHeader
+
+
+def rows_of(structure, seed, shift=0.0):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(len(structure), 6)) * np.array([3, 2, 1, 1, 1, 0.5]) + shift
+
+
+@pytest.fixture(scope="module")
+def fitted(spring_glasses):
+    structures = [sample.structure for sample in spring_glasses]
+    rows = [rows_of(structure, seed) for seed, structure in enumerate(structures)]
+    members = [{"any": np.arange(len(structure))} for structure in structures]
+    return fit_extrapolation(structures, rows, members, radius=4.0, components=4), structures, rows
+
+
+def scores(score, structure, rows):
+    return score.evaluate(structure, score.embed("any", rows))
+
+
+def test_one_training_atom_in_a_hundred_scores_above_one(fitted):
+    score, structures, rows = fitted
+    values = np.concatenate([scores(score, s, r) for s, r in zip(structures, rows, strict=True)])
+    assert 0.0 < (values > 1).mean() < 0.03
+
+
+def test_new_samples_of_the_same_kind_score_like_the_training_data(fitted):
+    score, (structure, *_), _ = fitted
+    assert (scores(score, structure, rows_of(structure, 99)) > 1).mean() < 0.05
+
+
+def test_a_small_shift_of_all_atoms_shows_because_regions_are_compared(fitted):
+    score, (structure, *_), _ = fitted
+    shifted = scores(score, structure, rows_of(structure, 99, shift=1.0))
+    assert (shifted > 1).mean() > 0.5
+    alone = np.linalg.norm(rows_of(structure, 99, shift=1.0), axis=1) > np.quantile(
+        np.linalg.norm(rows_of(structure, 98), axis=1), 0.99
+    )
+    assert alone.mean() < 0.1
+
+
+def test_the_score_grows_with_the_distance(fitted):
+    score, (structure, *_), _ = fitted
+    medians = [np.median(scores(score, structure, rows_of(structure, 99, shift))) for shift in (0, 1, 3, 9)]
+    assert medians == sorted(medians)
+
+
+def header():
+    return ModelHeader(
+        kind="example",
+        title="",
+        summary="",
+        species=("Cu",),
+        cutoff=1.0,
+        descriptor={},
+        architecture={"extrapolation_radius": 4.0},
+        output={},
+        training={},
+    )
+
+
+def test_it_survives_storage(fitted):
+    score, structures, rows = fitted
+    again = ExtrapolationScore.from_tensors(header(), score.tensors(), ("any",), 6)
+    np.testing.assert_array_equal(scores(again, structures[0], rows[0]), scores(score, structures[0], rows[0]))
+
+
+def test_tensors_of_another_width_are_refused(fitted):
+    score, *_ = fitted
+    with pytest.raises(ModelError, match=r"extrapolation\.any\.mean"):
+        ExtrapolationScore.from_tensors(header(), score.tensors(), ("any",), 7)
