@@ -1,0 +1,649 @@
+"""The behaviour that every modifier shares, one function a rule.
+
+Each function takes a `Case` and raises AssertionError if the rule is broken. They are plain
+functions, so that the matrix itself can be tested with modifiers that break a rule on purpose.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+import pickle
+import re
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+import traits.api
+from conformance_cases import (
+    SMALL,
+    TRICLINIC,
+    Case,
+    Sample,
+    computed,
+    direct,
+    glass,
+    large_glass,
+    pipeline,
+    undefined,
+    write_xyz,
+    written,
+)
+from ovito.data import DataCollection
+from ovito.io import export_file, import_file
+
+from ovito_glassml.adapter import progress
+from ovito_glassml.errors import GlassMLError
+
+HERE = Path(__file__).parent
+
+
+# --- parameters and documentation -----------------------------------------------------------------
+
+
+def check_constructs_without_arguments(case: Case) -> None:
+    assert case.make().editable_traits()
+
+
+def check_unknown_parameters_are_rejected(case: Case) -> None:
+    with pytest.raises(Exception, match="no_such_parameter"):
+        case.make(no_such_parameter=1)
+    modifier = case.make()
+    with pytest.raises(Exception, match="no_such_parameter"):
+        modifier.no_such_parameter = 1
+
+
+def check_parameters_survive_pickling(case: Case) -> None:
+    parameters = altered_parameters(case)
+    copy = pickle.loads(pickle.dumps(case.make(**parameters)))
+    for name, value in parameters.items():
+        assert getattr(copy, name) == value, f"{name} is lost"
+
+
+def check_parameters_are_described(case: Case) -> None:
+    modifier = case.make()
+    docstrings = trait_docstrings(case.modifier)
+    for name in modifier.editable_traits():
+        trait = modifier.trait(name)
+        assert trait.label, f"{name} has no label"
+        assert trait.ovito_group, f"{name} has no group"
+        text = docstrings.get(name, "")
+        assert ":Default:" in text, f"{name} has no docstring with a default"
+        assert len(text.split(":Default:")[0]) > 20, f"{name} is not explained"
+        value = getattr(modifier, name)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            assert isinstance(trait.trait_type, traits.api.BaseRange), f"{name} has no bounds"
+        if isinstance(value, float):
+            assert "(" in trait.label, f"the label of {name} has no unit"
+
+
+def check_help_text_and_exports(case: Case) -> None:
+    module = sys.modules[case.modifier.__module__]
+    first = inspect.getsource(module).splitlines()[0]
+    assert first == f"##### {case.title} #####", "OVITO's panel shows no help"
+    assert case.title.startswith("Glass ML:")
+    assert case.modifier.__name__ in module.__all__, "generated code does not find the class"
+
+
+def check_outputs_are_documented(case: Case) -> None:
+    data = computed(case.make(), glass())
+    text = inspect.getdoc(case.modifier)
+    outputs = [*written(data), *data.tables, *(name for name in data.attributes if name.startswith(case.prefix))]
+    assert outputs
+    for name in outputs:
+        assert f"``{name}``" in text, f"{name} is not documented"
+
+
+def altered_parameters(case: Case) -> dict[str, Any]:
+    """Values other than the defaults that the modifier must still accept."""
+    modifier = case.make()
+    changed: dict[str, Any] = {}
+    for name in modifier.editable_traits():
+        value = getattr(modifier, name)
+        if isinstance(value, float):
+            changed[name] = 1.1 * value if value else 0.05
+        elif isinstance(value, bool) and name != "only_selected":
+            changed[name] = not value
+        elif name == "species":
+            changed[name] = "Cu,Zr"
+    return changed
+
+
+def trait_docstrings(modifier: type) -> dict[str, str]:
+    """Texts below the assignments in the bodies of a class and its bases."""
+    found: dict[str, str] = {}
+    for owner in reversed(modifier.__mro__):
+        if owner.__module__.startswith(("traits.", "ovito.", "builtins")):
+            continue
+        body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0].body  # type: ignore[attr-defined]
+        for statement, below in zip(body, [*body[1:], None], strict=True):
+            targets = statement.targets if isinstance(statement, ast.Assign) else [getattr(statement, "target", None)]
+            names = [target.id for target in targets if isinstance(target, ast.Name)]
+            text = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else ""
+            found |= {name: str(text) for name in names}
+    return found
+
+
+# --- progress, cancellation, cost -----------------------------------------------------------------
+
+
+def check_progress_is_reported(case: Case) -> None:
+    reports = list(direct(case.make(), glass())())
+    assert any(isinstance(report, str) and report for report in reports), "no text"
+    fractions = [report for report in reports if not isinstance(report, str)]
+    assert fractions, "no fraction"
+    assert all(0 <= fraction <= 1 for fraction in fractions)
+
+
+def check_cancels_quickly(case: Case) -> None:
+    start = direct(case.make(), large_glass(8000))
+    list(start())  # compile and load
+    # The best of three: other processes of the machine are not the modifier's fault.
+    assert min(_longest_silence(start) for _ in range(3)) < 0.2
+    assert min(_time_to_close(start) for _ in range(3)) < 0.2
+
+
+def _longest_silence(start: Any) -> float:
+    generator, longest = start(), 0.0
+    while True:
+        begin = time.perf_counter()
+        try:
+            next(generator)
+        except StopIteration:
+            return longest
+        longest = max(longest, time.perf_counter() - begin)
+
+
+def _time_to_close(start: Any) -> float:
+    generator = start()
+    for _ in range(3):
+        next(generator)
+    begin = time.perf_counter()
+    generator.close()
+    return time.perf_counter() - begin
+
+
+def check_no_python_loop_over_atoms(case: Case) -> None:
+    few, many = (direct(case.make(), large_glass(count)) for count in (400, 3300))
+    list(few())
+    growth = _lines_run(many) - _lines_run(few)
+    assert growth < 1000, f"3000 more atoms run {growth} more lines of Python"
+
+
+def _lines_run(start: Any) -> int:
+    """Lines of Python that a modifier runs, here and in its worker thread."""
+    count = 0
+
+    def trace(frame: Any, event: str, argument: Any) -> Any:
+        nonlocal count
+        count += event == "line"
+        return trace
+
+    before, worker = sys.gettrace(), progress._worker
+    progress._worker = ThreadPoolExecutor(max_workers=1)
+    threading.settrace(trace)
+    sys.settrace(trace)
+    try:
+        list(start())
+    finally:
+        sys.settrace(before)
+        threading.settrace(before)
+        progress._worker.shutdown()
+        progress._worker = worker
+    return count
+
+
+def check_results_are_reproducible_bit_by_bit(case: Case) -> None:
+    sample = large_glass(5000)
+    first = written(computed(case.make(), sample))
+    with _one_thread():
+        alone = written(computed(case.make(), sample))
+    again = written(computed(case.make(), sample))
+    for other in (alone, again):
+        for name, values in first.items():
+            assert values.tobytes() == other[name].tobytes(), f"{name} differs"
+
+
+class _one_thread:  # noqa: N801
+    """Run compiled code on one thread, here and in the worker."""
+
+    def __enter__(self) -> None:
+        self._set(1)
+
+    def __exit__(self, *args: object) -> None:
+        self._set(numba.config.NUMBA_NUM_THREADS)
+
+    @staticmethod
+    def _set(count: int) -> None:
+        numba.set_num_threads(count)
+        progress._worker.submit(numba.set_num_threads, count).result()
+
+
+LIGHT_IMPORT = """
+import importlib, sys, time
+import ovito
+names = {names!r}
+begin = time.process_time()
+import ovito_glassml
+for module, name in names:
+    getattr(importlib.import_module(module), name)()
+elapsed = time.process_time() - begin
+heavy = [name for name in ("torch", "sklearn", "xgboost", "shap", "optuna") if name in sys.modules]
+print(elapsed, *heavy)
+"""
+
+
+def check_import_is_light(case: Case) -> None:
+    check_imports_together_are_light([case])
+
+
+def check_imports_together_are_light(cases: list[Case]) -> None:
+    """Also for the whole package at once."""
+    names = [(case.modifier.__module__, case.modifier.__name__) for case in cases]
+    seconds, *heavy = run_python(LIGHT_IMPORT.format(names=names)).split()
+    assert not heavy, f"{heavy} are imported"
+    assert float(seconds) < 0.5, f"importing takes {seconds} s of processor time"
+
+
+def run_python(code: str, *arguments: object) -> str:
+    """Run code in a new interpreter that finds the modules of this folder."""
+    environment = dict(os.environ, PYTHONPATH=os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]))
+    command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=120)
+    assert done.returncode == 0, f"exit status {done.returncode}: {done.stderr[-2000:]}"
+    return done.stdout
+
+
+# --- kinds of input -------------------------------------------------------------------------------
+
+
+def is_clear(error: BaseException) -> bool:
+    """One sentence for the user, with what is wrong and what to do."""
+    text = str(error)
+    return isinstance(error, GlassMLError) and "\n" not in text and text.endswith(".") and ";" in text
+
+
+def outcome(modifier: Any, source: Sample | list[DataCollection], frame: int = 0) -> DataCollection | GlassMLError:
+    """The result, or the error if it is a clear one."""
+    try:
+        return computed(modifier, source, frame)
+    except Exception as error:
+        if not is_clear(error):
+            raise AssertionError(f"unclear: {type(error).__name__}: {error}") from error
+        return error  # type: ignore[return-value]
+
+
+def assert_defined(data: DataCollection, count: int) -> None:
+    outputs = written(data)
+    assert outputs
+    for name, values in outputs.items():
+        assert len(values) == count
+        assert not undefined(values).any(), f"{name} has atoms without value"
+
+
+def assert_same(first: dict[str, np.ndarray], second: dict[str, np.ndarray], rtol: float = 1e-6) -> None:
+    assert first.keys() == second.keys()
+    for name, values in first.items():
+        scale = np.abs(values[np.isfinite(values)]).max(initial=0.0)
+        np.testing.assert_allclose(second[name], values, rtol=rtol, atol=rtol * scale, err_msg=name)
+
+
+def check_data_without_particles(case: Case) -> None:
+    empty = glass(count=1, frames=4).take(np.array([], dtype=int))
+    result = outcome(case.make(), empty)
+    if isinstance(result, DataCollection):
+        assert written(result)
+        assert all(len(values) == 0 for values in written(result).values())
+    nothing = outcome(case.make(), [DataCollection() for _ in range(4)])
+    assert isinstance(nothing, GlassMLError), "nothing to work on is no error"
+
+
+def check_open_and_mixed_boundaries(case: Case) -> None:
+    """An open side is the same as vacuum on that side of a periodic cell."""
+    fixed = {"number_density": 0.05} if case.has("number_density") else {}
+    for pbc in ((False, False, False), (True, True, False), (False, True, False)):
+        sample = glass(TRICLINIC, pbc)
+        stretched = TRICLINIC * np.where(pbc, 1, 4)[:, None]
+        vacuum = replace(sample, cell=stretched, pbc=(True, True, True))
+        result = computed(case.make(**fixed), sample)
+        assert_defined(result, len(sample.kinds))
+        assert_same(written(result), written(computed(case.make(**fixed), vacuum)))
+        assert_defined(computed(case.make(), sample), len(sample.kinds))
+
+
+def check_triclinic_cells(case: Case) -> None:
+    """A lattice has many cells: another choice of vectors changes nothing."""
+    sample = glass(TRICLINIC)
+    skewed = np.array([TRICLINIC[0], TRICLINIC[1] + TRICLINIC[0], TRICLINIC[2] - TRICLINIC[1]])
+    other = replace(sample, cell=skewed)
+    assert_same(written(computed(case.make(), sample)), written(computed(case.make(), other)))
+
+
+def check_small_periodic_cells(case: Case) -> None:
+    """Eight copies of a tiny cell are the same material."""
+    sample = glass(SMALL)
+    count = len(sample.kinds)
+    outputs = written(computed(case.make(), sample))
+    repeated = written(computed(case.make(), sample.repeated()))
+    assert_same(outputs, {name: values[:count] for name, values in repeated.items()}, rtol=1e-5)
+
+
+def check_no_cell(case: Case) -> None:
+    sample = glass(None)
+    result = outcome(case.make(), sample)
+    if not isinstance(result, DataCollection):
+        assert "number_density" in str(result)
+        result = computed(case.make(number_density=0.05), sample)
+    assert_defined(result, len(sample.kinds))
+
+
+def check_one_species(case: Case) -> None:
+    sample = glass(names={1: "Cu"})
+    assert_defined(computed(case.make(), sample), len(sample.kinds))
+
+
+def check_unnamed_types(case: Case) -> None:
+    sample = glass()
+    unnamed = replace(sample, names={1: "", 2: ""})
+    named = written(computed(case.make(), sample))
+    result = outcome(case.make(), unnamed)
+    if not isinstance(result, DataCollection):
+        assert "species" in str(result)
+        result = computed(case.make(species="Cu,Zr"), unnamed)
+    assert_same(named, written(result), rtol=0)
+
+
+def check_shuffled_identifiers(case: Case) -> None:
+    """Each frame has its atoms in another order; frame 0 keeps its own."""
+    sample = glass()
+    rng = np.random.default_rng(5)
+    frames = sample.frames()
+    shuffled = [sample.take(rng.permutation(len(sample.kinds))).frames()[number] for number in range(len(frames))]
+    ordered = written(computed(case.make(), frames))
+    mixed = written(computed(case.make(), [frames[0], *shuffled[1:]]))
+    assert_same(ordered, mixed)
+
+
+def check_changing_number_of_atoms(case: Case) -> None:
+    sample = glass()
+    count = len(sample.kinds)
+    frames = [sample.take(np.arange(count - number)).frames()[number] for number in range(len(sample.positions))]
+    line = pipeline(frames, case.make())
+    for number in (0, 7, 3):
+        data = line.compute(number)
+        outputs = written(data)
+        assert outputs
+        assert all(len(values) == count - number for values in outputs.values())
+        assert_counted(case, data)
+
+
+def assert_counted(case: Case, data: DataCollection) -> None:
+    without = np.any([undefined(values) for values in written(data).values()], axis=0)
+    assert data.attributes.get(f"{case.prefix}undefined") == without.sum(), "atoms without value are not counted"
+
+
+def check_two_dimensions_are_refused(case: Case) -> None:
+    frames = glass().frames()
+    for data in frames:
+        data.cell_.is2D = True
+    _assert_refused(case, frames, "two-dimensional")
+
+
+def check_non_finite_coordinates_are_refused(case: Case) -> None:
+    for value in (np.nan, np.inf):
+        frames = glass().frames()
+        frames[0].particles_.positions_[3, 1] = value
+        _assert_refused(case, frames, "non-finite")
+
+
+def _assert_refused(case: Case, frames: list[DataCollection], reason: str) -> None:
+    error = outcome(case.make(), frames)
+    assert isinstance(error, GlassMLError), "no error"
+    assert reason in str(error)
+    data = frames[0].clone()
+    with pytest.raises(GlassMLError):
+        list(direct(case.make(), frames)(data))
+    assert not written(data), "something is half-written"
+
+
+def check_only_selected(case: Case) -> None:
+    if not case.has("only_selected"):
+        return
+    sample = glass()
+    everyone = written(computed(case.make(), sample))
+    frames = sample.frames()
+    selected = np.arange(len(sample.kinds)) % 3 == 0
+    for data in frames:
+        data.particles_.create_property("Selection", data=selected.astype(int))
+    data = computed(case.make(only_selected=True), frames)
+    for name, values in written(data).items():
+        assert undefined(values)[~selected].all(), f"{name} is set for atoms that are not selected"
+        assert not undefined(values)[selected].any()
+    assert_counted(case, data)
+    chosen = {name: values[selected] for name, values in written(data).items()}
+    assert_same({name: values[selected] for name, values in everyone.items()}, chosen)
+
+
+def check_missing_values_are_counted(case: Case) -> None:
+    data = computed(case.make(), glass())
+    assert_counted(case, data)
+
+
+# --- symmetries -----------------------------------------------------------------------------------
+
+
+def check_rotation(case: Case) -> None:
+    sample = glass(TRICLINIC)
+    rotation, _ = np.linalg.qr(np.random.default_rng(2).normal(size=(3, 3)))
+    rotation *= np.sign(np.linalg.det(rotation))
+    turned = sample.rotated(rotation)
+    assert_same(written(computed(case.make(), sample)), written(computed(case.make(), turned)), rtol=1e-5)
+
+
+def check_translation(case: Case) -> None:
+    sample = glass(TRICLINIC)
+    moved = sample.translated([31.7, -4.4, 9.2])
+    assert_same(written(computed(case.make(), sample)), written(computed(case.make(), moved)), rtol=1e-5)
+
+
+def check_permutation(case: Case) -> None:
+    sample = glass(TRICLINIC)
+    order = np.random.default_rng(4).permutation(len(sample.kinds))
+    plain = {name: values[order] for name, values in written(computed(case.make(), sample)).items()}
+    assert_same(plain, written(computed(case.make(), sample.take(order))))
+
+
+# --- what is written ------------------------------------------------------------------------------
+
+
+def check_other_data_is_untouched(case: Case) -> None:
+    frames = glass().frames()
+    count = frames[0].particles.count
+    rng = np.random.default_rng(6)
+    for data in frames:
+        particles = data.particles_
+        particles.create_property("Selection", data=np.arange(count) % 2)
+        particles.create_property("Color", data=rng.uniform(0, 1, (count, 3)))
+        bonds = particles.create_bonds(count=3)
+        bonds.create_property("Topology", data=[[0, 1], [1, 2], [2, 3]])
+    before = _untouchable(frames[0])
+    assert _untouchable(computed(case.make(), frames)) == before
+    if case.has("color_by_result"):
+        colored = _untouchable(computed(case.make(color_by_result=True), frames))
+        assert colored.pop("Color") != before.pop("Color"), "color_by_result does nothing"
+        assert colored == before
+
+
+def _untouchable(data: DataCollection) -> dict[str, object]:
+    particles = data.particles
+    contents: dict[str, object] = {
+        name: particles[name][...].tobytes()
+        for name in ("Position", "Particle Identifier", "Particle Type", "Selection", "Color")
+    }
+    contents["types"] = [(kind.id, kind.name, tuple(kind.color)) for kind in particles.particle_types.types]
+    contents["topology"] = particles.bonds.topology[...].tobytes()
+    contents["cell"] = data.cell[...].tobytes()
+    contents["periodic"] = tuple(data.cell.pbc)
+    return contents
+
+
+def check_tables_are_labelled(case: Case) -> None:
+    data = computed(case.make(), glass())
+    for name, table in data.tables.items():
+        label = table.x.name if table.x is not None else table.axis_label_x
+        assert re.search(r"\(.+\)", label), f"the horizontal axis of {name} has no unit"
+        assert table.y.name, f"the vertical axis of {name} has no label"
+        assert table.title
+        assert len(table.xy()), f"{name} is empty"
+
+
+def check_attributes_can_be_exported(case: Case, folder: Path) -> None:
+    data = computed(case.make(), glass())
+    names = [name for name in data.attributes if name not in ("SourceFrame", "SourceFile")]
+    assert names, "there are no attributes"
+    assert all(name.startswith(case.prefix) for name in names), f"{names} do not begin with {case.prefix}"
+    file = folder / "attributes.txt"
+    export_file(data, str(file), "txt/attr", columns=names)
+    values = file.read_text().splitlines()[1].split()
+    for name, text in zip(names, values, strict=True):
+        assert float(text) == pytest.approx(data.attributes[name], rel=1e-5, nan_ok=True)
+    for name in data.tables:
+        export_file(data, str(folder / "table.txt"), "txt/table", key=name)
+
+
+def check_inserted_twice(case: Case) -> None:
+    frames = glass().frames()
+    once = computed(case.make(), frames)
+    twice = pipeline(frames, case.make(), case.make()).compute(0)
+    assert_same(written(once), written(twice), rtol=0)
+    assert set(once.tables) == set(twice.tables)
+    for name in once.tables:
+        np.testing.assert_array_equal(once.tables[name].xy(), twice.tables[name].xy())
+    assert set(once.attributes) == set(twice.attributes)
+
+
+# --- routes to the same numbers -------------------------------------------------------------------
+
+
+def check_pipeline_and_apply_agree(case: Case, folder: Path) -> None:
+    file = folder / "glass.xyz"
+    write_xyz(glass(), file)
+    line = import_file(str(file))
+    frames = glass().frames()
+    line.modifiers.append(case.make())
+    from_file = written(line.compute(0))
+    in_memory = written(computed(case.make(), frames))
+    assert_same(from_file, in_memory, rtol=1e-9)  # text may cost the last digit of a coordinate
+    data = frames[0].clone()
+    if case.needs_trajectory:
+        with pytest.raises(GlassMLError, match="frames"):
+            data.apply(case.make())
+    else:
+        data.apply(case.make())
+        assert_same(in_memory, written(data), rtol=0)
+
+
+def check_command_line_agrees(case: Case, folder: Path) -> None:
+    from typer.testing import CliRunner
+
+    from ovito_glassml.cli import app
+
+    assert case.command, "there is no name for glassml apply --modifier"
+    file, result = folder / "glass.xyz", folder / "result.xyz"
+    write_xyz(glass(), file)
+    line = import_file(str(file))
+    line.modifiers.append(case.make())
+    direct_result = written(line.compute(0))
+    run = CliRunner().invoke(app, ["apply", str(file), "--modifier", case.command, "-o", str(result)])
+    assert run.exit_code == 0, run.output
+    by_command = import_file(str(result)).compute(0)
+    for name, values in direct_result.items():
+        np.testing.assert_allclose(read_back(by_command, name), values, rtol=1e-6, atol=1e-7, err_msg=name)
+
+
+def read_back(data: DataCollection, name: str) -> np.ndarray:
+    """A property as the XYZ format names it, without spaces."""
+    matches = [key for key in data.particles if key.replace("_", "") == name.replace(" ", "")]
+    assert matches, f"{name} is not in the file, only {list(data.particles)}"
+    return data.particles[matches[0]][...]
+
+
+SAVE_SESSION = """
+import importlib, sys
+import ovito
+from ovito.io import import_file
+source, session, module, name, parameters = sys.argv[1:]
+line = import_file(source)
+line.modifiers.append(getattr(importlib.import_module(module), name)(**eval(parameters)))
+line.compute(0)
+line.add_to_scene()
+ovito.scene.save(session)
+"""
+
+LOAD_SESSION = """
+import sys
+import numpy as np
+import ovito
+session, result = sys.argv[1:]
+ovito.scene.load(session)
+data = ovito.scene.pipelines[0].compute(0)
+np.savez(result, **{name: data.particles[name][...] for name in data.particles})
+"""
+
+
+def check_session_survives_saving(case: Case, folder: Path) -> None:
+    parameters, expected = _altered_result(case, folder)
+    session, result = folder / "saved.ovito", folder / "reloaded.npz"
+    where = case.modifier.__module__, case.modifier.__name__
+    run_python(SAVE_SESSION, folder / "glass.xyz", session, *where, repr(parameters))
+    run_python(LOAD_SESSION, session, result)
+    _assert_stored(result, expected)
+
+
+def check_generated_code_runs(case: Case, folder: Path) -> None:
+    from ovito._codegen import codegen_pipeline
+
+    parameters, expected = _altered_result(case, folder)
+    line = import_file(str(folder / "glass.xyz"))
+    line.modifiers.append(case.make(**parameters))
+    code = codegen_pipeline(line, False)
+    result = folder / "generated.npz"
+    code += f"""
+import numpy
+data = pipeline.compute(0)
+numpy.savez({str(result)!r}, **{{name: data.particles[name][...] for name in data.particles}})
+"""
+    run_python(code)
+    _assert_stored(result, expected)
+
+
+def _altered_result(case: Case, folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """A file in the folder, parameters that are no defaults, and what comes of both."""
+    write_xyz(glass(), folder / "glass.xyz")
+    parameters = altered_parameters(case)
+    line = import_file(str(folder / "glass.xyz"))
+    line.modifiers.append(case.make(**parameters))
+    return parameters, written(line.compute(0))
+
+
+def _assert_stored(file: Path, expected: dict[str, np.ndarray]) -> None:
+    with np.load(file) as stored:
+        assert_same(expected, {name: stored[name] for name in expected}, rtol=0)
+
+
+#: Rules that need nothing but the modifier, and those that need a folder for files.
+CHECKS = [
+    function
+    for name, function in list(globals().items())
+    if name.startswith("check_") and name != "check_imports_together_are_light"
+]
