@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ovito_glassml.modifiers.atomic_stiffness import AtomicStiffnessModifier
+    from ovito_glassml.modifiers.predicted_stiffness import PredictedStiffnessModifier
     from ovito_glassml.modifiers.rdf_descriptors import RDFDescriptorsModifier
 
 __version__ = "0.1.0"
 
 _MODULES = {
     "AtomicStiffnessModifier": "ovito_glassml.modifiers.atomic_stiffness",
+    "PredictedStiffnessModifier": "ovito_glassml.modifiers.predicted_stiffness",
     "RDFDescriptorsModifier": "ovito_glassml.modifiers.rdf_descriptors",
 }
 
-__all__ = ["AtomicStiffnessModifier", "RDFDescriptorsModifier"]
+__all__ = ["AtomicStiffnessModifier", "PredictedStiffnessModifier", "RDFDescriptorsModifier"]
 
 
 def __getattr__(name: str) -> Any:

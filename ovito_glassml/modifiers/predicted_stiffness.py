@@ -1,0 +1,166 @@
+##### Glass ML: Predicted stiffness #####
+#
+# Predicts from the structure alone how stiffly every atom is held, and says how far to trust it:
+# atoms whose extrapolation is above 1 are unlike those that the model was trained on.
+# Best on inherent structures. Models are listed by the command: glassml models
+
+"""Stiffness of every atom predicted from a single structure."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ovito.data import DataCollection
+from ovito.pipeline import ModifierInterface
+from traits.api import Bool, HasStrictTraits, Range, Str
+
+from ovito_glassml.adapter.input import structure_from_data
+from ovito_glassml.adapter.output import color_by, mean_and_spread, write_attributes, write_histogram, write_property
+from ovito_glassml.adapter.progress import with_progress
+from ovito_glassml.learn.model_file import model_path
+from ovito_glassml.learn.stiffness import StiffnessModel, StiffnessPrediction
+
+__all__ = ["PredictedStiffnessModifier"]
+
+#: Above this fraction of extrapolating atoms the result as a whole is doubtful.
+WARNING_FRACTION = 0.1
+
+
+class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
+    """Predict the vibrational stiffness K_i of every atom from positions and species.
+
+    K_i is the mean of k_B T / u_i² over temperatures from 50 to 300 K, with u_i² the
+    mean-squared displacement in 100 ps. The models were trained on inherent structures; thermal
+    snapshots blur the distances that they look at. The card of a model
+    (``glassml models show NAME``) has held-out scores for both, and says what the model was
+    trained on. Lengths are in Å.
+
+    Outputs:
+
+    * ``Predicted Stiffness``: particle property, K in eV/Å².
+    * ``Predicted Stiffness Coarse``: particle property, mean of K over all atoms within
+      `coarse_graining_radius`, the atom included.
+    * ``Predicted Stiffness Extrapolation``: particle property, distance from the training data;
+      1 is the 99th percentile of the training atoms.
+    * ``predicted-stiffness-histogram``: table.
+    * ``PredictedStiffness.mean``, ``PredictedStiffness.std``: attributes, mean and standard
+      deviation of K in eV/Å².
+    * ``PredictedStiffness.extrapolating_fraction``: attribute, the fraction of atoms whose
+      extrapolation is above 1. Above 0.1 a warning is printed.
+    * ``PredictedStiffness.undefined``: attribute, the number of atoms without a value (NaN):
+      those not selected with `only_selected`.
+
+    Errors are raised for unnamed types, for species that the model does not know, for a model
+    file that is missing, damaged or of another kind, and for two atoms in one place.
+    """
+
+    model = Str("stiffness-cuzr", label="Model (shipped name or file)", ovito_group="Predicted stiffness")
+    """
+    Name of a shipped model or path of a model file.
+
+    :Default: ``"stiffness-cuzr"``, which sees distances and species in Cu-Zr; ``"stiffness-cuzr-rdf40"``
+              sees the 40 values of the published, species-blind network.
+    """
+
+    species = Str("", label="Species of unnamed types", ovito_group="Predicted stiffness", ovito_placeholder="Cu,Zr")
+    """
+    Names in the order of the numeric particle types, such as ``"Cu,Zr"``, for files that do not
+    name them.
+
+    :Default: ``""``, the names in the data.
+    """
+
+    coarse_graining_radius = Range(
+        low=0.0, value=6.0, exclude_low=True, label="Coarse-graining radius (Å)", ovito_group="Predicted stiffness"
+    )
+    """
+    Radius in Å of the sphere over which ``Predicted Stiffness Coarse`` is averaged.
+
+    :Default: ``6.0``, about the third shell of a metallic glass: the published choice.
+    """
+
+    number_density = Range(
+        low=0.0, value=0.0, label="Number density (1/Å³, 0 = from cell)", ovito_group="Predicted stiffness"
+    )
+    """
+    Atoms per Å³, for structures with free surfaces or without a cell, where the number of atoms
+    over the volume of the cell is not the density of the material. Only models of the
+    species-blind RDF need it.
+
+    :Default: ``0.0``, the number of atoms divided by the volume of the cell.
+    """
+
+    only_selected = Bool(False, label="Use only selected particles", ovito_group="Predicted stiffness")
+    """
+    Predict for selected atoms only. The others still count as neighbours and in coarse means.
+
+    :Default: ``False``
+    """
+
+    color_by_result = Bool(False, label="Color particles by stiffness", ovito_group="Predicted stiffness")
+    """
+    Color the particles by ``Predicted Stiffness`` with OVITO's own color coding.
+
+    :Default: ``False``, the colors stay as they are.
+    """
+
+    def modify(self, data: DataCollection, **kwargs: Any) -> Generator[str | float, None, None]:
+        yield "Loading the model"
+        model = _loaded(self.model)
+        structure = structure_from_data(data, species=self.species, only_selected=self.only_selected)
+        yield "Predicting stiffness"
+        prediction = yield from with_progress(
+            lambda report: model.predict(
+                structure,
+                coarse_graining_radius=self.coarse_graining_radius,
+                number_density=self.number_density or None,
+                progress=report,
+            )
+        )
+        yield "Writing properties"
+        self._write(data, prediction)
+        if self.color_by_result:
+            color_by(data, "Predicted Stiffness")
+
+    def _write(self, data: DataCollection, prediction: StiffnessPrediction) -> None:
+        stiffness = prediction.stiffness
+        write_property(data, "Predicted Stiffness", stiffness)
+        write_property(data, "Predicted Stiffness Coarse", prediction.coarse)
+        write_property(data, "Predicted Stiffness Extrapolation", prediction.extrapolation)
+        write_histogram(
+            data,
+            "predicted-stiffness-histogram",
+            "Histogram of predicted stiffness",
+            stiffness,
+            "Predicted stiffness (eV/Å²)",
+        )
+        mean, spread = mean_and_spread(stiffness)
+        predicted = np.isfinite(stiffness)
+        extrapolating = float((prediction.extrapolation[predicted] > 1).mean()) if predicted.any() else 0.0
+        statistics = {
+            "mean": mean,
+            "std": spread,
+            "extrapolating_fraction": extrapolating,
+            "undefined": int((~predicted).sum()),
+        }
+        write_attributes(data, "PredictedStiffness", statistics)
+        if extrapolating > WARNING_FRACTION:
+            print(
+                f"Predicted stiffness: {extrapolating:.0%} of the atoms are unlike the training data of {self.model}; "
+                "read its card and trust the values only where Predicted Stiffness Extrapolation is below 1."
+            )
+
+
+def _loaded(name_or_path: str) -> StiffnessModel:
+    """The model, read again only if its file has changed."""
+    path = model_path(name_or_path)
+    return _load(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path, modified: int) -> StiffnessModel:
+    return StiffnessModel.load(path)
