@@ -33,11 +33,14 @@ __all__ = [
     "CellList",
     "NeighbourLists",
     "average_within",
+    "buffer_size",
     "build_cell_list",
+    "candidate_count",
     "gather_neighbours",
     "neighbour_lists",
     "row_run",
     "slab_window",
+    "sort_in_space",
 ]
 
 #: Atoms between two calls of a progress callback. Fixed, so that results never depend on it.
@@ -141,6 +144,41 @@ def build_cell_list(structure: Structure, cutoff: float) -> CellList:
     order = np.flatnonzero(real)
     _check_coincidence(structure, grid, order)
     return CellList(grid, order, float(cutoff))
+
+
+def sort_in_space(structure: Structure, cutoff: float) -> tuple[Structure, NDArray[np.int64]]:
+    """The same atoms in an order in which neighbours are close in memory too.
+
+    Melting puts atoms in random order, and then every pass over stored neighbour lists waits for
+    main memory. Sort once, work on the sorted structure, and scatter the results back.
+
+    Parameters
+    ----------
+    structure : Structure
+    cutoff : float
+        As for `build_cell_list`, with the same errors.
+
+    Returns
+    -------
+    sorted : Structure
+    order : (N,) int64 array
+        Atom ``order[k]`` of the structure is atom k of the sorted one.
+    """
+    cells = build_cell_list(structure, cutoff)
+    order = cells.grid.atom[cells.order].astype(np.int64)
+    return (
+        Structure(
+            structure.positions[order],
+            structure.species[order],
+            structure.species_names,
+            structure.cell,
+            structure.origin,
+            structure.pbc,
+            structure.ids[order],
+            None if structure.mask is None else structure.mask[order],
+        ),
+        order,
+    )
 
 
 def _with_images(structure: Structure, reach: float) -> tuple[NDArray, NDArray, NDArray, NDArray]:
@@ -294,7 +332,7 @@ def row_run(grid, ix, iy, x, y, z, reach):
 
 @compiled()
 def candidate_count(grid, i, reach):
-    """Upper bound of the number of neighbours of entry `i`, for the size of buffers."""
+    """Number of atoms in all runs within `reach` of entry `i`: at least that of its neighbours."""
     x, y, z = grid.x[i], grid.y[i], grid.z[i]
     x_first, x_last = slab_window(grid, 0, x, reach)
     y_first, y_last = slab_window(grid, 1, y, reach)
@@ -304,6 +342,15 @@ def candidate_count(grid, i, reach):
             first, last = row_run(grid, ix, iy, x, y, z, reach)
             total += last - first
     return total
+
+
+@compiled()
+def buffer_size(grid, block, first, last, cutoff):
+    """Room that `gather_neighbours` needs for any of ``block[first:last]``."""
+    most = 0
+    for t in range(first, last):
+        most = max(most, candidate_count(grid, block[t], cutoff * (1 + _SLACK)))
+    return most + 1
 
 
 @compiled()
@@ -319,7 +366,7 @@ def gather_neighbours(grid, i, cutoff, entries, vectors, squares):
         At most the cutoff of the cell list.
     entries : (C,) int32 array, vectors : (3, C) array, squares : (C,) array
         Filled with grid entries, vectors from `i` and squared distances; C at least
-        `candidate_count(grid, i, reach)`.
+        `buffer_size`.
 
     Returns
     -------
@@ -476,15 +523,13 @@ def _count_block(grid, block, cutoff, counts):
 
 @compiled(parallel=True)
 def _fill_block(grid, block, cutoff, offsets, indices, distances, connections):
-    reach = cutoff * (1 + _SLACK)
     for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
-        capacity = 0
-        for t in range(chunk * CHUNK_SIZE, min((chunk + 1) * CHUNK_SIZE, len(block))):
-            capacity = max(capacity, candidate_count(grid, block[t], reach))
-        entries = np.empty(capacity + 1, dtype=np.int32)
-        vectors = np.empty((3, capacity + 1))
-        squares = np.empty(capacity + 1)
-        for t in range(chunk * CHUNK_SIZE, min((chunk + 1) * CHUNK_SIZE, len(block))):
+        chunk_end = min((chunk + 1) * CHUNK_SIZE, len(block))
+        capacity = buffer_size(grid, block, chunk * CHUNK_SIZE, chunk_end, cutoff)
+        entries = np.empty(capacity, dtype=np.int32)
+        vectors = np.empty((3, capacity))
+        squares = np.empty(capacity)
+        for t in range(chunk * CHUNK_SIZE, chunk_end):
             i = block[t]
             n = gather_neighbours(grid, i, cutoff, entries, vectors, squares)
             first = offsets[grid.atom[i]]

@@ -113,19 +113,22 @@ def true_neighbours():
     """
 
     def search(structure, cutoff):
-        shifts = np.zeros((1, 3))
+        positions, shifts = structure.positions, np.zeros((1, 3))
         if structure.cell is not None:
-            reach = np.ptp(structure.positions, axis=0) + 2 * cutoff
-            spans = np.abs(np.linalg.inv(structure.cell)).T @ reach
-            counts = [int(np.ceil(span)) + 1 if flag else 0 for span, flag in zip(spans, structure.pbc, strict=True)]
-            ranges = [range(-count, count + 1) for count in counts]
-            shifts = np.array(list(itertools.product(*ranges))) @ structure.cell
+            inverse = np.linalg.inv(structure.cell)
+            periodic = np.array(structure.pbc)
+            fractions = (positions - structure.origin) @ inverse
+            positions = positions - np.where(periodic, np.floor(fractions), 0) @ structure.cell
+            images = np.where(periodic, np.ceil(cutoff * np.linalg.norm(inverse, axis=0)) + 1, 0).astype(int)
+            shifts = np.array(list(itertools.product(*[range(-n, n + 1) for n in images]))) @ structure.cell
+        candidates = (positions[:, None, :] + shifts).reshape(-1, 3)
+        owners = np.repeat(np.arange(len(positions)), len(shifts))
         result = []
-        for position in structure.positions:
-            vectors = structure.positions[:, None, :] + shifts - position
-            lengths = np.linalg.norm(vectors, axis=-1)
-            near = (lengths < cutoff) & (lengths > 1e-6)
-            result.append((np.nonzero(near)[0], vectors[near]))
+        for position in positions:
+            vectors = candidates - position
+            squares = np.einsum("ij,ij->i", vectors, vectors)
+            near = (squares < cutoff**2) & (squares > 1e-12)
+            result.append((owners[near], vectors[near]))
         return result
 
     return search

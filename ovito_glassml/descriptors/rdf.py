@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ovito_glassml.descriptors.blocks import assemble, species_columns
 from ovito_glassml.descriptors.radial_histogram import radial_histogram
 from ovito_glassml.neighbours import Progress, build_cell_list
 from ovito_glassml.structure import Structure, StructureError
@@ -100,21 +101,14 @@ class RDFDescriptors:
         -------
         (M, F) float32 array
         """
-        rows = np.empty((len(structure.selected), len(self.feature_names)), dtype=np.float32)
-        row_of = np.empty(len(structure), dtype=np.int64)
-        row_of[structure.selected] = np.arange(len(rows))
-        done = 0
-        for indices, values in self.iterate_blocks(structure):
-            rows[row_of[indices]] = values
-            done += len(indices)
-            if progress is not None:
-                progress(done / len(rows))
-        return rows
+        return assemble(structure, len(self.feature_names), np.float32, self.iterate_blocks(structure), progress)
 
     def iterate_blocks(self, structure: Structure) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
         """Yield (atom indices, rows) for blocks of selected atoms in space order."""
         density = structure.number_density if self.number_density is None else self.number_density
-        columns = self._columns(structure)
+        columns = np.zeros(len(structure.species_names), dtype=np.int64)
+        if self.partial is not None:
+            columns = species_columns(structure, self.partial)
         if not len(structure):
             return
         functions = 1 if self.partial is None else len(self.partial)
@@ -125,19 +119,3 @@ class RDFDescriptors:
             radial_histogram(cells.grid, block, self.cutoff, self.r_min, 1 / self.bin_width, columns, counts)
             rows = (counts[:, :, 1:-1] * scale).astype(np.float32)
             yield cells.grid.atom[block], rows.reshape(len(block), -1)
-
-    def _columns(self, structure: Structure) -> NDArray[np.int64]:
-        """For each species of the structure, the function that its atoms count in."""
-        if self.partial is None:
-            return np.zeros(len(structure.species_names), dtype=np.int64)
-        columns = np.zeros(len(structure.species_names), dtype=np.int64)
-        present = np.bincount(structure.species, minlength=len(columns)) > 0
-        for index, name in enumerate(structure.species_names):
-            if name in self.partial:
-                columns[index] = self.partial.index(name)
-            elif present[index]:
-                raise StructureError(
-                    f"The structure contains {name}, which partial RDFs of {', '.join(self.partial)} leave out; "
-                    "add it to partial or delete these atoms."
-                )
-        return columns

@@ -1,0 +1,254 @@
+"""Bessel and orientation parameters of every atom, averaged over shells: the input of the SCNN."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from ovito_glassml.compile import compiled
+from ovito_glassml.descriptors.blocks import assemble, check_dtype, species_columns
+from ovito_glassml.descriptors.density import (
+    collect_neighbours,
+    evaluate_harmonics,
+    evaluate_radial,
+    expand_density,
+    make_expansion,
+    make_workspace,
+)
+from ovito_glassml.descriptors.radial import RadialTable, bessel_functions, tabulate
+from ovito_glassml.descriptors.shells import ShellAverage, shell_average
+from ovito_glassml.neighbours import (
+    BLOCK_SIZE,
+    CHUNK_SIZE,
+    Progress,
+    buffer_size,
+    build_cell_list,
+    sort_in_space,
+)
+from ovito_glassml.structure import Structure, StructureError
+
+__all__ = ["NORMALIZATIONS", "BesselDescriptors"]
+
+#: What the orientation parameters are divided by.
+NORMALIZATIONS = ("absolute", "published")
+
+
+@dataclass(frozen=True)
+class BesselDescriptors:
+    """Radial sums B and orientation parameters Q with spherical Bessel functions, and their shell averages.
+
+    With R_n(r) = √(2/r_c) sin(nπr/r_c) / r and neighbours j nearer than r_c::
+
+        B_tn = Σ_j δ(t, t_j) R_n(r_ij)
+        q_nlm = (1/C_n) Σ_j R_n(r_ij) Y_lm(r̂_ij)
+        Q_nl = √(4π/(2l+1) Σ_m |q_nlm|²)
+        X^(k)_i = Σ_j exp(−r_ij/r_c) X^(k−1)_j / Σ_j exp(−r_ij/r_c)
+
+    A row is B⁰ B¹ … Q⁰ Q¹ …; B is ordered by species, then n; Q by n, then l.
+
+    Parameters
+    ----------
+    species : tuple of str
+        Names of the neighbour species t, in this order. Two give the 264 published numbers.
+    cutoff : float
+        r_c in the structure's length unit, by default 5 Å: the first two shells of a metallic glass.
+    n_max, l_max : int
+        Number of radial functions, and highest degree; degrees begin at 1, since l = 0 is constant.
+    shells : int
+        Number of averages k.
+    normalization : {'absolute', 'published'}
+        C_n = Σ_j |R_n(r_ij)|, or the published Σ_j R_n(r_ij), which changes sign with the
+        environment and makes Q diverge where it passes through zero.
+    dtype : {'float32', 'float64'}
+        Precision of the computation and of the result.
+
+    Raises
+    ------
+    StructureError
+        For settings out of range, and, when computing, as `build_cell_list` and for atoms of other species.
+
+    Notes
+    -----
+    An atom without neighbours has B = 0, Q = NaN (0/0) and NaN averages.
+    """
+
+    species: tuple[str, ...]
+    cutoff: float = 5.0
+    n_max: int = 8
+    l_max: int = 9
+    shells: int = 2
+    normalization: str = "absolute"
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "species", tuple(self.species))
+        check_dtype(self.dtype)
+        if not self.species or len(set(self.species)) < len(self.species):
+            raise StructureError(f"The species {self.species} are none or repeated; name every species once.")
+        if not (np.isfinite(self.cutoff) and self.cutoff > 0):
+            raise StructureError(f"The cutoff is {self.cutoff}; give a positive length.")
+        for name, value, lowest, highest in (
+            ("n_max", self.n_max, 1, 64),
+            ("l_max", self.l_max, 1, 30),
+            ("shells", self.shells, 0, 20),
+        ):
+            if not lowest <= value <= highest:
+                raise StructureError(f"{name} is {value}; choose {lowest} to {highest}.")
+        if self.normalization not in NORMALIZATIONS:
+            raise StructureError(
+                f"The normalization '{self.normalization}' does not exist; choose 'absolute' or 'published'."
+            )
+
+    @property
+    def radial_count(self) -> int:
+        """Number of B parameters of one shell."""
+        return len(self.species) * self.n_max
+
+    @property
+    def orientation_count(self) -> int:
+        """Number of Q parameters of one shell."""
+        return self.n_max * self.l_max
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """One name per column, such as `B0_Cu_n1` and `Q2_n8_l9`; the digit counts the averages."""
+        n_range, l_range = range(1, self.n_max + 1), range(1, self.l_max + 1)
+        shells = range(self.shells + 1)
+        radial = [f"B{k}_{name}_n{n}" for k in shells for name in self.species for n in n_range]
+        orientation = [f"Q{k}_n{n}_l{degree}" for k in shells for n in n_range for degree in l_range]
+        return tuple(radial + orientation)
+
+    def compute(self, structure: Structure, progress: Progress | None = None) -> NDArray:
+        """Rows for the selected atoms of a structure, in their order.
+
+        Parameters
+        ----------
+        structure : Structure
+        progress : callable, optional
+            Called with the fraction done between blocks; may raise to stop.
+
+        Returns
+        -------
+        (M, F) array
+        """
+        steps = 1 if self.shells == 0 else 2
+        # The averages read the parameters of other atoms, so those are all computed before the first row is whole.
+        first = None if progress is None else lambda fraction: progress(fraction * (steps - 1) / steps)
+        second = None if progress is None else lambda fraction: progress((steps - 1 + fraction) / steps)
+        blocks = self.iterate_blocks(structure, first)
+        return assemble(structure, len(self.feature_names), self.dtype, blocks, second)
+
+    def iterate_blocks(
+        self, structure: Structure, progress: Progress | None = None
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray]]:
+        """Yield (atom indices, rows) for blocks of selected atoms in space order.
+
+        Beside one block of rows this holds the parameters before averaging, for the selected atoms
+        and a halo of `shells` shells of neighbours around them.
+
+        Parameters
+        ----------
+        structure : Structure
+        progress : callable, optional
+            Called with the fraction of the parameters before averaging that is done; may raise to stop.
+        """
+        if not len(structure):
+            return
+        if self.shells == 0:
+            yield from self._parameters(structure, structure.mask)
+            return
+        ordered, order = sort_in_space(structure, self.cutoff)
+        average = shell_average(ordered, self.cutoff)
+        halos = [np.ones(len(ordered), dtype=np.bool_) if ordered.mask is None else ordered.mask]
+        for _ in range(self.shells):
+            halos.append(average.neighbourhood(halos[-1]))
+        levels = [self._gathered(ordered, halos[-1], progress)]
+        for halo in halos[-2:0:-1]:
+            levels.append(_averaged(average, levels[-1], halo))
+        selected = np.flatnonzero(halos[0])
+        for first in range(0, len(selected), BLOCK_SIZE):
+            block = selected[first : first + BLOCK_SIZE]
+            rows = [level[block] for level in levels] + [average.average(levels[-1], block)]
+            parts = [row[:, : self.radial_count] for row in rows] + [row[:, self.radial_count :] for row in rows]
+            yield order[block], np.hstack(parts)
+
+    def _gathered(self, structure: Structure, mask: NDArray[np.bool_], progress: Progress | None) -> NDArray:
+        """Parameters before averaging for the atoms in `mask`, NaN for the others."""
+        rows = np.full((len(structure), self.radial_count + self.orientation_count), np.nan, dtype=self.dtype)
+        wanted, done = np.count_nonzero(mask), 0
+        for indices, values in self._parameters(structure, mask):
+            rows[indices] = values
+            done += len(indices)
+            if progress is not None:
+                progress(done / wanted)
+        return rows
+
+    def _parameters(
+        self, structure: Structure, mask: NDArray[np.bool_] | None
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray]]:
+        """Yield (atom indices, B and Q before averaging) for blocks of the atoms in `mask`."""
+        table = _table(self.cutoff, self.n_max, self.dtype)
+        columns = species_columns(structure, self.species)
+        expansion = make_expansion(table, self.l_max, columns, len(self.species), self.cutoff)
+        cells = build_cell_list(structure, self.cutoff)
+        factor = np.sqrt(4 * np.pi / (2 * np.arange(1, self.l_max + 1) + 1)).astype(self.dtype)
+        for block in cells.blocks(mask):
+            radial = np.empty((len(block), len(self.species), self.n_max), dtype=self.dtype)
+            absolute = np.empty((len(block), self.n_max), dtype=self.dtype)
+            power = np.empty((len(block), self.n_max, self.l_max), dtype=self.dtype)
+            _expand_block(cells.grid, block, expansion, self.n_max, radial, absolute, power)
+            divisor = absolute if self.normalization == "absolute" else np.abs(radial.sum(axis=1))
+            with np.errstate(divide="ignore", invalid="ignore"):
+                orientation = factor * np.sqrt(power) / divisor[:, :, None]
+            rows = np.hstack([radial.reshape(len(block), -1), orientation.reshape(len(block), -1)])
+            yield cells.grid.atom[block].astype(np.int64), rows
+
+
+@lru_cache(maxsize=8)
+def _table(cutoff: float, n_max: int, dtype: str) -> RadialTable:
+    return tabulate(bessel_functions(cutoff, n_max), cutoff, dtype)
+
+
+def _averaged(average: ShellAverage, rows: NDArray, mask: NDArray[np.bool_]) -> NDArray:
+    """Averages for the atoms in `mask`, NaN for the others."""
+    if mask.all():
+        return average.average(rows)
+    result = np.full_like(rows, np.nan)
+    result[mask] = average.average(rows, np.flatnonzero(mask))
+    return result
+
+
+@compiled(parallel=True)
+def _expand_block(grid, block, expansion, n_max, radial, absolute, power):
+    """Sums of R_n by species and of |R_n|, and Σ_m of the squared expansion coefficients of all species together."""
+    width = expansion.width
+    terms = (expansion.l_max + 1) ** 2
+    for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
+        chunk_end = min((chunk + 1) * CHUNK_SIZE, len(block))
+        capacity = buffer_size(grid, block, chunk * CHUNK_SIZE, chunk_end, expansion.cutoff)
+        work = make_workspace(expansion, capacity)
+        for t in range(chunk * CHUNK_SIZE, chunk_end):
+            count = collect_neighbours(grid, block[t], expansion, work)
+            evaluate_radial(expansion, work, count)
+            evaluate_harmonics(expansion, work, count)
+            expand_density(expansion, work)
+            radial[t] = 0
+            absolute[t] = 0
+            for column in range(expansion.densities):
+                for j in range(work.first[column], work.first[column + 1]):
+                    for n in range(n_max):
+                        radial[t, column, n] += work.radial[j * width + n]
+                        absolute[t, n] += abs(work.radial[j * width + n])
+            power[t] = 0
+            for degree in range(1, expansion.l_max + 1):
+                for term in range(degree * degree, (degree + 1) * (degree + 1)):
+                    for n in range(n_max):
+                        total = work.density[term * width + n]
+                        for column in range(1, expansion.densities):
+                            total += work.density[(column * terms + term) * width + n]
+                        power[t, n, degree - 1] += total * total

@@ -1,0 +1,100 @@
+"""What all descriptor families share around their kernels: species, output arrays, progress."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from ovito_glassml.neighbours import Progress
+from ovito_glassml.structure import Structure, StructureError
+
+__all__ = ["assemble", "check_dtype", "physical_memory", "species_columns"]
+
+
+def species_columns(structure: Structure, names: Sequence[str]) -> NDArray[np.int64]:
+    """For each species of the structure its place in `names`.
+
+    Raises
+    ------
+    StructureError
+        If atoms of another species are present.
+    """
+    columns = np.zeros(len(structure.species_names), dtype=np.int64)
+    present = np.bincount(structure.species, minlength=len(columns)) > 0
+    for index, name in enumerate(structure.species_names):
+        if name in names:
+            columns[index] = list(names).index(name)
+        elif present[index]:
+            raise StructureError(
+                f"The structure contains {name}, which a descriptor of {', '.join(names)} does not know; "
+                "add it to the descriptor's species or delete these atoms."
+            )
+    return columns
+
+
+def check_dtype(dtype: DTypeLike) -> np.dtype:
+    """float32 or float64."""
+    kind = np.dtype(dtype)
+    if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise StructureError(f"Descriptors cannot be computed as {kind}; choose float32 or float64.")
+    return kind
+
+
+def physical_memory() -> float:
+    """Bytes of main memory of this machine, infinite where the system does not tell."""
+    try:
+        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):
+        return float("inf")
+
+
+def assemble(
+    structure: Structure,
+    features: int,
+    dtype: DTypeLike,
+    blocks: Iterable[tuple[NDArray, NDArray]],
+    progress: Progress | None = None,
+) -> NDArray:
+    """Put rows that arrive block by block, in any order of atoms, into one array for the selected atoms.
+
+    Parameters
+    ----------
+    structure : Structure
+    features : int
+        Length of a row.
+    dtype : float32 or float64
+    blocks : iterable of (atom indices, rows)
+        Not started before the size of the result has been checked.
+    progress : callable, optional
+        Called with the fraction done between blocks; may raise to stop.
+
+    Returns
+    -------
+    (M, features) array
+        Rows in the order of ``structure.selected``.
+
+    Raises
+    ------
+    StructureError
+        If the result would not fit into the machine's memory.
+    """
+    selected = structure.selected
+    needed = len(selected) * features * np.dtype(dtype).itemsize
+    if needed > 0.8 * physical_memory():
+        raise StructureError(
+            f"{len(selected)} rows of {features} features take {needed / 1e9:.0f} GB, more than this machine's memory; "
+            "select fewer atoms or reduce them block by block with iterate_blocks."
+        )
+    rows = np.empty((len(selected), features), dtype=dtype)
+    row_of = np.empty(len(structure), dtype=np.int64)
+    row_of[selected] = np.arange(len(selected))
+    done = 0
+    for indices, values in blocks:
+        rows[row_of[indices]] = values
+        done += len(indices)
+        if progress is not None:
+            progress(done / len(selected))
+    return rows
