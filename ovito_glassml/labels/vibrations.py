@@ -117,21 +117,25 @@ class VibrationAccumulator:
         self.squares = np.array(state["squares"])
         self.block_frames = np.array(state["block_frames"])
 
-    def result(self) -> VibrationResult:
-        """Evaluate the frames added so far."""
+    def result(self, atoms: slice = slice(None)) -> VibrationResult:
+        """Evaluate the frames added so far, for all atoms or for a range of them.
+
+        Ranges keep the memory small and let a caller report progress between them.
+        """
         if self.added < 2:
             raise ValueError("Fewer than 2 frames were added; a vibration amplitude needs a trajectory.")
+        sums, squares = self.sums[:, atoms], self.squares[:, atoms]
         total = self.block_frames.sum()
-        mean = self.sums.sum(axis=0) / total
-        msd = self.squares.sum(axis=0) / total - np.einsum("ij,ij->i", mean, mean)
+        mean = sums.sum(axis=0) / total
+        msd = squares.sum(axis=0) / total - np.einsum("ij,ij->i", mean, mean)
         msd = np.maximum(msd, 0.0)
-        corrected, hops = self._by_site()
+        corrected, hops = self._by_site(sums, squares)
         return VibrationResult(msd, np.where(hops > 0, corrected, msd), hops)
 
-    def _by_site(self) -> tuple[NDArray, NDArray]:
+    def _by_site(self, sums: NDArray, block_squares: NDArray) -> tuple[NDArray, NDArray]:
         """Within-site mean-squared displacement and number of site changes."""
         used = np.flatnonzero(self.block_frames)
-        means = self.sums[used] / self.block_frames[used, None, None]
+        means = sums[used] / self.block_frames[used, None, None]
         weights = self.block_frames[used].astype(np.float64)
         site = _site_labels(means, weights, self.hop_distance)
         disturbed = np.zeros_like(site, dtype=bool)
@@ -149,7 +153,7 @@ class VibrationAccumulator:
             weight = np.where(disturbed[index], 0.0, weights[index])
             site_frames[site[index], atoms] += weight
             site_sums[site[index], atoms] += weight[:, None] * means[index]
-            squares += np.where(disturbed[index], 0.0, self.squares[block])
+            squares += np.where(disturbed[index], 0.0, block_squares[block])
         # A block caught between two sites is a passage, not a site of its own.
         settled = (site_frames > 0).sum(axis=0)
         hops = np.where(change.any(axis=0), np.maximum(settled - 1, 1), 0).astype(np.int32)

@@ -27,6 +27,9 @@ MOST_BLOCKS = 50
 #: A mean over fewer frames does not tell an atom's site from its vibration.
 FRAMES_PER_BLOCK = 5
 
+#: Atoms evaluated between two signs of life.
+BLOCK_SIZE = 4096
+
 
 class AtomicStiffnessModifier(HasStrictTraits, ModifierInterface):
     """Measure how stiffly every atom is held: K_i = k_B T / u_i².
@@ -144,11 +147,18 @@ class AtomicStiffnessModifier(HasStrictTraits, ModifierInterface):
         for done, frame in enumerate(window, start=1):
             vibrations.add(follower.follow(upstream.compute(frame)))
             yield done / len(window)
-        result = vibrations.result()
+        yield "Looking for hops"
+        count = len(follower.reference)
+        msd, corrected, hops = np.empty(count), np.empty(count), np.empty(count, dtype=np.int32)
+        for first in range(0, count, BLOCK_SIZE):
+            atoms = slice(first, first + BLOCK_SIZE)
+            result = vibrations.result(atoms)
+            msd[atoms], corrected[atoms], hops[atoms] = result.msd, result.hop_corrected_msd, result.hops
+            yield min(1.0, (first + BLOCK_SIZE) / count)
         columns = {
-            "Vibrational MSD": np.where(follower.complete, result.msd, np.nan),
-            "Hop Corrected MSD": np.where(follower.complete, result.hop_corrected_msd, np.nan),
-            "Hops": np.where(follower.complete, result.hops, -1).astype(np.int32),
+            "Vibrational MSD": np.where(follower.complete, msd, np.nan),
+            "Hop Corrected MSD": np.where(follower.complete, corrected, np.nan),
+            "Hops": np.where(follower.complete, hops, -1).astype(np.int32),
         }
         keep_per_atom(data_cache, follower.ids, columns)
 

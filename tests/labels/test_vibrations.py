@@ -92,3 +92,15 @@ def test_more_frames_than_announced_are_refused():
     accumulator.add(np.zeros((2, 3)))
     with pytest.raises(ValueError, match="announced 2 frames"):
         accumulator.add(np.zeros((2, 3)))
+
+
+def test_a_range_of_atoms_has_the_same_result(rng):
+    frames = rng.uniform(0, 30, (100, 3)) + rng.normal(0, 0.1, (60, 100, 3))
+    frames[30:, 40:45] += 1.0
+    accumulator = VibrationAccumulator(frames[0], len(frames), blocks=10)
+    for frame in frames:
+        accumulator.add(frame)
+    whole, part = accumulator.result(), accumulator.result(slice(40, 60))
+    assert whole.hops[40:60].tolist() == [1] * 5 + [0] * 15
+    for name, values in vars(whole).items():
+        np.testing.assert_allclose(getattr(part, name), values[40:60], rtol=1e-12, err_msg=name)
