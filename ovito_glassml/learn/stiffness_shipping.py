@@ -1,0 +1,269 @@
+"""Trains and judges the shipped stiffness models, from simulated samples to model files with cards.
+
+Run again whenever the samples change::
+
+    python -m ovito_glassml.learn.stiffness_shipping sample_data/stiffness ovito_glassml/models
+
+Needs the extras `simulate` and `train`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ovito_glassml.learn.model_file import ResultTable, save_model, write_card
+from ovito_glassml.learn.stiffness import StiffnessModel
+from ovito_glassml.learn.stiffness_data import foreign_structures, thermal_snapshot
+from ovito_glassml.learn.stiffness_evaluation import (
+    label_reliability,
+    rate_differences,
+    score_sample,
+    score_table,
+    separation_table,
+)
+from ovito_glassml.learn.stiffness_training import (
+    BY_SPECIES,
+    PUBLISHED,
+    LabelledSample,
+    ModelDesign,
+    TrainingError,
+    scan_networks,
+    train,
+)
+from ovito_glassml.simulate.shards import Shard, provenance, read_shard, write_shard
+from ovito_glassml.structure import Structure
+
+__all__ = ["DESIGNS", "TEST_SAMPLES", "cooling_rate", "leave_one_out", "read_samples", "ship_models", "transfer"]
+
+#: Kept aside, one for each cooling rate: no choice was ever made by looking at them.
+TEST_SAMPLES = ("cu50zr50-1e12-1", "cu50zr50-1e13-2")
+
+DESIGNS = {"stiffness-cuzr": BY_SPECIES, "stiffness-cuzr-rdf40": PUBLISHED}
+
+Progress = Callable[[float, str], None]
+
+
+def read_samples(folder: Path) -> list[LabelledSample]:
+    """Samples ``vibrations-NAME.xyz.gz`` of a folder, sorted by name.
+
+    Raises
+    ------
+    TrainingError
+        If there are none.
+    """
+    samples = []
+    for path in sorted(Path(folder).glob("vibrations-*.xyz.gz")):
+        shard = read_shard(path)
+        name = path.name.removeprefix("vibrations-").removesuffix(".xyz.gz")
+        samples.append(LabelledSample(shard.structure, shard.columns["Stiffness"], name))
+    if not samples:
+        raise TrainingError(f"{folder} holds no vibrations-*.xyz.gz; make them with: glassml simulate campaign")
+    return samples
+
+
+def cooling_rate(name: str) -> str:
+    """``cu50zr50-1e12-3`` → ``1e12 K/s``."""
+    found = re.search(r"-(\d+e\d+)-", name)
+    return f"{found.group(1)} K/s" if found else "unknown rate"
+
+
+def leave_one_out(
+    samples: Sequence[LabelledSample],
+    snapshots: Mapping[str, Structure],
+    design: ModelDesign,
+    progress: Progress,
+) -> list[ResultTable]:
+    """Every sample predicted by a model trained on all the others; at rest and at 300 K.
+
+    Parameters
+    ----------
+    samples : sequence of LabelledSample
+        Two or more.
+    snapshots : mapping of sample name to Structure
+        Thermal snapshots; may be empty.
+    design : ModelDesign
+    progress : callable
+        Fraction and text.
+
+    Returns
+    -------
+    list of ResultTable
+        Scores at rest, at 300 K, and the difference between the cooling rates.
+    """
+    at_rest, hot = [], []
+    for number, sample in enumerate(samples):
+        progress(number / len(samples), f"leaving out {sample.name}")
+        model = train([other for other in samples if other is not sample], design=design)
+        at_rest.append(score_sample(model, sample))
+        if sample.name in snapshots:
+            hot.append(score_sample(model, sample, snapshots[sample.name]))
+    tables = [score_table("Leave one sample out, inherent structures", at_rest)]
+    if hot:
+        tables.append(score_table("Leave one sample out, snapshots at 300 K", hot))
+    groups = {sample.name: cooling_rate(sample.name) for sample in samples}
+    if len(set(groups.values())) > 1:
+        tables.append(rate_differences(at_rest, groups))
+    return tables
+
+
+def transfer(samples: Sequence[LabelledSample], design: ModelDesign) -> ResultTable:
+    """Mean scores of models trained on one cooling rate only, on the samples of the other rates."""
+    by_rate: dict[str, list[LabelledSample]] = {}
+    for sample in samples:
+        by_rate.setdefault(cooling_rate(sample.name), []).append(sample)
+    rows = []
+    for rate, trained_on in by_rate.items():
+        model = train(trained_on, design=design)
+        for other, tested_on in by_rate.items():
+            if other == rate:
+                continue
+            scores = [score_sample(model, sample) for sample in tested_on]
+            rows.append(
+                (
+                    rate,
+                    other,
+                    sum(score.correlation for score in scores) / len(scores),
+                    sum(score.coarse for score in scores) / len(scores),
+                    f"{100 * sum(score.bias for score in scores) / len(scores):+.1f} %",
+                )
+            )
+    return ResultTable("Transfer over cooling rates", ("trained at", "tested at", "R", "R coarse", "bias"), tuple(rows))
+
+
+def ship_models(folder: Path, output: Path, progress: Progress, *, names: Sequence[str] = tuple(DESIGNS)) -> list[Path]:
+    """Train the shipped models on all samples but `TEST_SAMPLES` and write files and cards.
+
+    Parameters
+    ----------
+    folder : Path
+        Samples; thermal snapshots and foreign structures are kept in its folders ``snapshots``
+        and ``foreign``.
+    output : Path
+        For the model files.
+    progress : callable
+        Fraction and text.
+    names : sequence of str
+        Which of `DESIGNS`.
+
+    Returns
+    -------
+    list of Path
+        The model files.
+    """
+    samples = read_samples(folder)
+    learned = [sample for sample in samples if sample.name not in TEST_SAMPLES]
+    tested = [sample for sample in samples if sample.name in TEST_SAMPLES]
+    snapshots = {sample.name: _snapshot(sample, folder / "snapshots") for sample in samples}
+    foreign = foreign_structures(learned[0].structure, folder / "foreign", lambda fraction, text: None)
+    paths = []
+    for number, name in enumerate(names):
+
+        def part(fraction: float, text: str, number: int = number, name: str = name) -> None:
+            progress((number + fraction) / len(names), f"{name}: {text}")
+
+        design = DESIGNS[name]
+        model = train(learned, design=design, training=_how_made(folder), progress=_scaled(part, 0.0, 0.2))
+        results = _judge(model, tested, snapshots, foreign)
+        if len(samples) > 1:
+            results += leave_one_out(samples, snapshots, design, _scaled(part, 0.2, 0.7))
+        if len({cooling_rate(sample.name) for sample in samples}) > 1:
+            part(0.7, "transfer over cooling rates")
+            results.append(transfer(samples, design))
+        results.append(_ceiling(folder))
+        if design is PUBLISHED:
+            results.append(scan_networks(learned[:1], progress=_scaled(part, 0.8, 1.0)))
+        path = output / f"{name}.safetensors"
+        save_model(path, replace(model.header, results=tuple(results)), model.tensors())
+        write_card(path)
+        paths.append(path)
+    progress(1.0, "done")
+    return paths
+
+
+def _judge(
+    model: StiffnessModel,
+    tested: Sequence[LabelledSample],
+    snapshots: Mapping[str, Structure],
+    foreign: Mapping[str, Structure],
+) -> list[ResultTable]:
+    """Scores of the shipped model itself on the samples kept aside."""
+    if not tested:
+        return []
+    hot = [score_sample(model, sample, snapshots[sample.name]) for sample in tested]
+    return [
+        score_table("This model on samples kept aside, inherent structures", [score_sample(model, s) for s in tested]),
+        score_table(
+            "This model on samples kept aside, snapshots at 300 K",
+            hot,
+            "Positions after 4 ps at 300 K; the labels are the same.",
+        ),
+        separation_table(model, [sample.structure for sample in tested], foreign),
+    ]
+
+
+def _snapshot(sample: LabelledSample, folder: Path) -> Structure:
+    """Thermal snapshot of a sample, made once and then kept."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"300K-{sample.name}.xyz.gz"
+    if not path.exists():
+        header = provenance("snapshot", {"of": sample.name, "temperature": 300.0})
+        write_shard(path, thermal_snapshot(sample.structure, folder), {}, header)
+    return read_shard(path).structure
+
+
+def _ceiling(folder: Path) -> ResultTable:
+    """What noise in the labels allows, for each sample."""
+    rows = []
+    for path in sorted(Path(folder).glob("vibrations-*.xyz.gz")):
+        shard = read_shard(path)
+        temperatures = _settings(shard, "settings")["temperatures"]
+        name = path.name.removeprefix("vibrations-").removesuffix(".xyz.gz")
+        rows.append((name, label_reliability(shard.columns["Vibrational_MSD"], temperatures)))
+    return ResultTable(
+        "Highest R that noise in the labels allows",
+        ("sample", "R"),
+        tuple(rows),
+        "From the agreement of six simulations at six temperatures (root of Cronbach's alpha).",
+    )
+
+
+def _how_made(folder: Path) -> dict[str, Any]:
+    """The protocol of the training data, from the files themselves."""
+    shard = read_shard(sorted(Path(folder).glob("vibrations-*.xyz.gz"))[0])
+    vibrations = _settings(shard, "settings")
+    quench = _settings(shard, "input_settings")
+    temperatures = ", ".join(f"{value:g}" for value in vibrations["temperatures"])
+    return {
+        "how": (
+            f"Molecular dynamics of {quench['composition']} with the potential of Mendelev et al. (2007), LAMMPS "
+            f"{shard.header['lammps']}; {quench['atoms']} atoms a sample, cooled at the rate in the sample's name "
+            f"between {quench['slow_from']:g} and {quench['slow_to']:g} K and relaxed with the cell at zero pressure"
+        ),
+        "label": (
+            f"mean over {temperatures} K of k_B T / u², u² over {vibrations['window']:g} ps of NVT "
+            "at the zero-pressure cell, hops included"
+        ),
+        "preset": "laptop (sample_data/campaign.toml)",
+        "kept_aside": ", ".join(TEST_SAMPLES),
+    }
+
+
+def _settings(shard: Shard, key: str) -> dict[str, Any]:
+    """Settings of a protocol from the comment line, in which shards write single for double quotes."""
+    return json.loads(str(shard.header[key]).replace("'", '"'))
+
+
+def _scaled(progress: Progress, first: float, last: float) -> Progress:
+    return lambda fraction, text: progress(first + (last - first) * fraction, text)
+
+
+if __name__ == "__main__":
+    ship_models(
+        Path(sys.argv[1]), Path(sys.argv[2]), lambda fraction, text: print(f"{fraction:5.0%} {text}", flush=True)
+    )
