@@ -36,13 +36,11 @@ from ovito_glassml.learn.stiffness_training import (
     scan_networks,
     train,
 )
+from ovito_glassml.shipped import TEST_SAMPLES
 from ovito_glassml.simulate.shards import Shard, provenance, read_shard, write_shard
 from ovito_glassml.structure import Structure
 
-__all__ = ["DESIGNS", "TEST_SAMPLES", "cooling_rate", "leave_one_out", "read_samples", "ship_models", "transfer"]
-
-#: Kept aside, one for each cooling rate: no choice was ever made by looking at them.
-TEST_SAMPLES = ("cu50zr50-1e12-1", "cu50zr50-1e13-2")
+__all__ = ["DESIGNS", "cooling_rate", "leave_one_out", "read_samples", "ship_models", "transfer"]
 
 DESIGNS = {"stiffness-cuzr": BY_SPECIES, "stiffness-cuzr-rdf40": PUBLISHED}
 
@@ -50,7 +48,7 @@ Progress = Callable[[float, str], None]
 
 
 def read_samples(folder: Path) -> list[LabelledSample]:
-    """Samples ``vibrations-NAME.xyz.gz`` of a folder, sorted by name.
+    """Samples ``vibrations-*.xyz.gz`` of a folder, sorted by name.
 
     Raises
     ------
@@ -60,7 +58,7 @@ def read_samples(folder: Path) -> list[LabelledSample]:
     samples = []
     for path in sorted(Path(folder).glob("vibrations-*.xyz.gz")):
         shard = read_shard(path)
-        name = path.name.removeprefix("vibrations-").removesuffix(".xyz.gz")
+        name = path.name.removesuffix(".xyz.gz")
         samples.append(LabelledSample(shard.structure, shard.columns["Stiffness"], name))
     if not samples:
         raise TrainingError(f"{folder} holds no vibrations-*.xyz.gz; make them with: glassml simulate campaign")
@@ -68,7 +66,7 @@ def read_samples(folder: Path) -> list[LabelledSample]:
 
 
 def cooling_rate(name: str) -> str:
-    """``cu50zr50-1e12-3`` → ``1e12 K/s``."""
+    """``vibrations-cu50zr50-1e12-3`` → ``1e12 K/s``."""
     found = re.search(r"-(\d+e\d+)-", name)
     return f"{found.group(1)} K/s" if found else "unknown rate"
 
@@ -223,7 +221,7 @@ def _ceiling(folder: Path) -> ResultTable:
     for path in sorted(Path(folder).glob("vibrations-*.xyz.gz")):
         shard = read_shard(path)
         temperatures = _settings(shard, "settings")["temperatures"]
-        name = path.name.removeprefix("vibrations-").removesuffix(".xyz.gz")
+        name = path.name.removesuffix(".xyz.gz")
         rows.append((name, label_reliability(shard.columns["Vibrational_MSD"], temperatures)))
     return ResultTable(
         "Highest R that noise in the labels allows",

@@ -581,6 +581,8 @@ def _header(
 
 
 REFERENCES = (
+    "Z.-H. Peng, Z.-Y. Yang, Y.-J. Wang, Extreme Mechanics Letters 48, 101446 (2021), "
+    "doi:10.1016/j.eml.2021.101446: stiffness from the radial distribution function.",
     "M. I. Mendelev, D. J. Sordelet, M. J. Kramer, J. Appl. Phys. 102, 043501 (2007): the interatomic potential.",
 )
 
