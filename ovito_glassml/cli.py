@@ -298,9 +298,78 @@ def simulate_vibrations(
     console.print(f"Wrote {output}; train on such files with: glassml train stiffness {output} ...", highlight=False)
 
 
+@simulate_app.command("anneal")
+def simulate_anneal(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Result, ends in .xyz.gz; one frame a structure.")],
+    composition: Annotated[str, typer.Option(help="Such as Zr44Cu56, in atomic percent.")] = "Zr44Cu56",
+    atoms: Annotated[int, typer.Option(help="Number of atoms.")] = 2000,
+    seed: Annotated[int, typer.Option(help="Starts positions and velocities.")] = 1,
+    number_density: Annotated[float, typer.Option(help="Atoms per Å³, kept throughout.")] = 0.0576,
+    quench_time: Annotated[float, typer.Option(help="ps from 2000 K to 0 K.")] = 200.0,
+    temperatures: Annotated[str, typer.Option(help="K, separated by commas; one anneal each.")] = "500,550,600,650,700",
+    anneal_time: Annotated[float, typer.Option(help="ps at each temperature.")] = 180.0,
+    structures: Annotated[int, typer.Option(help="Inherent structures along each anneal.")] = 60,
+) -> None:
+    """Quench a Cu-Zr glass at fixed density, anneal it, and collect inherent structures with their energies.
+
+    Stop it whenever you like: the same command continues from the last half minute.
+
+    Example: glassml simulate anneal --atoms 2000 --seed 1 -o annealed.xyz.gz
+    """
+    from ovito_glassml.simulate.anneal import AnnealSettings, anneal
+
+    settings = AnnealSettings(
+        composition=composition,
+        atoms=atoms,
+        seed=seed,
+        number_density=number_density,
+        quench_time=quench_time,
+        temperatures=tuple(_number(text, "temperature") for text in temperatures.split(",")),
+        anneal_time=anneal_time,
+        structures=structures,
+    )
+    _check_shard_path(output)
+    with progress_bar("Starting LAMMPS") as update:
+        anneal(settings, output, update)
+    count = structures * len(settings.temperatures)
+    console.print(f"Wrote {count} inherent structures to {output}; open it in OVITO as a trajectory.", highlight=False)
+
+
+@simulate_app.command("shear-aqs")
+def simulate_shear_aqs(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Result, ends in .xyz.gz; one frame an event.")],
+    system: Annotated[str, typer.Option(help="kob-andersen, wahnstrom, polymer or cu50zr50.")] = "kob-andersen",
+    atoms: Annotated[int, typer.Option(help="Number of atoms; for the polymer a multiple of 20.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Starts positions and velocities.")] = 1,
+    quench_time: Annotated[float, typer.Option(help="From the melt to zero temperature; τ, or ps for Cu-Zr.")] = 500.0,
+    discarded_strain: Annotated[float, typer.Option(help="Strain up to the steady state.")] = 0.1,
+    strain: Annotated[float, typer.Option(help="Strain after that, whose events are labelled.")] = 0.01,
+) -> None:
+    """Shear a glass at zero temperature, step by step, and label the atoms of its plastic events.
+
+    Stop it whenever you like: the same command continues from the last half minute.
+
+    Example: glassml simulate shear-aqs --system kob-andersen --atoms 1000 --seed 1 -o events.xyz.gz
+    """
+    from ovito_glassml.simulate.shear_aqs import ShearAQSSettings, shear_aqs
+
+    settings = ShearAQSSettings(
+        system=system,
+        atoms=atoms,
+        seed=seed,
+        quench_time=quench_time,
+        discarded_strain=discarded_strain,
+        strain=strain,
+    )
+    _check_shard_path(output)
+    with progress_bar("Starting LAMMPS") as update:
+        shear_aqs(settings, output, update)
+    console.print(f"Wrote {output}; its column Activity is 1 for active and 0 for inactive atoms.", highlight=False)
+
+
 @simulate_app.command("campaign")
 def simulate_campaign(
-    file: Annotated[Path, typer.Argument(help="TOML file with one [[job]] table a simulation.")],
+    file: Annotated[Path, typer.Argument(help="TOML file: a [[job]] table a simulation, a [[set]] for many.")],
     folder: Annotated[Path, typer.Option("--output", "-o", help="Folder for the shards.")] = Path("campaign"),
     cores: Annotated[int, typer.Option(help="Simulations at a time.", min=1)] = os.cpu_count() or 1,
     size: Annotated[str, typer.Option(help="Column of sizes in the file: laptop or paper.")] = "laptop",
@@ -313,22 +382,34 @@ def simulate_campaign(
     from ovito_glassml.simulate import campaign
 
     jobs = campaign.load_campaign(file, size)
+
+    def left(records: list[dict]) -> list[float]:
+        return campaign.seconds_left(jobs, records)
+
+    records = campaign.status(jobs, folder)
     if status:
-        _print_status(campaign.status(jobs, folder))
+        _print_status(records, left(records))
         return
     with progress_bar("Starting") as update:
-        failed = campaign.run_campaign(jobs, folder, cores, lambda records: update(*campaign.summary(records)))
-    _print_status(campaign.status(jobs, folder))
+        failed = campaign.run_campaign(jobs, folder, cores, lambda now: update(*campaign.summary(now, left(now))))
+    records = campaign.status(jobs, folder)
+    _print_status(records, left(records))
     if failed:
         raise UsageError(f"These jobs failed: {', '.join(failed)}; read their messages above and start again.")
 
 
-def _print_status(records: list[dict]) -> None:
-    table = Table("job", "state", "done", "core minutes", "now", box=None)
-    for record in records:
-        minutes = f"{record['seconds'] / 60:.0f}"
-        table.add_row(record["name"], record["state"], f"{record['fraction']:.0%}", minutes, record["text"])
+def _print_status(records: list[dict], left: list[float]) -> None:
+    table = Table("job", "state", "done", "core minutes", "left", "now", box=None)
+    for record, seconds in zip(records, left, strict=True):
+        spent, remaining = f"{record['seconds'] / 60:.0f}", f"{seconds / 60:.0f}"
+        table.add_row(record["name"], record["state"], f"{record['fraction']:.0%}", spent, remaining, record["text"])
     console.print(table)
+    hours, hours_left = sum(record["seconds"] for record in records) / 3600, sum(left) / 3600
+    done = sum(record["state"] == "done" for record in records)
+    console.print(
+        f"{done} of {len(records)} jobs done in {hours:.1f} core hours; about {hours_left:.1f} core hours left.",
+        highlight=False,
+    )
 
 
 def _modifiers(names: list[str], settings: dict[str, Any]) -> list[Any]:

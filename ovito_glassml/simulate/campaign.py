@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -9,16 +10,19 @@ import sys
 import threading
 import time
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from ovito_glassml.simulate.engine import SimulationError, write_atomically
+from ovito_glassml.simulate.anneal import AnnealSettings, anneal
+from ovito_glassml.simulate.engine import Progress, SimulationError, write_atomically
 from ovito_glassml.simulate.quench import QuenchSettings, quench
 from ovito_glassml.simulate.shards import read_shard
+from ovito_glassml.simulate.shear_aqs import ShearAQSSettings, shear_aqs
 from ovito_glassml.simulate.vibrations import VibrationSettings, vibrations
 
-__all__ = ["Job", "load_campaign", "run_campaign", "run_job", "status", "summary"]
+__all__ = ["Job", "load_campaign", "run_campaign", "run_job", "seconds_left", "status", "summary"]
 
 
 @dataclass(frozen=True)
@@ -44,20 +48,54 @@ class Job:
         return folder / f"{self.name}.timing.json"
 
 
-def _quench_job(job: Job, folder: Path, progress: Callable[[float, str], None]) -> None:
-    quench(QuenchSettings(**job.settings), job.output(folder), progress)
+@dataclass(frozen=True)
+class Protocol:
+    """How a job of one kind is run.
+
+    Attributes
+    ----------
+    settings : type
+        Its settings: a dataclass with ``atom_steps(atoms)``, the number of atoms times the number of
+        force evaluations.
+    run : callable
+        ``run(settings, job, folder, progress)``.
+    """
+
+    settings: Any
+    run: Callable[[Any, Job, Path, Progress], None]
 
 
-def _vibrations_job(job: Job, folder: Path, progress: Callable[[float, str], None]) -> None:
-    settings = dict(job.settings)
-    if "temperatures" in settings:
-        settings["temperatures"] = tuple(settings["temperatures"])
+def _from_scratch(simulate: Callable[[Any, Path, Progress], None]) -> Callable[[Any, Job, Path, Progress], None]:
+    def run(settings: Any, job: Job, folder: Path, progress: Progress) -> None:
+        simulate(settings, job.output(folder), progress)
+
+    return run
+
+
+def _vibrations_job(settings: VibrationSettings, job: Job, folder: Path, progress: Progress) -> None:
     source = read_shard(folder / f"{job.input}.xyz.gz")
     origin = {f"input_{key}": value for key, value in source.header.items() if key in ("protocol", "settings")}
-    vibrations(source.structure, VibrationSettings(**settings), job.output(folder), progress, origin=origin)
+    vibrations(source.structure, settings, job.output(folder), progress, origin=origin)
 
 
-PROTOCOLS = {"quench": _quench_job, "vibrations": _vibrations_job}
+PROTOCOLS = {
+    "quench": Protocol(QuenchSettings, _from_scratch(quench)),
+    "vibrations": Protocol(VibrationSettings, _vibrations_job),
+    "anneal": Protocol(AnnealSettings, _from_scratch(anneal)),
+    "shear-aqs": Protocol(ShearAQSSettings, _from_scratch(shear_aqs)),
+}
+
+#: Atom-steps per core second assumed until a job of a kind has been timed: reduced units, and Cu-Zr.
+ASSUMED_RATE = {"kob-andersen": 1.7e6, "wahnstrom": 1.7e6, "polymer": 2.5e6, "": 4.5e5}
+
+
+def _settings_of(job: Job) -> Any:
+    """The settings object of a job; lists become tuples."""
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in job.settings.items()}
+    try:
+        return PROTOCOLS[job.protocol].settings(**values)
+    except (TypeError, SimulationError) as error:
+        raise SimulationError(f"Job {job.name}, settings of {job.protocol}: {error}") from error
 
 
 def load_campaign(file: Path, size: str = "laptop") -> list[Job]:
@@ -67,7 +105,11 @@ def load_campaign(file: Path, size: str = "laptop") -> list[Job]:
     ----------
     file : Path
         TOML with one ``[[job]]`` table a job: `name`, `protocol`, optional `input`, and the
-        settings, in `settings` (common) and in one table for each column of sizes.
+        settings, in `settings` (common) and in one table for each column of sizes. A ``[[set]]``
+        table is many jobs: its `vary` lists values of settings, every combination of which becomes
+        a job, and ``{setting}`` in `name` and `input` stands for the value. A column of sizes may
+        hold a `vary` of its own. The jobs come first; then the sets take turns, one job each, so
+        that a campaign stopped early has something of everything.
     size : str
         Column of sizes: ``laptop`` or ``paper``.
 
@@ -80,44 +122,70 @@ def load_campaign(file: Path, size: str = "laptop") -> list[Job]:
         document = tomllib.loads(Path(file).read_text())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SimulationError(f"The campaign file {file} cannot be read: {error}.") from error
-    jobs: list[Job] = []
-    for table in document.get("job", []):
-        try:
-            settings = {**table.get("settings", {}), **table.get(size, {})}
-            job = Job(table["name"], table["protocol"], settings, table.get("input"))
-        except KeyError as error:
-            raise SimulationError(f"A job in {file} lacks {error}; every job needs a name and a protocol.") from error
+    try:
+        jobs = [_job(table, size) for table in document.get("job", [])]
+        sets = [_expanded(table, size) for table in document.get("set", [])]
+    except KeyError as error:
+        raise SimulationError(f"A job in {file} lacks {error}; every job needs a name and a protocol.") from error
+    turns = itertools.zip_longest(*sets)
+    jobs += [job for turn in turns for job in turn if job is not None]
+    if not jobs:
+        raise SimulationError(f"{file} holds no [[job]] table; add at least one.")
+    _check(jobs)
+    return jobs
+
+
+def _job(table: dict, size: str) -> Job:
+    settings = {**table.get("settings", {}), **table.get(size, {})}
+    return Job(table["name"], table["protocol"], settings, table.get("input"))
+
+
+def _expanded(table: dict, size: str) -> list[Job]:
+    """The jobs of a set, the first of `vary` changing slowest."""
+    sizes = dict(table.get(size, {}))
+    vary = {**table.get("vary", {}), **sizes.pop("vary", {})}
+    jobs = []
+    for values in itertools.product(*vary.values()):
+        chosen = dict(zip(vary, values, strict=True))
+        settings = {**table.get("settings", {}), **sizes, **chosen}
+        source = table.get("input")
+        name = table["name"].format(**chosen)
+        jobs.append(Job(name, table["protocol"], settings, source and source.format(**chosen)))
+    return jobs
+
+
+def _check(jobs: Sequence[Job]) -> None:
+    known: set[str] = set()
+    for job in jobs:
         if job.protocol not in PROTOCOLS:
             raise SimulationError(f"Job {job.name}: unknown protocol {job.protocol!r}; use {', '.join(PROTOCOLS)}.")
-        known = {earlier.name for earlier in jobs}
         if job.name in known:
             raise SimulationError(f"Two jobs are called {job.name!r}; give each its own name.")
         if job.input is not None and job.input not in known:
             raise SimulationError(f"Job {job.name}: its input {job.input!r} is no earlier job; name one above it.")
-        jobs.append(job)
-    if not jobs:
-        raise SimulationError(f"{file} holds no [[job]] table; add at least one.")
-    return jobs
+        if job.input is None and not hasattr(_settings_of(job), "atoms"):
+            raise SimulationError(f"Job {job.name}: {job.protocol} starts from a structure; name its input.")
+        known.add(job.name)
 
 
 def run_job(job: Job, folder: Path) -> None:
-    """Run one job in this process from its last checkpoint and file its wall time."""
+    """Run one job in this process from its last checkpoint and file the core seconds it took."""
     if job.output(folder).exists():
         return
     progress_file = job.progress_file(folder)
     spent = _read(progress_file).get("seconds", 0.0)
-    begun = last = time.monotonic()
+    begun, last = time.process_time(), time.monotonic()
 
     def progress(fraction: float, text: str) -> None:
         nonlocal last
-        now = time.monotonic()
-        if now - last > 5.0:
-            last = now
-            record = {"fraction": fraction, "text": text, "seconds": spent + now - begun}
+        if time.monotonic() - last > 5.0:
+            last = time.monotonic()
+            record = {"fraction": fraction, "text": text, "seconds": spent + time.process_time() - begun}
             write_atomically(progress_file, json.dumps(record).encode())
 
-    PROTOCOLS[job.protocol](job, folder, progress)
-    record = {"name": job.name, "protocol": job.protocol, "core_seconds": round(spent + time.monotonic() - begun, 1)}
+    PROTOCOLS[job.protocol].run(_settings_of(job), job, folder, progress)
+    seconds = round(spent + time.process_time() - begun, 1)
+    record = {"name": job.name, "protocol": job.protocol, "core_seconds": seconds}
     write_atomically(job.timing_file(folder), json.dumps(record).encode())
     progress_file.unlink(missing_ok=True)
 
@@ -143,13 +211,55 @@ def status(jobs: Iterable[Job], folder: Path) -> list[dict]:
     return records
 
 
-def summary(records: list[dict]) -> tuple[float, str]:
-    """Completed fraction of a campaign, jobs counted alike, and what is done, running and left."""
+def seconds_left(jobs: Sequence[Job], records: Sequence[dict]) -> list[float]:
+    """Core seconds that each job still needs.
+
+    A job under way is judged by its own pace. A waiting one by its atom-steps and the pace of the
+    jobs of its protocol and system, finished or under way; if there are none, by a typical pace.
+    """
+    by_name = {job.name: job for job in jobs}
+    steps = [_settings_of(job).atom_steps(_atoms(job, by_name)) for job in jobs]
+    timed: dict[tuple[str, str], list[float]] = {}
+    for job, record, work in zip(jobs, records, steps, strict=True):
+        if record["fraction"] > 0.02 and record["seconds"] > 0:
+            seen = timed.setdefault(_kind(job), [0.0, 0.0])
+            seen[0] += record["seconds"]
+            seen[1] += work * record["fraction"]
+    left = []
+    for job, record, work in zip(jobs, records, steps, strict=True):
+        fraction, seconds = record["fraction"], record["seconds"]
+        if record["state"] == "done":
+            left.append(0.0)
+        elif fraction > 0.02 and seconds > 0:
+            left.append(seconds * (1 / fraction - 1))
+        else:
+            spent, done = timed.get(_kind(job), (1.0, ASSUMED_RATE[_kind(job)[1]]))
+            left.append(work * spent / done)
+    return left
+
+
+def _kind(job: Job) -> tuple[str, str]:
+    """Protocol and system, the latter empty for Cu-Zr."""
+    name = getattr(_settings_of(job), "system", "")
+    return job.protocol, name if name in ASSUMED_RATE else ""
+
+
+def _atoms(job: Job, by_name: dict[str, Job]) -> int:
+    """Number of atoms, which a job without such a setting takes over from its input."""
+    atoms = getattr(_settings_of(job), "atoms", None)
+    if atoms is None:
+        return _atoms(by_name[job.input or ""], by_name)
+    return atoms
+
+
+def summary(records: list[dict], left: Sequence[float]) -> tuple[float, str]:
+    """Completed fraction of the core time of a campaign, and what is done, running and left."""
     done = sum(record["state"] == "done" for record in records)
     started = [record["name"] for record in records if record["state"] == "started"]
-    fraction = sum(record["fraction"] for record in records) / len(records)
-    left = len(records) - done - len(started)
-    return fraction, f"{done} done, {left} waiting, running: {', '.join(started) or 'none'}"
+    spent, remaining = sum(record["seconds"] for record in records), sum(left)
+    waiting = len(records) - done - len(started)
+    text = f"{done} done, {waiting} waiting, about {remaining / 3600:.1f} core hours left"
+    return spent / max(spent + remaining, 1e-9), f"{text}, running: {', '.join(started) or 'none'}"
 
 
 def run_campaign(
@@ -198,7 +308,7 @@ def _wait(running: dict[str, subprocess.Popen], seconds: float) -> None:
 def _spawn(job: Job, folder: Path) -> subprocess.Popen:
     description = json.dumps([job.name, job.protocol, job.settings, job.input])
     command = [sys.executable, "-m", "ovito_glassml.simulate.campaign", description, str(folder)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
     # The pipe is never written to: its end tells the child that the queue is gone.
     return subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
 

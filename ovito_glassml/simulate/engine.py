@@ -7,6 +7,7 @@ So a run killed at any moment and resumed gives the same numbers, bit for bit, a
 from __future__ import annotations
 
 import ctypes
+import glob
 import io
 import os
 import sys
@@ -27,9 +28,16 @@ __all__ = [
     "Observer",
     "SimulationError",
     "Stage",
+    "clear_intermediate",
     "gather",
+    "intermediate",
     "load_checkpoint",
+    "load_restart",
+    "made_once",
     "open_lammps",
+    "progress_parts",
+    "restart_of",
+    "resume",
     "run_stages",
     "save_atomically",
     "unwrapped_positions",
@@ -76,7 +84,8 @@ class Stage:
     """One piece of molecular dynamics with a linear temperature ramp.
 
     `pressure` None keeps the cell fixed (NVT); otherwise the cell follows isotropically (NPT).
-    `sample_every` is the number of steps between calls of the observer.
+    `sample_every` is the number of steps between calls of the observer. `integrator` are LAMMPS
+    ``fix`` commands that replace the thermostat (and barostat) where a protocol needs others.
     """
 
     name: str
@@ -87,6 +96,7 @@ class Stage:
     pressure: float | None = None
     sample_every: int | None = None
     observer: Observer | None = None
+    integrator: tuple[str, ...] = ()
 
 
 class Observer(Protocol):
@@ -168,7 +178,7 @@ def run_stages(
 
         _run_segment(interaction, stage, index, state, checkpoint, report, checkpoint_atom_steps)
         state = load_checkpoint(checkpoint)
-    lammps = _resume(interaction, state)
+    lammps = resume(interaction, state["restart"])
     try:
         return finish(lammps)
     finally:
@@ -185,12 +195,14 @@ def _run_segment(
     checkpoint_atom_steps: int,
 ) -> None:
     """Advance one stage by one segment and write the checkpoint."""
-    lammps = _resume(interaction, state)
+    lammps = resume(interaction, state["restart"])
+    integrator = _integrator(stage)
     try:
         step = int(state["step"])
         lammps.command(f"reset_timestep {step}")
         lammps.command(f"timestep {stage.timestep}")
-        lammps.command(_integrator(stage, index))
+        for fix in integrator:
+            lammps.command(fix)
         observer = stage.observer
         if observer is not None:
             if step == 0:
@@ -211,7 +223,8 @@ def _run_segment(
                 observer.sample(lammps)
             report(step)
         if step >= stage.steps:
-            lammps.command("unfix integrate")
+            for fix in integrator:
+                lammps.command(f"unfix {fix.split()[1]}")
             if observer is not None:
                 observer.finish(lammps)
             _write_checkpoint(lammps, checkpoint, stage=index + 1, step=0, observed={})
@@ -222,24 +235,32 @@ def _run_segment(
         lammps.close()
 
 
-def _integrator(stage: Stage, index: int) -> str:
+def _integrator(stage: Stage) -> tuple[str, ...]:
+    if stage.integrator:
+        return stage.integrator
     temperature = f"temp {stage.start_temperature} {stage.stop_temperature} {50 * stage.timestep}"
     if stage.pressure is None:
-        return f"fix integrate all nvt {temperature}"
-    return f"fix integrate all npt {temperature} iso {stage.pressure} {stage.pressure} {500 * stage.timestep}"
+        return (f"fix integrate all nvt {temperature}",)
+    return (f"fix integrate all npt {temperature} iso {stage.pressure} {stage.pressure} {500 * stage.timestep}",)
 
 
-def _resume(interaction: Interaction, state: dict[str, NDArray]) -> Any:
+def resume(interaction: Interaction, restart: NDArray) -> Any:
+    """A LAMMPS instance in the state that `restart_of` took."""
     lammps = open_lammps()
+    load_restart(lammps, interaction, restart)
+    return lammps
+
+
+def load_restart(lammps: Any, interaction: Interaction, restart: NDArray) -> None:
+    """Put the state that `restart_of` took into an empty instance."""
     handle, name = tempfile.mkstemp(suffix=".restart")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(state["restart"].tobytes())
+            file.write(restart.tobytes())
         lammps.command(f"read_restart {name}")
     finally:
         os.unlink(name)
     apply_interaction(lammps, interaction)
-    return lammps
 
 
 def apply_interaction(lammps: Any, interaction: Interaction) -> None:
@@ -253,16 +274,20 @@ def apply_interaction(lammps: Any, interaction: Interaction) -> None:
     lammps.command("thermo_modify lost error")
 
 
-def _write_checkpoint(lammps: Any, path: Path, *, stage: int, step: int, observed: dict[str, NDArray]) -> None:
+def restart_of(lammps: Any) -> NDArray:
+    """The whole state of an instance (atoms, bonds, cell) as bytes that go into a checkpoint."""
     handle, name = tempfile.mkstemp(suffix=".restart")
     os.close(handle)
     try:
         lammps.command(f"write_restart {name} noinit")
-        restart = np.frombuffer(Path(name).read_bytes(), dtype=np.uint8)
+        return np.frombuffer(Path(name).read_bytes(), dtype=np.uint8)
     finally:
         os.unlink(name)
+
+
+def _write_checkpoint(lammps: Any, path: Path, *, stage: int, step: int, observed: dict[str, NDArray]) -> None:
     arrays = {f"observed_{key}": value for key, value in observed.items()}
-    save_atomically(path, {"restart": restart, "stage": np.array(stage), "step": np.array(step), **arrays})
+    save_atomically(path, {"restart": restart_of(lammps), "stage": np.array(stage), "step": np.array(step), **arrays})
 
 
 def save_atomically(path: Path, arrays: dict[str, NDArray]) -> None:
@@ -280,6 +305,39 @@ def write_atomically(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+def made_once(result: Path, make: Callable[[], dict[str, NDArray]]) -> dict[str, NDArray]:
+    """Arrays of the file `result`; if it does not exist yet, `make` makes them and they are saved."""
+    if not result.exists():
+        save_atomically(result, make())
+    return load_checkpoint(result)
+
+
+def intermediate(output: Path, part: str) -> Path:
+    """Hidden file beside `output` for one part of a job."""
+    return output.with_name(f".{output.name}.{part}.npz")
+
+
+def clear_intermediate(output: Path) -> None:
+    """Remove the intermediate files of a finished job, also those that a kill left half-written."""
+    name = glob.escape(output.name)
+    for pattern in (f".{name}.*.npz", f"..{name}.*.tmp", f".{name}.*.tmp"):
+        for file in output.parent.glob(pattern):
+            file.unlink(missing_ok=True)
+
+
+def progress_parts(progress: Progress, durations: Sequence[float]) -> Callable[[int], Progress]:
+    """Progress callbacks of the consecutive parts of a job, each worth its share of the whole."""
+    starts = np.concatenate([[0.0], np.cumsum(durations)])
+
+    def part(number: int) -> Progress:
+        def report(fraction: float, text: str) -> None:
+            progress(float(starts[number] + fraction * durations[number]) / float(starts[-1]), text)
+
+        return report
+
+    return part
 
 
 def load_checkpoint(path: Path) -> dict[str, NDArray]:

@@ -92,6 +92,10 @@ class QuenchSettings:
             stages.append(Stage(name, max(1, round(picoseconds / TIMESTEP)), start, stop, TIMESTEP, pressure=0.0))
         return stages
 
+    def atom_steps(self, atoms: int) -> float:
+        """Cost: number of atoms times number of steps."""
+        return float(atoms * sum(stage.steps for stage in self.stages))
+
 
 def parse_composition(text: str) -> dict[str, float]:
     """``Cu50Zr50`` → {'Cu': 0.5, 'Zr': 0.5}."""

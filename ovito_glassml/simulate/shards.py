@@ -10,7 +10,7 @@ import gzip
 import json
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -22,16 +22,16 @@ from ovito_glassml.simulate.engine import SimulationError, write_atomically
 from ovito_glassml.simulate.potentials import ATOMIC_MASS
 from ovito_glassml.structure import Structure
 
-__all__ = ["Shard", "provenance", "read_shard", "write_shard"]
+__all__ = ["Shard", "provenance", "read_frames", "read_shard", "write_frames", "write_shard"]
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A simulated structure, its per-atom columns and how it was made."""
+    """A simulated structure, its per-atom columns and how it was made. One frame of a file."""
 
     structure: Structure
-    columns: dict[str, NDArray]
-    header: dict[str, str]
+    columns: Mapping[str, NDArray]
+    header: Mapping[str, object]
 
 
 def provenance(protocol: str, settings: Mapping[str, object]) -> dict[str, object]:
@@ -59,20 +59,33 @@ def write_shard(path: Path, structure: Structure, columns: Mapping[str, NDArray]
     header : mapping
         Further ``key=value`` entries of the comment line.
     """
+    write_frames(path, [Shard(structure, columns, header)])
+
+
+def write_frames(path: Path, frames: Iterable[Shard]) -> None:
+    """Write several structures, such as the snapshots of one run, as the frames of one file.
+
+    Every frame is formatted as by `write_shard` and carries a header of its own.
+    """
+    content = "".join(map(_formatted, frames))
+    write_atomically(path, gzip.compress(content.encode(), compresslevel=9, mtime=0))
+
+
+def _formatted(frame: Shard) -> str:
+    structure = frame.structure
     count = len(structure)
     fields = ["species:S:1", "pos:R:3", "id:I:1"]
     formatted = [[structure.species_names[kind] for kind in structure.species]]
     formatted += [[f"{value:.5f}" for value in column] for column in structure.positions.T]
     formatted.append([str(value) for value in structure.ids])
-    for name, values in columns.items():
+    for name, values in frame.columns.items():
         array = np.asarray(values).reshape(count, -1)
         integer = array.dtype.kind in "iub"
         fields.append(f"{name}:{'I' if integer else 'R'}:{array.shape[1]}")
         for column in array.T:
             formatted.append([str(int(value)) if integer else f"{value:.6g}" for value in column])
     rows = "\n".join(" ".join(row) for row in zip(*formatted, strict=True))
-    content = f"{count}\n{_comment(structure, fields, header)}\n{rows}\n"
-    write_atomically(path, gzip.compress(content.encode(), compresslevel=9, mtime=0))
+    return f"{count}\n{_comment(structure, fields, frame.header)}\n{rows}\n"
 
 
 def _comment(structure: Structure, fields: list[str], header: Mapping[str, object]) -> str:
@@ -97,22 +110,47 @@ def read_shard(path: Path) -> Shard:
     Raises
     ------
     SimulationError
+        If the file is truncated, of another format or holds several frames.
+    """
+    frames = read_frames(path)
+    if len(frames) > 1:
+        raise SimulationError(f"{path} holds {len(frames)} frames where one is needed; read it with read_frames.")
+    return frames[0]
+
+
+def read_frames(path: Path) -> list[Shard]:
+    """Read all frames that `write_frames` wrote.
+
+    Raises
+    ------
+    SimulationError
         If the file is truncated or of another format.
     """
     try:
         lines = gzip.decompress(Path(path).read_bytes()).decode().splitlines()
-        count = int(lines[0])
-        entries = {key: quoted or bare for key, quoted, bare in re.findall(r'(\w+)=(?:"([^"]*)"|(\S+))', lines[1])}
-        fields = entries.pop("Properties").split(":")
-        layout = [(fields[k], fields[k + 1], int(fields[k + 2])) for k in range(0, len(fields), 3)]
-        table = [line.split() for line in lines[2:]]
-        if len(table) != count or any(len(row) != sum(width for _, _, width in layout) for row in table):
-            raise ValueError("wrong number of rows or columns")
-        cell = np.array(entries.pop("Lattice").split(), dtype=float).reshape(3, 3)
-        origin = np.array(entries.pop("Origin").split(), dtype=float)
-        pbc = [flag == "T" for flag in entries.pop("pbc").split()]
+        frames: list[Shard] = []
+        first = 0
+        while first < len(lines) or not frames:
+            last = first + 2 + int(lines[first])
+            frames.append(_parsed(lines[first:last]))
+            first = last
     except (OSError, EOFError, ValueError, KeyError, IndexError) as error:
         raise SimulationError(f"{path} is not a whole simulation shard ({error}); make it again.") from error
+    return frames
+
+
+def _parsed(lines: list[str]) -> Shard:
+    """One frame from its lines; any of the usual exceptions if they do not fit together."""
+    count = int(lines[0])
+    entries = {key: quoted or bare for key, quoted, bare in re.findall(r'(\w+)=(?:"([^"]*)"|(\S+))', lines[1])}
+    fields = entries.pop("Properties").split(":")
+    layout = [(fields[k], fields[k + 1], int(fields[k + 2])) for k in range(0, len(fields), 3)]
+    table = [line.split() for line in lines[2:]]
+    if len(table) != count or any(len(row) != sum(width for _, _, width in layout) for row in table):
+        raise ValueError("wrong number of rows or columns")
+    cell = np.array(entries.pop("Lattice").split(), dtype=float).reshape(3, 3)
+    origin = np.array(entries.pop("Origin").split(), dtype=float)
+    pbc = [flag == "T" for flag in entries.pop("pbc").split()]
     columns, first = {}, 0
     for name, kind, width in layout:
         cells = [row[first : first + width] for row in table]

@@ -66,6 +66,10 @@ class VibrationSettings:
         if self.window < 2 * self.sample_interval:
             raise SimulationError(f"A window of {self.window} ps holds fewer than two samples; make it longer.")
 
+    def atom_steps(self, atoms: int) -> float:
+        """Cost: number of atoms times number of steps."""
+        return atoms * len(self.temperatures) * (self.window + self.equilibration) / TIMESTEP
+
 
 class _AverageCell:
     """Rescales the cell to its average over the second half of a zero-pressure stage."""

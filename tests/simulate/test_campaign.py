@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ovito_glassml.simulate.campaign import load_campaign, run_campaign, status
+from ovito_glassml.simulate.campaign import Job, load_campaign, run_campaign, seconds_left, status, summary
 from ovito_glassml.simulate.engine import SimulationError
 from ovito_glassml.simulate.shards import read_shard
 
@@ -122,6 +122,11 @@ def test_the_shipped_campaign_can_be_read():
         ("[[job]]\nname = 'a'\nprotocol = 'quench'\ninput = 'b'", "'b' is no earlier job"),
         ("[[job]]\nname = 'a'\nprotocol = 'quench'\n" * 2, "Two jobs are called 'a'"),
         ("[[job]\n", "cannot be read"),
+        ("[[job]]\nname = 'a'\nprotocol = 'quench'\nsettings = { atom = 200 }", "Job a, settings of quench.*'atom'"),
+        ("[[job]]\nname = 'a'\nprotocol = 'quench'\nsettings = { atoms = 3 }", "Job a.*at least 100"),
+        ("[[job]]\nname = 'a'\nprotocol = 'vibrations'", "starts from a structure; name its input"),
+        ("[[set]]\nprotocol = 'quench'", "lacks 'name'"),
+        ("[[set]]\nname = 'a'\nprotocol = 'quench'\nvary = { seed = [1, 2] }", "Two jobs are called 'a'"),
     ],
 )
 def test_a_faulty_file_is_refused(tmp_path, text, message):
@@ -133,8 +138,90 @@ def test_a_faulty_file_is_refused(tmp_path, text, message):
 
 def test_a_failed_job_is_named_and_the_others_go_on(tmp_path, capfd):
     file = tmp_path / "campaign.toml"
-    bad = "[[job]]\nname = 'bad'\nprotocol = 'quench'\nsettings = { atoms = 3 }\n"
+    bad = "[[job]]\nname = 'bad'\nprotocol = 'quench'\nsettings = { composition = 'Ni50Zr50' }\n"
     file.write_text(bad + SMALL_CAMPAIGN.split('[[job]]\nname = "vibrations')[0])
     assert run_campaign(load_campaign(file), tmp_path / "shards", 2, lambda records: None) == ["bad"]
     assert (tmp_path / "shards" / "quench-1.xyz.gz").exists()
-    assert "at least 100" in capfd.readouterr().err
+    assert "use the species Cu and Zr" in capfd.readouterr().err
+
+
+SETS = """
+[[job]]
+name = "glass"
+protocol = "quench"
+
+[[set]]
+name = "anneal-{seed}"
+protocol = "anneal"
+vary = { seed = [1, 2, 3] }
+settings = { temperatures = [500, 600] }
+laptop = { atoms = 500 }
+paper = { atoms = 2000, vary = { seed = [1, 2, 3, 4] } }
+
+[[set]]
+name = "shear-{system}-{seed}"
+protocol = "shear-aqs"
+vary = { seed = [1, 2], system = ["wahnstrom", "polymer"] }
+"""
+
+
+@pytest.fixture
+def set_file(tmp_path):
+    file = tmp_path / "sets.toml"
+    file.write_text(SETS)
+    return file
+
+
+def test_sets_take_turns_after_the_jobs(set_file):
+    assert [job.name for job in load_campaign(set_file)] == [
+        "glass",
+        "anneal-1",
+        "shear-wahnstrom-1",
+        "anneal-2",
+        "shear-polymer-1",
+        "anneal-3",
+        "shear-wahnstrom-2",
+        "shear-polymer-2",
+    ]
+
+
+def test_a_set_varies_its_settings_and_keeps_the_others(set_file):
+    jobs = {job.name: job for job in load_campaign(set_file)}
+    assert jobs["anneal-2"].settings == {"temperatures": [500, 600], "atoms": 500, "seed": 2}
+    assert jobs["shear-polymer-1"].settings == {"seed": 1, "system": "polymer"}
+    paper = {job.name: job for job in load_campaign(set_file, "paper")}
+    assert paper["anneal-4"].settings["atoms"] == 2000
+
+
+def record(state, fraction=0.0, seconds=0.0, name=""):
+    return {"name": name, "state": state, "fraction": fraction, "seconds": seconds, "text": ""}
+
+
+def test_the_time_left_follows_the_jobs_already_timed():
+    jobs = [Job(f"quench-{atoms}", "quench", {"atoms": atoms}) for atoms in (1000, 2000, 4000)]
+    records = [record("done", 1.0, 100.0), record("started", 0.25, 60.0), record("waiting")]
+    left = seconds_left(jobs, records)
+    assert left[:2] == [0.0, pytest.approx(180.0)]
+    # 100 s for 1000 atoms and 60 s for 500 atoms' worth: 106.7 s a thousand atoms.
+    assert left[2] == pytest.approx(4 * 160 / 1.5)
+    fraction, text = summary(records, left)
+    assert fraction == pytest.approx(160 / (160 + sum(left)))
+    assert text.startswith("1 done, 1 waiting, about 0.2 core hours left")
+
+
+def test_a_job_without_own_size_is_judged_by_its_input():
+    jobs = [
+        Job("small", "quench", {"atoms": 500}),
+        Job("of-small", "vibrations", {}, "small"),
+        Job("large", "quench", {"atoms": 2000}),
+        Job("of-large", "vibrations", {}, "large"),
+    ]
+    records = [record("done", 1.0, 50.0), record("done", 1.0, 30.0), record("done", 1.0, 200.0), record("waiting")]
+    assert seconds_left(jobs, records)[3] == pytest.approx(120.0)
+
+
+def test_systems_are_timed_apart_and_guessed_before_any_ran():
+    jobs = [Job(name, "shear-aqs", {"system": name}) for name in ("kob-andersen", "polymer", "cu50zr50")]
+    records = [record("done", 1.0, 1e6), record("waiting"), record("waiting")]
+    left = seconds_left(jobs, records)
+    assert 10 < left[1] < left[2] < 1e4

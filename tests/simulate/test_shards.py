@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ovito_glassml.simulate.engine import SimulationError
-from ovito_glassml.simulate.shards import provenance, read_shard, write_shard
+from ovito_glassml.simulate.shards import Shard, provenance, read_frames, read_shard, write_frames, write_shard
 from ovito_glassml.structure import Structure
 
 
@@ -67,3 +67,50 @@ def test_a_missing_row_is_an_error(shard):
     file.write_bytes(gzip.compress(b"\n".join(lines[:-1])))
     with pytest.raises(SimulationError, match="wrong number of rows"):
         read_shard(file)
+
+
+@pytest.fixture
+def trajectory(shard, tmp_path):
+    structure, columns, _ = shard
+    file = tmp_path / "frames.xyz.gz"
+    frames = []
+    for number in range(3):
+        tilted = np.array([[10.0, 0, 0], [0.5 * number, 11, 0], [0, 0, 12]])
+        moved = Structure(structure.positions + 0.01 * number, structure.species, ("Cu", "Zr"), tilted, pbc=(True,) * 3)
+        frames.append(Shard(moved, columns, {"number": number}))
+    write_frames(file, frames)
+    return frames, file
+
+
+def test_frames_are_read_back_in_order(trajectory):
+    frames, file = trajectory
+    back = read_frames(file)
+    assert [frame.header["number"] for frame in back] == ["0", "1", "2"]
+    for frame, original in zip(back, frames, strict=True):
+        np.testing.assert_allclose(frame.structure.positions, original.structure.positions, atol=6e-6)
+        np.testing.assert_allclose(frame.structure.cell, original.structure.cell)
+
+
+def test_ovito_reads_all_frames(trajectory):
+    from ovito.io import import_file
+
+    frames, file = trajectory
+    pipeline = import_file(str(file))
+    assert pipeline.num_frames == 3
+    data = pipeline.compute(2)
+    np.testing.assert_allclose(data.cell[:, :3].T, frames[2].structure.cell)
+    np.testing.assert_allclose(data.particles["Stiffness"], frames[2].columns["Stiffness"], rtol=1e-5)
+
+
+def test_several_frames_are_no_single_structure(trajectory):
+    with pytest.raises(SimulationError, match="holds 3 frames"):
+        read_shard(trajectory[1])
+
+
+@pytest.mark.parametrize("tenth", range(10))
+def test_a_truncated_trajectory_is_an_error(trajectory, tenth):
+    _, file = trajectory
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) * tenth // 10])
+    with pytest.raises(SimulationError, match="not a whole simulation shard"):
+        read_frames(file)

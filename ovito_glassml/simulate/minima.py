@@ -1,0 +1,120 @@
+"""Inherent structures: the energy minimum below a configuration, at fixed cell."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ovito_glassml.simulate.engine import Interaction, gather, load_checkpoint, restart_of, resume, save_atomically
+from ovito_glassml.structure import Structure
+
+__all__ = [
+    "Configuration",
+    "InherentStructures",
+    "configuration_of",
+    "inherent_structure",
+    "minimise",
+    "saved_configurations",
+]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """What LAMMPS holds, in the order of the atom ids.
+
+    `cell` has the cell vectors as rows, `energies` are the atoms' shares of the potential energy.
+    """
+
+    positions: NDArray
+    kinds: NDArray
+    cell: NDArray
+    origin: NDArray
+    energies: NDArray
+
+    def structure(self, species: tuple[str, ...]) -> Structure:
+        """With all atoms wrapped into the cell."""
+        fractional = (self.positions - self.origin) @ np.linalg.inv(self.cell)
+        positions = (fractional - np.floor(fractional)) @ self.cell
+        return Structure(positions, self.kinds, species, self.cell, pbc=(True, True, True))
+
+
+FIELDS = tuple(field.name for field in fields(Configuration))
+
+
+def cell_of(lammps: Any) -> tuple[NDArray, NDArray]:
+    """Cell vectors as rows, and the corner of the cell."""
+    low, high, xy, yz, xz = lammps.extract_box()[:5]
+    lengths = np.asarray(high) - np.asarray(low)
+    return np.array([[lengths[0], 0, 0], [xy, lengths[1], 0], [xz, yz, lengths[2]]]), np.asarray(low)
+
+
+def configuration_of(lammps: Any) -> Configuration:
+    """Positions, species, cell and energies of an instance; sets its forces up anew."""
+    lammps.command("compute atom_energies all pe/atom")
+    lammps.command("run 0 post no")
+    cell, origin = cell_of(lammps)
+    count = lammps.extract_setting("nlocal")
+    order = np.argsort(lammps.numpy.extract_atom("id")[:count])
+    energies = np.array(lammps.numpy.extract_compute("atom_energies", 1, 1)[:count][order])
+    lammps.command("uncompute atom_energies")
+    return Configuration(gather(lammps, "x"), gather(lammps, "type") - 1, cell, origin, energies)
+
+
+def minimise(lammps: Any, force_tolerance: float) -> None:
+    """Conjugate gradients at fixed cell until no force component exceeds `force_tolerance`."""
+    lammps.command("reset_timestep 0")
+    lammps.command("min_style cg")
+    lammps.command("min_modify norm max")
+    lammps.command(f"minimize 0 {force_tolerance} 20000 100000")
+
+
+def inherent_structure(interaction: Interaction, restart: NDArray, force_tolerance: float) -> Configuration:
+    """Minimum below the state `restart`, found in an instance of its own."""
+    lammps = resume(interaction, restart)
+    try:
+        minimise(lammps, force_tolerance)
+        return configuration_of(lammps)
+    finally:
+        lammps.close()
+
+
+class InherentStructures:
+    """Observer that minimises a copy of every sampled state; the molecular dynamics goes on undisturbed.
+
+    At the end of its stage it saves what it found as `result`; `saved_configurations` reads that.
+    """
+
+    def __init__(self, interaction: Interaction, force_tolerance: float, result: Path) -> None:
+        self.interaction, self.force_tolerance, self.result = interaction, force_tolerance, result
+        self.found: list[Configuration] = []
+
+    def begin(self, lammps: Any) -> None:
+        self.found = []
+
+    def sample(self, lammps: Any) -> None:
+        self.found.append(inherent_structure(self.interaction, restart_of(lammps), self.force_tolerance))
+
+    def finish(self, lammps: Any) -> None:
+        save_atomically(self.result, self.state())
+
+    def state(self) -> dict[str, NDArray]:
+        if not self.found:
+            return {}
+        return {name: np.stack([getattr(one, name) for one in self.found]) for name in FIELDS}
+
+    def restore(self, state: dict[str, NDArray]) -> None:
+        self.found = _configurations(state)
+
+
+def saved_configurations(result: Path) -> list[Configuration]:
+    """What an `InherentStructures` observer saved."""
+    return _configurations(load_checkpoint(result))
+
+
+def _configurations(state: dict[str, NDArray]) -> list[Configuration]:
+    count = len(state["cell"]) if state else 0
+    return [Configuration(*(state[name][k] for name in FIELDS)) for k in range(count)]

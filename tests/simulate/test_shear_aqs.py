@@ -1,0 +1,137 @@
+"""Quasi-static shear: mechanics, events, labels, and that an interruption leaves no trace."""
+
+import numpy as np
+import pytest
+
+from ovito_glassml.simulate.engine import SimulationError
+from ovito_glassml.simulate.shards import read_frames
+from ovito_glassml.simulate.shear_aqs import ShearAQSSettings, label_events, shear_aqs
+
+SMALL = ShearAQSSettings(
+    atoms=200,
+    seed=2,
+    melt_time=5.0,
+    quench_time=10.0,
+    discarded_strain=0.01,
+    discarded_step=2e-3,
+    strain=0.05,
+    step=1e-3,
+    avalanche_share=0.5,
+    steps_per_checkpoint=7,
+    checkpoint_atom_steps=100_000,
+)
+
+
+@pytest.fixture(scope="module")
+def sheared(tmp_path_factory):
+    file = tmp_path_factory.mktemp("shear") / "events.xyz.gz"
+    shear_aqs(SMALL, file, lambda fraction, text: None)
+    return file
+
+
+@pytest.fixture(scope="module")
+def curve(sheared):
+    return np.loadtxt(sheared.with_name("events.curve.csv"), delimiter=",").T
+
+
+def test_the_glass_is_elastic_before_it_yields(curve):
+    strain, stress, _ = curve
+    modulus = (stress[1] - stress[0]) / (strain[1] - strain[0])
+    assert 5 < modulus < 40  # ε/σ³; Kob-Andersen glasses have about 15 to 20
+
+
+def test_energy_grows_by_the_work_done_unless_an_event_releases_it(curve, sheared):
+    strain, stress, energy = curve
+    volume_per_atom = 1 / 1.2
+    work = volume_per_atom * (stress[1:] + stress[:-1]) / 2 * np.diff(strain)
+    released = work - np.diff(energy)
+    quiet = np.abs(released) < 1e-5
+    assert quiet.mean() > 0.5
+    assert (released[~quiet] > 0).all()
+
+
+def test_every_event_releases_energy_and_moves_atoms(sheared):
+    frames = read_frames(sheared)
+    assert len(frames) >= 2
+    for frame in frames:
+        assert float(frame.header["energy_released"]) > 0
+        active = frame.columns["Activity"] == 1
+        assert active.any()
+        assert (frame.columns["Nonaffine_Squared_Displacement"][active] > 0.6).all()
+        assert (frame.structure.species[active] == 0).all()
+        quiet = frame.columns["Activity"] == 0
+        assert (frame.columns["Largest_Nonaffine_Squared_Displacement"][quiet] < 0.6).all()
+
+
+def test_the_cell_is_sheared_at_constant_volume(sheared):
+    for frame in read_frames(sheared):
+        cell = frame.structure.cell
+        assert cell[1, 0] / cell[1, 1] == pytest.approx(float(frame.header["strain"]), abs=1e-6)
+        assert frame.structure.number_density == pytest.approx(1.2, rel=1e-5)
+
+
+def test_ovito_reads_the_events(sheared):
+    from ovito.io import import_file
+
+    pipeline = import_file(str(sheared))
+    frames = read_frames(sheared)
+    assert pipeline.num_frames == len(frames)
+    data = pipeline.compute(len(frames) - 1)
+    np.testing.assert_array_equal(data.particles["Activity"], frames[-1].columns["Activity"])
+    np.testing.assert_allclose(data.cell[:, :3].T, frames[-1].structure.cell, atol=1e-6)
+
+
+def test_interrupted_again_and_again_it_ends_in_the_same_file(sheared, with_interruptions, tmp_path):
+    file = tmp_path / "events.xyz.gz"
+    assert with_interruptions(shear_aqs, SMALL, file, every=3) > 4
+    assert file.read_bytes() == sheared.read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["events.curve.csv", "events.xyz.gz"]
+
+
+def test_labels_are_balanced_and_leave_out_avalanches_and_other_species():
+    rng = np.random.default_rng(0)
+    moved = rng.uniform(0, 0.1, (3, 100))
+    moved[0, :5] = 1.0
+    moved[1, 10:60] = 1.0  # spans the sample
+    moved[2, 5:8] = 1.0
+    moved[2, 95] = 1.0  # of another species
+    eligible = np.arange(100) < 90
+    largest = moved.max(axis=0)
+    labels = label_events(moved, largest, eligible, 0.6, 0.1, seed=1)
+    assert labels.kept.tolist() == [0, 2]
+    assert [np.flatnonzero(row == 1).tolist() for row in labels.activity] == [[0, 1, 2, 3, 4], [5, 6, 7]]
+    assert (labels.activity == 0).sum(axis=1).tolist() == [5, 3]
+    quiet = np.flatnonzero((labels.activity == 0).any(axis=0))
+    assert len(quiet) == 8
+    candidates = eligible & (largest < 0.6)
+    assert largest[quiet].max() == np.sort(largest[candidates])[7]
+
+
+def test_without_an_event_the_last_state_comes_without_labels(tmp_path):
+    from dataclasses import replace
+
+    file = tmp_path / "nothing.xyz.gz"
+    settings = replace(SMALL, discarded_strain=0.0, strain=1e-4, step=1e-4, threshold=1e6)
+    shear_aqs(settings, file, lambda fraction, text: None)
+    (frame,) = read_frames(file)
+    assert frame.header["event"] == "-1"
+    assert set(frame.columns["Activity"]) == {-1}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"atoms": 20}, "at least 100"),
+        ({"strain": 1e-5}, "cannot be reached in steps"),
+        ({"discarded_strain": 0.6}, "between 0 and 0.5"),
+        ({"avalanche_share": 0.0}, "not between 0 and 1"),
+    ],
+)
+def test_impossible_settings_are_refused(settings, message):
+    with pytest.raises(SimulationError, match=message):
+        ShearAQSSettings(**settings)
+
+
+def test_an_unknown_system_is_refused(tmp_path):
+    with pytest.raises(SimulationError, match="choose from kob-andersen"):
+        shear_aqs(ShearAQSSettings(system="water"), tmp_path / "x.xyz.gz", lambda fraction, text: None)
