@@ -1,0 +1,252 @@
+"""SOAP: power spectrum of the Gaussian-smeared neighbour density, in DScribe's conventions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from ovito_glassml.compile import compiled
+from ovito_glassml.descriptors.blocks import assemble, check_dtype, species_columns
+from ovito_glassml.descriptors.density import (
+    collect_neighbours,
+    evaluate_harmonics,
+    evaluate_radial,
+    expand_density,
+    make_expansion,
+    make_workspace,
+)
+from ovito_glassml.descriptors.products import row_product
+from ovito_glassml.descriptors.radial import (
+    RadialTable,
+    gto_matrix,
+    gto_soap_functions,
+    polynomial_rotation,
+    polynomial_soap_functions,
+    tabulate,
+)
+from ovito_glassml.neighbours import CHUNK_SIZE, Progress, buffer_size, build_cell_list
+from ovito_glassml.structure import Structure, StructureError
+
+__all__ = ["RADIAL_BASES", "SOAPDescriptors"]
+
+#: Radial basis functions to choose from.
+RADIAL_BASES = ("polynomial", "gto")
+
+#: Height to which the Gaussian of a neighbour has fallen at the cutoff where it is left out.
+NEGLIGIBLE = 1e-3
+
+
+@dataclass(frozen=True)
+class SOAPDescriptors:
+    """Power spectrum p of the density of Gaussians on the neighbours and on the atom itself.
+
+    ::
+
+        c_znlm = ∫ g_nl(r) Y_lm(r̂) Σ_j δ(z, z_j) exp(−|r − r_ij|² / 2σ²) d³r
+        p_zz'nn'l = π √(8 / (2l + 1)) Σ_m c_znlm c_z'n'lm
+
+    Conventions, order of features and numbers are those of DScribe: for species z ≤ z', for l, for
+    n, for n' (n' >= n where z = z'). The one difference: DScribe orthonormalises in double precision,
+    which fails for the polynomial basis above n_max of about 7.
+
+    Parameters
+    ----------
+    species : tuple of str
+        Names of the species z, in this order (DScribe sorts by atomic number).
+    cutoff : float
+        Range of the radial functions in the structure's length unit, by default 5 Å. Neighbours count
+        up to ``cutoff + sigma √(−2 ln 0.001)``, where their Gaussian no longer reaches into it.
+    n_max, l_max : int
+        Number of radial functions and highest degree; 11 and 12 as published with the ULE barcode.
+    sigma : float
+        Width σ of the Gaussians, by default 0.5 Å.
+    rbf : {'polynomial', 'gto'}
+        Radial basis: (r_c − r)^(n+2), or Gaussian-type orbitals r^l exp(−α_nl r²), which need a cutoff
+        above 1 Å.
+    dtype : {'float32', 'float64'}
+        Precision of the computation and of the result.
+    radial_matrix : array, optional
+        Orthonormalisation to use instead of computing it: for 'polynomial' an (n_max, n_max) matrix that
+        multiplies the orthonormal Jacobi polynomials of `jacobi_basis`, for 'gto' an (l_max + 1, n_max,
+        n_max) matrix that multiplies the orbitals. What a model was trained with is stored with it.
+
+    Raises
+    ------
+    StructureError
+        For settings out of range, and, when computing, as `build_cell_list` and for atoms of other species.
+    """
+
+    species: tuple[str, ...]
+    cutoff: float = 5.0
+    n_max: int = 11
+    l_max: int = 12
+    sigma: float = 0.5
+    rbf: str = "polynomial"
+    dtype: str = "float32"
+    radial_matrix: NDArray[np.float64] | None = field(default=None, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "species", tuple(self.species))
+        check_dtype(self.dtype)
+        if not self.species or len(set(self.species)) < len(self.species):
+            raise StructureError(f"The species {self.species} are none or repeated; name every species once.")
+        if self.rbf not in RADIAL_BASES:
+            raise StructureError(f"The radial basis '{self.rbf}' does not exist; choose 'polynomial' or 'gto'.")
+        for name, value in (("cutoff", self.cutoff), ("sigma", self.sigma)):
+            if not (np.isfinite(value) and value > 0):
+                raise StructureError(f"{name} is {value}; give a positive length.")
+        if self.rbf == "gto" and self.cutoff <= 1:
+            raise StructureError(f"The cutoff is {self.cutoff}; the 'gto' basis needs more than 1.")
+        for name, value, lowest, highest in (("n_max", self.n_max, 1, 20), ("l_max", self.l_max, 0, 20)):
+            if not lowest <= value <= highest:
+                raise StructureError(f"{name} is {value}; choose {lowest} to {highest}.")
+        if self.radial_matrix is not None and np.shape(self.radial_matrix) != self._matrix_shape:
+            raise StructureError(
+                f"radial_matrix has shape {np.shape(self.radial_matrix)}; "
+                f"this basis needs {self._matrix_shape} numbers."
+            )
+
+    @property
+    def _matrix_shape(self) -> tuple[int, ...]:
+        square = (self.n_max, self.n_max)
+        return square if self.rbf == "polynomial" else (self.l_max + 1, *square)
+
+    @property
+    def reach(self) -> float:
+        """Distance up to which neighbours count."""
+        return self.cutoff + self.sigma * np.sqrt(-2 * np.log(NEGLIGIBLE))
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """One name per column, such as `Cu_n1_Zr_n2_l3`."""
+        n_range = range(1, self.n_max + 1)
+        return tuple(
+            f"{first}_n{n}_{second}_n{k}_l{degree}"
+            for a, first in enumerate(self.species)
+            for second in self.species[a:]
+            for degree in range(self.l_max + 1)
+            for n in n_range
+            for k in n_range
+            if first != second or k >= n
+        )
+
+    @property
+    def feature_count(self) -> int:
+        """Number of columns."""
+        values = len(self.species) * self.n_max
+        # Products of a density with itself are symmetric in n, n'; every pair of densities counts once.
+        own = len(self.species) * self.n_max * (self.n_max + 1) // 2
+        crossed = (values * values - len(self.species) * self.n_max**2) // 2
+        return (own + crossed) * (self.l_max + 1)
+
+    def orthonormalization(self) -> NDArray[np.float64]:
+        """The matrix to store with a model and to pass as `radial_matrix` again."""
+        if self.radial_matrix is not None:
+            return np.asarray(self.radial_matrix, dtype=np.float64)
+        if self.rbf == "polynomial":
+            return polynomial_rotation(self.cutoff, self.n_max)
+        return gto_matrix(self.cutoff, self.n_max, self.l_max)
+
+    def compute(self, structure: Structure, progress: Progress | None = None) -> NDArray:
+        """Rows for the selected atoms of a structure, in their order.
+
+        Parameters
+        ----------
+        structure : Structure
+        progress : callable, optional
+            Called with the fraction done between blocks; may raise to stop.
+
+        Returns
+        -------
+        (M, F) array
+        """
+        return assemble(structure, self.feature_count, self.dtype, self.iterate_blocks(structure), progress)
+
+    def iterate_blocks(self, structure: Structure) -> Iterator[tuple[NDArray[np.int64], NDArray]]:
+        """Yield (atom indices, rows) for blocks of selected atoms in space order.
+
+        Nothing else of the size of the result is ever held: reduce each block before the next.
+        """
+        if not len(structure):
+            return
+        columns = species_columns(structure, self.species)
+        matrix = None if self.radial_matrix is None else np.asarray(self.radial_matrix, dtype=np.float64).tobytes()
+        table = _table(self.cutoff, self.n_max, self.l_max, self.sigma, self.rbf, self.dtype, matrix)
+        expansion = make_expansion(table, self.l_max, columns, len(self.species), self.reach)
+        prefactors = np.pi * np.sqrt(8 / (2 * np.arange(self.l_max + 1) + 1)).astype(self.dtype)
+        cells = build_cell_list(structure, self.reach)
+        for block in cells.blocks(structure.mask):
+            rows = np.empty((len(block), self.feature_count), dtype=self.dtype)
+            _power_spectra(cells.grid, block, expansion, self.n_max, prefactors, rows)
+            yield cells.grid.atom[block].astype(np.int64), rows
+
+
+@lru_cache(maxsize=4)
+def _table(
+    cutoff: float, n_max: int, l_max: int, sigma: float, rbf: str, dtype: str, matrix: bytes | None
+) -> RadialTable:
+    settings = SOAPDescriptors(("X",), cutoff, n_max, l_max, sigma, rbf, dtype)
+    values = settings.orthonormalization()
+    if matrix is not None:
+        values = np.frombuffer(matrix, dtype=np.float64).reshape(values.shape)
+    family = polynomial_soap_functions if rbf == "polynomial" else gto_soap_functions
+    return tabulate(family(cutoff, sigma, l_max, values), settings.reach, dtype)
+
+
+@compiled(parallel=True)
+def _power_spectra(grid, block, expansion, n_max, prefactors, rows):
+    """Expand the densities of each atom of the block and contract them over m."""
+    for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
+        chunk_end = min((chunk + 1) * CHUNK_SIZE, len(block))
+        capacity = buffer_size(grid, block, chunk * CHUNK_SIZE, chunk_end, expansion.cutoff)
+        work = make_workspace(expansion, capacity + 1)
+        products = np.empty(n_max * expansion.width, dtype=rows.dtype)
+        for t in range(chunk * CHUNK_SIZE, chunk_end):
+            i = block[t]
+            count = collect_neighbours(grid, i, expansion, work)
+            count = _add_centre(expansion, expansion.columns[grid.species[i]], count, work)
+            evaluate_radial(expansion, work, count)
+            evaluate_harmonics(expansion, work, count)
+            expand_density(expansion, work)
+            _contract(expansion, n_max, prefactors, work.density, products, rows[t])
+
+
+@compiled()
+def _add_centre(expansion, column, count, work):
+    """Add the atom itself as a neighbour at distance zero, where only l = 0 contributes, whatever the direction."""
+    place = work.first[column + 1]
+    for j in range(count, place, -1):
+        work.x[j], work.y[j], work.z[j], work.r[j] = work.x[j - 1], work.y[j - 1], work.z[j - 1], work.r[j - 1]
+    work.x[place], work.y[place], work.z[place], work.r[place] = 0, 0, 1, 0
+    for later in range(column + 1, expansion.densities + 1):
+        work.first[later] += 1
+    return count + 1
+
+
+@compiled()
+def _contract(expansion, n_max, prefactors, density, products, row):
+    """Σ_m c c' for all pairs of densities, in the order of the features."""
+    width = expansion.width
+    terms = (expansion.l_max + 1) ** 2
+    feature = 0
+    for first in range(expansion.densities):
+        for second in range(first, expansion.densities):
+            for degree in range(expansion.l_max + 1):
+                left = (first * terms + degree * degree) * width
+                right = (second * terms + degree * degree) * width
+                row_product(
+                    products, 0, width, density, left, 1, width, density, right, width, n_max, 2 * degree + 1, width
+                )
+                factor = prefactors[degree]
+                for n in range(n_max):
+                    begin = n if first == second else 0
+                    source = products[n * width + begin : n * width + n_max]
+                    target = row[feature : feature + n_max - begin]
+                    for k in range(len(source)):
+                        target[k] = factor * source[k]
+                    feature += n_max - begin
