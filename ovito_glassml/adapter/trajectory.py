@@ -107,16 +107,19 @@ class TrajectoryFollower:
         """
         structure = structure_from_data(data, names_needed=False)
         index = self._match(data.particles)
-        found = index >= 0
-        self.complete &= found
-        seen = _unwrapped_by_images(structure, data.particles)[index[found]]
-        if "Periodic Image" not in data.particles:
-            seen = _nearest_image(seen, self._previous[found], structure)
-        self._previous[found] = seen
-        displacement = np.where(self.complete[:, None], self._previous - self.reference, 0.0)
-        if self.complete.any():
-            displacement[self.complete] -= displacement[self.complete].mean(axis=0)
-        return self.reference + displacement
+        missing = index < 0
+        self.complete &= ~missing
+        if len(structure):
+            positions = _unwrapped_by_images(structure, data.particles)[index]
+            if "Periodic Image" not in data.particles:
+                positions = _nearest_image(positions, self._previous, structure)
+            positions[missing] = self._previous[missing]
+            self._previous = positions
+        displacement = self._previous - self.reference
+        displacement[~self.complete] = 0.0
+        displacement -= displacement.sum(axis=0) / max(self.complete.sum(), 1)
+        displacement[~self.complete] = 0.0
+        return displacement + self.reference
 
     def _match(self, particles: Particles) -> NDArray[np.int64]:
         ids = _identifiers(particles)
@@ -139,7 +142,8 @@ def _identifiers(particles: Particles) -> NDArray | None:
     if identifiers is None:
         return None
     ids = np.array(identifiers[...])
-    if len(np.unique(ids)) < len(ids):
+    ordered = np.sort(ids)
+    if (ordered[1:] == ordered[:-1]).any():
         raise StructureError(
             "Some particle identifiers occur twice, so atoms cannot be followed; "
             "number the atoms of the trajectory uniquely."
@@ -151,15 +155,20 @@ def _unwrapped_by_images(structure: Structure, particles: Particles) -> NDArray[
     """Positions with the recorded crossings of periodic boundaries undone; as they are if none are recorded."""
     if structure.cell is None or "Periodic Image" not in particles:
         return structure.positions
-    return structure.positions + particles["Periodic Image"][...] @ structure.cell
+    return structure.positions + _combined(particles["Periodic Image"][...], structure.cell)
 
 
 def _nearest_image(positions: NDArray, previous: NDArray, structure: Structure) -> NDArray[np.float64]:
     """The periodic image of every position that lies nearest to the previous one."""
     if structure.cell is None:
         return positions
-    crossings = np.rint((positions - previous) @ np.linalg.inv(structure.cell))
-    return positions - (crossings * structure.pbc) @ structure.cell
+    crossings = np.rint(_combined(positions - previous, np.linalg.inv(structure.cell)))
+    return positions - _combined(crossings * structure.pbc, structure.cell)
+
+
+def _combined(coefficients: NDArray, vectors: NDArray) -> NDArray[np.float64]:
+    """Matrix product of (N, 3) and (3, 3); the threads of BLAS would cost more than they save here."""
+    return np.einsum("ij,jk->ik", coefficients, vectors)
 
 
 def keep_per_atom(cache: DataCollection, ids: NDArray | None, columns: Mapping[str, NDArray]) -> None:
