@@ -1,0 +1,1 @@
+"""Common-neighbour sub-clusters, largest standard clusters and their labels."""

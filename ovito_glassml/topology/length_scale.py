@@ -1,0 +1,116 @@
+"""Where the first shell of neighbours is, in any unit: the first peak of the radial distribution function."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter1d
+
+from ovito_glassml.neighbours import CHUNK_SIZE, Progress, build_cell_list
+from ovito_glassml.structure import Structure
+from ovito_glassml.topology.kernels import pair_histogram
+
+__all__ = ["first_peak"]
+
+#: Bins in a factor e of the distance: half a per cent each.
+_BINS_PER_FACTOR = 200
+
+#: Bins reach down to the search radius over this.
+_RANGE = 20.0
+
+#: The peak is that of the function smeared by 5 % of the distance, which makes one peak of the
+#: three that an alloy's pairs of species have.
+_SMEARING = 0.05
+
+#: The first peak lies within this many nearest-neighbour distances, the second beyond.
+_PEAK_WITHIN = 1.6
+
+#: Search radius in nearest-neighbour distances: the peak's far side must be seen as well.
+_SEARCH = 2.0
+
+
+def first_peak(structure: Structure, progress: Progress | None = None) -> float | None:
+    """Position of the first peak of the radial distribution function of all atoms.
+
+    The function is taken on a logarithmic axis, smeared by 5 %, so that the result scales exactly
+    with the length unit and does not depend on a choice of bins. It needs no density and works
+    for surfaces and clusters, too.
+
+    Parameters
+    ----------
+    structure : Structure
+        The mask is ignored.
+    progress : callable, optional
+        Called with the fraction done between blocks; may raise to stop.
+
+    Returns
+    -------
+    float or None
+        In the structure's length unit, rounded to four digits. None if no atom has a neighbour.
+
+    Raises
+    ------
+    StructureError
+        As `build_cell_list`.
+    """
+    spacing = _nearest_distance(structure)
+    if spacing is None:
+        return None
+    counts, _ = _histogram(structure, _SEARCH * spacing, progress)
+    shortest = _SEARCH * spacing / _RANGE
+    radii = shortest * np.exp((np.arange(len(counts)) + 0.5) / _BINS_PER_FACTOR)
+    # A bin of constant ratio holds a volume proportional to r³.
+    density = gaussian_filter1d(counts / radii**3, _SMEARING * _BINS_PER_FACTOR, mode="constant")
+    top = int(np.argmax(np.where(radii < _PEAK_WITHIN * spacing, density, 0.0)))
+    return float(f"{radii[top] * np.exp(_vertex(density[top - 1 : top + 2]) / _BINS_PER_FACTOR):.4g}")
+
+
+def _vertex(values: NDArray) -> float:
+    """Offset from the middle one of three equidistant values to the top of the parabola through them."""
+    if len(values) < 3 or values[1] < max(values[0], values[2]) or values[0] == values[1] == values[2]:
+        return 0.0
+    return float(0.5 * (values[0] - values[2]) / (values[0] - 2 * values[1] + values[2]))
+
+
+def _nearest_distance(structure: Structure) -> float | None:
+    """Median distance to the nearest neighbour in a part of the structure, None if nobody has one."""
+    if not len(structure):
+        return None
+    extent = np.ptp(structure.positions, axis=0)
+    largest = float(np.linalg.norm(extent))
+    if structure.cell is not None and any(structure.pbc):
+        largest = max(largest, float(np.linalg.norm(structure.cell, axis=1).max()))
+    volume = structure.volume if all(structure.pbc) else float(np.prod(np.maximum(extent, 1e-3 * largest)))
+    reach = 1.3 * (volume / len(structure)) ** (1 / 3)
+    # Vacuum in the cell makes this too long a search, clumps and planes too short a one.
+    while reach > 0:
+        _, nearest = _histogram(structure, reach, only_first_block=True)
+        if np.isfinite(np.median(nearest)):
+            return float(np.median(nearest))
+        if reach > 2 * largest:
+            found = nearest[np.isfinite(nearest)]
+            return float(np.median(found)) if len(found) else None
+        reach *= 1.5
+    return None
+
+
+def _histogram(
+    structure: Structure, reach: float, progress: Progress | None = None, only_first_block: bool = False
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Neighbours in logarithmic bins up to `reach`, and the distance to the nearest one of every atom."""
+    cells = build_cell_list(structure, reach)
+    bins = int(np.log(_RANGE) * _BINS_PER_FACTOR)
+    total = np.zeros(bins, dtype=np.int64)
+    nearest: list[NDArray[np.float64]] = []
+    done = 0
+    for block in cells.blocks():
+        counts = np.zeros((-(-len(block) // CHUNK_SIZE), bins), dtype=np.int64)
+        nearest.append(np.empty(len(block)))
+        pair_histogram(cells.grid, block, reach, _BINS_PER_FACTOR, reach / _RANGE, counts, nearest[-1])
+        total += counts.sum(axis=0)
+        done += len(block)
+        if progress is not None:
+            progress(done / len(structure))
+        if only_first_block:
+            break
+    return total, np.concatenate(nearest)

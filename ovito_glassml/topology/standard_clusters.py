@@ -1,0 +1,301 @@
+"""Largest standard cluster analysis: the neighbourhood of every atom in words such as [12/555]."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ovito_glassml.neighbours import CellList, Progress, build_cell_list
+from ovito_glassml.structure import Structure, StructureError
+from ovito_glassml.topology.kernels import MOST_NEIGHBOURS, describe_clusters, measure_clusters
+from ovito_glassml.topology.length_scale import first_peak
+from ovito_glassml.topology.signature import Signature, SubCluster, cluster_label, make_signature
+
+__all__ = ["SUBCLUSTERS", "Cluster", "LaSCA", "LaSCAResult", "Stop"]
+
+Stop = Literal["max cutoff", "no obtuse triangle"]
+
+#: Sub-clusters whose fractions are given; in Cu-Zr glasses all others together make 3 %.
+SUBCLUSTERS: tuple[SubCluster, ...] = (
+    (3, 1, 1), (3, 2, 2), (4, 2, 1), (4, 2, 2), (4, 3, 3), (4, 4, 4), (5, 4, 4), (5, 5, 5), (6, 6, 6),
+)  # fmt: skip
+
+#: The automatic cap over the position of the first peak: 3.7 Å, with which the frequencies of
+#: clusters agree best with the published ones, in Cu64Zr36, whose first peak is at 2.717 Å.
+CAP_PER_PEAK = 3.7 / 2.717
+
+#: Where obtuse triangles stop the growth, the search need not reach further than this many first
+#: peaks: within it there are about fifty atoms, far more than a standard cluster has.
+REACH_PER_PEAK = 2.2
+
+#: More neighbours than this within `max_cutoff` are a wrong length unit rather than a wish.
+MOST_WITHIN = 300
+
+
+@dataclass(frozen=True, eq=False)
+class LaSCAResult:
+    """Largest standard clusters of the selected atoms of a structure, in their order.
+
+    Attributes
+    ----------
+    coordination : (M,) int32 array
+        Number of neighbours in the cluster.
+    cutoffs : (M,) float64 array
+        Cutoff at which the growth of the cluster ended: pairs nearer than this belong to it.
+    capped : (M,) bool array
+        Whether the stop ended the growth of a cluster that would be standard beyond it.
+    fractions : (M, F + 1) float32 array
+        Fractions of the sub-clusters `SUBCLUSTERS` among the neighbours, then of all others. NaN
+        for an atom without neighbours.
+    signature_indices : (M,) int32 array
+        Place of each atom's signature in `signatures`.
+    signatures : tuple of Signature
+        Those that occur, the most frequent first.
+    counts : (S,) int64 array
+        How many atoms have each of them.
+    max_cutoff : float
+        The largest cutoff allowed; NaN if no atom has a neighbour to take it from.
+    """
+
+    coordination: NDArray[np.int32]
+    cutoffs: NDArray[np.float64]
+    capped: NDArray[np.bool_]
+    fractions: NDArray[np.float32]
+    signature_indices: NDArray[np.int32]
+    signatures: tuple[Signature, ...]
+    counts: NDArray[np.int64]
+    max_cutoff: float
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Label of every signature, empty for those without."""
+        return tuple(cluster_label(signature) for signature in self.signatures)
+
+
+@dataclass(frozen=True, eq=False)
+class Cluster:
+    """The largest standard cluster of one atom.
+
+    Attributes
+    ----------
+    center : int
+        Index of the atom in the structure.
+    neighbours : (n,) int64 array
+        Indices of its neighbours, nearest first. In a small cell some may be images of one atom.
+    vectors : (n, 3) float64 array
+        From the centre to its neighbours.
+    subclusters : tuple of SubCluster
+        One for each neighbour.
+    shell_bonds : (b, 2) int64 array
+        Pairs of bonded neighbours, as positions in `neighbours`.
+    """
+
+    center: int
+    neighbours: NDArray[np.int64]
+    vectors: NDArray[np.float64]
+    subclusters: tuple[SubCluster, ...]
+    shell_bonds: NDArray[np.int64]
+
+    @property
+    def signature(self) -> Signature:
+        """Counted sub-clusters."""
+        return make_signature(self.subclusters)
+
+
+@dataclass(frozen=True)
+class LaSCA:
+    """Largest standard clusters, with a cutoff of its own for every atom.
+
+    One cutoff decides which atoms are neighbours of the centre and which of these are bonded to
+    each other. The common neighbours of the centre and a neighbour, with the bonds among them,
+    form a sub-cluster S_ijk: i common neighbours, j bonds, k bonds in their longest chain. It is
+    *standard* if no common neighbour has more than two of the bonds and if a ring, should there be
+    one, contains all of them. The cutoff grows until one sub-cluster is not standard. A larger
+    cutoff never makes it standard again, so there is one largest standard cluster. Pairs whose
+    distances agree to a ten-millionth come together.
+
+    Parameters
+    ----------
+    max_cutoff : float, optional
+        The cutoff grows no further than this, in the structure's length unit. None takes 3.7 Å
+        scaled by the first peak of the radial distribution function relative to that of Cu64Zr36.
+    stop : {"max cutoff", "no obtuse triangle"}
+        With the latter, `max_cutoff` is not used: the growth ends where the first obtuse triangle
+        of the centre and two bonded neighbours would appear. It has no parameter.
+
+    Raises
+    ------
+    StructureError
+        For impossible settings, and, when computing, for a `max_cutoff` within which atoms have
+        no neighbours or hundreds.
+    """
+
+    max_cutoff: float | None = None
+    stop: Stop = "max cutoff"
+
+    def __post_init__(self) -> None:
+        if self.max_cutoff is not None and not 0 < self.max_cutoff < np.inf:
+            raise StructureError(f"max_cutoff is {self.max_cutoff}; give a positive length, or none for automatic.")
+        if self.stop not in get_args(Stop):
+            raise StructureError(f"There is no stop {self.stop!r}; choose from {', '.join(get_args(Stop))}.")
+
+    def largest_cutoff(self, structure: Structure, progress: Progress | None = None) -> float:
+        """Length beyond which no cutoff grows, NaN if no atom has a neighbour to take it from."""
+        acute = self.stop == "no obtuse triangle"
+        if self.max_cutoff is not None and not acute:
+            return float(self.max_cutoff)
+        peak = first_peak(structure, progress)
+        if peak is None:
+            return float("nan")
+        return float(f"{peak * (REACH_PER_PEAK if acute else CAP_PER_PEAK):.4g}")
+
+    def compute(self, structure: Structure, progress: Progress | None = None) -> LaSCAResult:
+        """Analyse the selected atoms of a structure.
+
+        Parameters
+        ----------
+        structure : Structure
+            Species do not matter.
+        progress : callable, optional
+            Called with the fraction done between blocks; may raise to stop.
+
+        Returns
+        -------
+        LaSCAResult
+        """
+        report = progress or (lambda fraction: None)
+        limit = self.largest_cutoff(structure, lambda fraction: report(0.3 * fraction))
+        if np.isnan(limit):
+            return _no_clusters(len(structure.selected))
+        cells = build_cell_list(structure, limit)
+        count = len(structure.selected)
+        row_of = np.empty(len(structure), dtype=np.int64)
+        row_of[structure.selected] = np.arange(count)
+        within = np.zeros(count, dtype=np.int64)
+        coordination = np.zeros(count, dtype=np.int32)
+        cutoffs = np.zeros(count)
+        capped = np.zeros(count, dtype=np.bool_)
+        keys = np.zeros(count, dtype=np.uint64)
+        fractions = np.zeros((count, len(SUBCLUSTERS) + 1), dtype=np.float32)
+        columns: tuple[NDArray, ...] = (within, coordination, cutoffs, capped, keys, fractions)
+        kinds = np.array([_code(kind) for kind in SUBCLUSTERS], dtype=np.int64)
+        acute = self.stop == "no obtuse triangle"
+        done = 0
+        for block in cells.blocks(structure.mask):
+            rows = row_of[cells.grid.atom[block]]
+            results = [np.empty((len(block), *column.shape[1:]), column.dtype) for column in columns]
+            measure_clusters(cells.grid, block, limit, acute, kinds, *results)
+            for column, values in zip(columns, results, strict=True):
+                column[rows] = values
+            self._check_neighbours(results[0], limit)
+            done += len(block)
+            report(0.3 + 0.65 * done / count)
+        if count and not within.any():
+            self._check_reach(structure, limit)
+        indices, signatures, counts = self._signatures(cells, structure, keys)
+        report(1.0)
+        return LaSCAResult(coordination, cutoffs, capped, fractions, indices, signatures, counts, limit)
+
+    def cluster(self, structure: Structure, atom: int, max_cutoff: float | None = None) -> Cluster:
+        """The cluster of one atom with its members and bonds.
+
+        Parameters
+        ----------
+        structure : Structure
+        atom : int
+            Index in the structure.
+        max_cutoff : float, optional
+            What `largest_cutoff` gave, if that is known already.
+
+        Returns
+        -------
+        Cluster
+        """
+        limit = self.largest_cutoff(structure) if max_cutoff is None else max_cutoff
+        if np.isnan(limit):
+            return Cluster(atom, np.empty(0, np.int64), np.empty((0, 3)), (), np.empty((0, 2), np.int64))
+        cells = build_cell_list(structure, limit)
+        grid = cells.grid
+        center = cells.order[grid.atom[cells.order] == atom]
+        members, codes, bonds = self._describe(cells, center, limit)
+        size = int(np.count_nonzero(members[0] >= 0))
+        entries = members[0, :size]
+        vectors = np.column_stack([axis[entries] - axis[center[0]] for axis in (grid.x, grid.y, grid.z)])
+        shell = [(a, b) for a in range(size) for b in range(a) if int(bonds[0, a]) >> b & 1]
+        return Cluster(
+            atom,
+            grid.atom[entries].astype(np.int64),
+            vectors,
+            tuple(_subcluster(code) for code in codes[0, :size].tolist()),
+            np.array(shell, dtype=np.int64).reshape(-1, 2),
+        )
+
+    def _describe(self, cells: CellList, block: NDArray, limit: float) -> tuple[NDArray, NDArray, NDArray]:
+        """Members, codes and bonds of the clusters of a few grid entries."""
+        shape = (len(block), MOST_NEIGHBOURS)
+        members, codes, bonds = np.empty(shape, np.int64), np.empty(shape, np.int64), np.zeros(shape, np.uint64)
+        describe_clusters(cells.grid, block, limit, self.stop == "no obtuse triangle", members, codes, bonds)
+        return members, codes, bonds
+
+    def _signatures(
+        self, cells: CellList, structure: Structure, keys: NDArray[np.uint64]
+    ) -> tuple[NDArray[np.int32], tuple[Signature, ...], NDArray[np.int64]]:
+        """Index of every atom's signature, the signatures by frequency, and their counts."""
+        _, examples, inverse, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+        # The atoms of one key have one signature, which is spelled out for the first of them.
+        chosen = np.zeros(len(structure), dtype=np.bool_)
+        chosen[structure.selected[examples]] = True
+        place = np.empty(len(structure), dtype=np.int64)
+        place[structure.selected[examples]] = np.arange(len(examples))
+        spelled: list[Signature] = [()] * len(examples)
+        for block in cells.blocks(chosen):
+            _, codes, _ = self._describe(cells, block, cells.cutoff)
+            for index, row in zip(place[cells.grid.atom[block]], codes.tolist(), strict=True):
+                spelled[index] = make_signature(_subcluster(code) for code in row if code >= 0)
+        order = sorted(range(len(spelled)), key=lambda index: (-counts[index], spelled[index]))
+        rank = np.empty(len(order), dtype=np.int32)
+        rank[order] = np.arange(len(order))
+        return rank[inverse.reshape(-1)], tuple(spelled[index] for index in order), counts[order]
+
+    def _check_neighbours(self, within: NDArray[np.int64], limit: float) -> None:
+        if within.mean() > MOST_WITHIN:
+            raise StructureError(
+                f"Atoms have {within.mean():.0f} neighbours within max_cutoff = {limit:g} on average; "
+                "lower max_cutoff or check the length unit."
+            )
+
+    def _check_reach(self, structure: Structure, limit: float) -> None:
+        peak = first_peak(structure)
+        if peak is not None and peak > limit:
+            raise StructureError(
+                f"No atom has a neighbour within max_cutoff = {limit:g}, most have their first ones at {peak:.3g}; "
+                "raise max_cutoff or check the length unit."
+            )
+
+
+def _no_clusters(count: int) -> LaSCAResult:
+    """Result for atoms none of which has a neighbour."""
+    return LaSCAResult(
+        np.zeros(count, np.int32),
+        np.full(count, np.nan),
+        np.zeros(count, np.bool_),
+        np.full((count, len(SUBCLUSTERS) + 1), np.nan, np.float32),
+        np.zeros(count, np.int32),
+        ((),) if count else (),
+        np.array([count] if count else [], np.int64),
+        float("nan"),
+    )
+
+
+def _code(subcluster: SubCluster) -> int:
+    i, j, k = subcluster
+    return (i * 64 + j) * 64 + k
+
+
+@cache
+def _subcluster(code: int) -> SubCluster:
+    return code // 4096, code // 64 % 64, code % 64

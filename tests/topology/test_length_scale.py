@@ -1,0 +1,63 @@
+"""The first peak of the radial distribution function, the ruler of every other length."""
+
+import numpy as np
+import pytest
+
+from ovito_glassml.structure import Structure
+from ovito_glassml.topology.length_scale import first_peak
+
+
+def test_perfect_crystals(crystals):
+    assert first_peak(crystals.fcc()) == pytest.approx(2.556, rel=0.005)
+    assert first_peak(crystals.hcp()) == pytest.approx(2.95, rel=0.005)
+    # The second shell of bcc, 15 % further out, pulls a little.
+    assert first_peak(crystals.bcc()) == pytest.approx(2.485, rel=0.02)
+
+
+def test_it_scales_with_the_length_unit(glass):
+    def scaled(factor):
+        return Structure(
+            glass.positions * factor, cell=glass.cell * factor, origin=glass.origin * factor, pbc=glass.pbc
+        )
+
+    peak = first_peak(glass)
+    assert peak == pytest.approx(2.83, abs=0.03)  # Å, between the Cu-Zr and the Zr-Zr peak
+    assert first_peak(scaled(0.1)) == pytest.approx(0.1 * peak, rel=1e-3)
+    assert first_peak(scaled(1 / 2.7)) == pytest.approx(peak / 2.7, rel=1e-3)
+
+
+def test_vacuum_and_boundaries_hardly_matter(glass):
+    peak = first_peak(glass)
+    isolated = Structure(glass.positions)
+    in_vacuum = Structure(glass.positions, cell=glass.cell * 6, origin=glass.origin, pbc=(True, True, True))
+    assert first_peak(isolated) == pytest.approx(peak, rel=0.01)
+    assert first_peak(in_vacuum) == pytest.approx(peak, rel=0.01)
+
+
+def test_it_does_not_depend_on_the_order_of_atoms(triclinic, transformed):
+    permutation = np.random.default_rng(1).permutation(len(triclinic))
+    assert first_peak(transformed(triclinic, permutation=permutation)) == first_peak(triclinic)
+
+
+def test_small_cells_see_their_images(one_atom):
+    assert first_peak(one_atom) == pytest.approx(3.0, rel=0.01)
+
+
+def test_few_atoms():
+    assert first_peak(Structure(np.empty((0, 3)))) is None
+    assert first_peak(Structure([[1.0, 2.0, 3.0]])) is None
+    assert first_peak(Structure([[0.0, 0, 0], [2.5, 0, 0]])) == pytest.approx(2.5, rel=0.01)
+    row = np.arange(10.0)[:, None] * [2.5, 0, 0]
+    assert first_peak(Structure(row)) == pytest.approx(2.5, rel=0.01)
+
+
+def test_progress_is_reported_and_can_stop(glass):
+    seen = []
+    first_peak(glass, progress=seen.append)
+    assert seen[-1] == 1.0
+
+    def stop(fraction):
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        first_peak(glass, progress=stop)
