@@ -343,7 +343,7 @@ def simulate_shear_aqs(
     seed: Annotated[int, typer.Option(help="Starts positions and velocities.")] = 1,
     quench_time: Annotated[float, typer.Option(help="From the melt to zero temperature; τ, or ps for Cu-Zr.")] = 500.0,
     discarded_strain: Annotated[float, typer.Option(help="Strain up to the steady state.")] = 0.1,
-    strain: Annotated[float, typer.Option(help="Strain after that, whose events are labelled.")] = 0.01,
+    strain: Annotated[float, typer.Option(help="Strain after that, whose events are labelled.")] = 0.1,
 ) -> None:
     """Shear a glass at zero temperature, step by step, and label the atoms of its plastic events.
 
@@ -365,6 +365,73 @@ def simulate_shear_aqs(
     with progress_bar("Starting LAMMPS") as update:
         shear_aqs(settings, output, update)
     console.print(f"Wrote {output}; its column Activity is 1 for active and 0 for inactive atoms.", highlight=False)
+
+
+@simulate_app.command("shear-md")
+def simulate_shear_md(
+    file: Annotated[
+        Path, typer.Argument(help="Structure of Cu-Zr in a rectangular cell; of several frames, the last.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Result, ends in .xyz.gz; one frame a structure.")],
+    temperature: Annotated[float, typer.Option(help="K.")] = 300.0,
+    shear_rate: Annotated[float, typer.Option(help="Per second.")] = 1e9,
+    strain: Annotated[float, typer.Option(help="Shear strain at the end.")] = 0.2,
+    structures: Annotated[int, typer.Option(help="Inherent structures along the way.")] = 40,
+    seed: Annotated[int, typer.Option(help="Starts the velocities.")] = 1,
+    species: Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")] = "",
+) -> None:
+    """Shear a Cu-Zr glass by molecular dynamics and collect inherent structures on the way.
+
+    Stop it whenever you like: the same command continues from the last half minute.
+
+    Example: glassml simulate shear-md annealed.xyz.gz --temperature 300 -o sheared.xyz.gz
+    """
+    from ovito_glassml.adapter.files import open_trajectory
+    from ovito_glassml.adapter.input import structure_from_data
+    from ovito_glassml.simulate.shear_md import ShearMDSettings, shear_md
+
+    settings = ShearMDSettings(temperature, shear_rate, strain, structures, seed=seed)
+    _check_shard_path(output)
+    trajectory = open_trajectory(file)
+    structure = structure_from_data(trajectory.compute(trajectory.num_frames - 1), species=species)
+    with progress_bar("Starting LAMMPS") as update:
+        shear_md(structure, settings, output, update)
+    console.print(f"Wrote {structures + 1} inherent structures to {output}.", highlight=False)
+
+
+@simulate_app.command("isoconfigurational")
+def simulate_isoconfigurational(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Result, ends in .xyz.gz; start, then replicas.")],
+    system: Annotated[str, typer.Option(help="kob-andersen, wahnstrom or polymer.")] = "wahnstrom",
+    atoms: Annotated[int, typer.Option(help="Number of atoms; for the polymer a multiple of 20.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Starts positions and velocities.")] = 1,
+    cooling_time: Annotated[float, typer.Option(help="τ from T = 1 to the studied temperature.")] = 2000.0,
+    equilibration: Annotated[float, typer.Option(help="τ at that temperature before the start.")] = 1000.0,
+    duration: Annotated[float, typer.Option(help="τ of every replica.")] = 1000.0,
+    replicas: Annotated[int, typer.Option(help="Runs with new velocities.")] = 8,
+) -> None:
+    """Run one supercooled liquid many times with new velocities, to see which atoms tend to move.
+
+    Frame 0 of the result is the start, every further frame the end of one run.
+    Stop it whenever you like: the same command continues from the last half minute.
+
+    Example: glassml simulate isoconfigurational --system wahnstrom --seed 1 -o replicas.xyz.gz
+    """
+    from ovito_glassml.simulate.isoconfigurational import IsoconfigurationalSettings, isoconfigurational
+
+    settings = IsoconfigurationalSettings(
+        system=system,
+        atoms=atoms,
+        seed=seed,
+        cooling_time=cooling_time,
+        equilibration=equilibration,
+        duration=duration,
+        replicas=replicas,
+    )
+    _check_shard_path(output)
+    with progress_bar("Starting LAMMPS") as update:
+        isoconfigurational(settings, output, update)
+    console.print(f"Wrote the start and {replicas} ends to {output}.", highlight=False)
 
 
 @simulate_app.command("campaign")

@@ -17,9 +17,11 @@ from typing import Any
 
 from ovito_glassml.simulate.anneal import AnnealSettings, anneal
 from ovito_glassml.simulate.engine import Progress, SimulationError, write_atomically
+from ovito_glassml.simulate.isoconfigurational import IsoconfigurationalSettings, isoconfigurational
 from ovito_glassml.simulate.quench import QuenchSettings, quench
-from ovito_glassml.simulate.shards import read_shard
+from ovito_glassml.simulate.shards import Shard, read_frames, read_shard
 from ovito_glassml.simulate.shear_aqs import ShearAQSSettings, shear_aqs
+from ovito_glassml.simulate.shear_md import ShearMDSettings, shear_md
 from ovito_glassml.simulate.vibrations import VibrationSettings, vibrations
 
 __all__ = ["Job", "load_campaign", "run_campaign", "run_job", "seconds_left", "status", "summary"]
@@ -74,8 +76,20 @@ def _from_scratch(simulate: Callable[[Any, Path, Progress], None]) -> Callable[[
 
 def _vibrations_job(settings: VibrationSettings, job: Job, folder: Path, progress: Progress) -> None:
     source = read_shard(folder / f"{job.input}.xyz.gz")
-    origin = {f"input_{key}": value for key, value in source.header.items() if key in ("protocol", "settings")}
-    vibrations(source.structure, settings, job.output(folder), progress, origin=origin)
+    vibrations(source.structure, settings, job.output(folder), progress, origin=_origin(source))
+
+
+def _shear_md_job(settings: ShearMDSettings, job: Job, folder: Path, progress: Progress) -> None:
+    frames = read_frames(folder / f"{job.input}.xyz.gz")
+    if not -len(frames) <= settings.frame < len(frames):
+        raise SimulationError(f"Job {job.name}: {job.input} has {len(frames)} frames but no frame {settings.frame}.")
+    source = frames[settings.frame]
+    shear_md(source.structure, settings, job.output(folder), progress, origin=_origin(source))
+
+
+def _origin(source: Shard) -> dict[str, object]:
+    """How the input was made, for the header of the output."""
+    return {f"input_{key}": value for key, value in source.header.items() if key in ("protocol", "settings")}
 
 
 PROTOCOLS = {
@@ -83,6 +97,8 @@ PROTOCOLS = {
     "vibrations": Protocol(VibrationSettings, _vibrations_job),
     "anneal": Protocol(AnnealSettings, _from_scratch(anneal)),
     "shear-aqs": Protocol(ShearAQSSettings, _from_scratch(shear_aqs)),
+    "shear-md": Protocol(ShearMDSettings, _shear_md_job),
+    "isoconfigurational": Protocol(IsoconfigurationalSettings, _from_scratch(isoconfigurational)),
 }
 
 #: Atom-steps per core second assumed until a job of a kind has been timed: reduced units, and Cu-Zr.

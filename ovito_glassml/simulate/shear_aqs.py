@@ -36,6 +36,8 @@ __all__ = ["Labels", "ShearAQSSettings", "label_events", "shear_aqs"]
 COLDEST = 1e-3
 #: Radius of the neighbourhoods of D²min, in nearest-neighbour distances.
 NEIGHBOURHOOD = 2.5
+#: Force evaluations in one strain step on average, for the expected duration only.
+EVALUATIONS = 600.0
 #: Unit system → LAMMPS pressures in the unit of stress written (reduced; GPa), and that unit times
 #: volume in units of energy.
 STRESS_UNITS = {"lj": (1.0, 1.0), "metal": (1e-4, 6.241509e-3)}
@@ -56,16 +58,24 @@ class ShearAQSSettings:
     melt_time, quench_time : float
         Time in the melt, and from the melt's temperature to zero.
     discarded_strain, discarded_step : float
-        Strain up to the steady state and its steps. They may be larger: no event of it is used.
-    strain, step : float
-        Strain in which events are labelled, and its steps.
+        Strain up to the steady state and its steps. They may be large: no event of it is used.
+    strain : float
+        Strain in which events are labelled. A sample of 1000 atoms has about one event a percent,
+        so this is ten times the percent that larger samples need.
+    step : float
+        Strain between the two minima of an event.
+    search_step : float
+        Steps in which events are looked for; one that finds an event is taken back and repeated in
+        steps of `step`. Between events the response is elastic and does not depend on the steps.
+    block : float
+        Strain over which atoms are compared to find the inactive ones.
     threshold : float
         D²min above which an atom is active, in squared nearest-neighbour distances.
     avalanche_share : float
         Events in which a larger share of all atoms of the active species is active span the sample
         and are removed.
     steps_per_checkpoint : int
-        Strain steps between two checkpoints; each begins from the file, so this number belongs to
+        Search steps between two checkpoints; each begins from the file, so this number belongs to
         the settings that make a run reproducible.
     checkpoint_atom_steps : int
         The same for the molecular dynamics: number of atoms times number of steps.
@@ -77,9 +87,11 @@ class ShearAQSSettings:
     melt_time: float = 100.0
     quench_time: float = 500.0
     discarded_strain: float = 0.1
-    discarded_step: float = 5e-4
-    strain: float = 0.01
+    discarded_step: float = 1e-3
+    strain: float = 0.1
     step: float = 5e-5
+    search_step: float = 4e-4
+    block: float = 0.01
     threshold: float = 0.6
     avalanche_share: float = 0.1
     steps_per_checkpoint: int = 10
@@ -88,8 +100,8 @@ class ShearAQSSettings:
     def __post_init__(self) -> None:
         if self.atoms < 100:
             raise SimulationError(f"A glass of {self.atoms} atoms is smaller than twice the cutoff; give at least 100.")
-        if not 0 < self.step <= self.strain or not self.discarded_step > 0:
-            raise SimulationError(f"A strain of {self.strain:g} cannot be reached in steps of {self.step:g}.")
+        if not 0 < self.step <= self.search_step <= self.block <= self.strain or not self.discarded_step > 0:
+            raise SimulationError("Strains must be positive and grow: step <= search_step <= block <= strain.")
         if self.discarded_strain < 0 or self.discarded_strain + self.strain > 0.5:
             raise SimulationError(
                 f"The total strain {self.discarded_strain + self.strain:g} must lie between 0 and 0.5."
@@ -98,20 +110,20 @@ class ShearAQSSettings:
             raise SimulationError(f"The avalanche share {self.avalanche_share:g} is not between 0 and 1.")
 
     @property
-    def increments(self) -> NDArray:
-        """Strain of every step."""
-        coarse = round(self.discarded_strain / self.discarded_step)
-        return np.repeat([self.discarded_step, self.step], [coarse, round(self.strain / self.step)])
-
-    @property
     def first_used(self) -> int:
         """Number of discarded steps."""
         return round(self.discarded_strain / self.discarded_step)
 
+    @property
+    def increments(self) -> NDArray:
+        """Strain of every step before any is refined."""
+        return np.repeat(
+            [self.discarded_step, self.search_step], [self.first_used, round(self.strain / self.search_step)]
+        )
+
     def durations(self, timestep: float) -> list[float]:
         """Force evaluations of the quench and of the shear, the latter from experience."""
-        fine = len(self.increments) - self.first_used
-        return [(self.melt_time + self.quench_time) / timestep, 700.0 * self.first_used + 400.0 * fine]
+        return [(self.melt_time + self.quench_time) / timestep, EVALUATIONS * len(self.increments)]
 
     def atom_steps(self, atoms: int) -> float:
         """Cost: number of atoms times number of force evaluations."""
@@ -135,7 +147,7 @@ def shear_aqs(settings: ShearAQSSettings, output: Path, progress: Progress) -> N
 
     A frame is the minimum *before* its event with the columns ``Activity``,
     ``Nonaffine_Squared_Displacement`` (of this event) and
-    ``Largest_Nonaffine_Squared_Displacement`` (of any single step of the labelled strain); its
+    ``Largest_Nonaffine_Squared_Displacement`` (of any step of the block of strain around it); its
     header tells strain, shear stress and what the event released. Beside it, ``.curve.csv`` holds strain, shear
     stress and energy per atom of all steps. The state is saved at least twice a minute; calling the
     function again continues.
@@ -178,34 +190,128 @@ def _sheared(
     if not checkpoint.exists():
         save_atomically(checkpoint, _unstrained(settings, matter, restart))
     state = load_checkpoint(checkpoint)
-    while (done := len(state["energy"]) - 1) < len(increments):
-        batch = increments[done : done + settings.steps_per_checkpoint]
+    while (done := int(state["done"])) < len(increments):
+        batch = range(done, min(done + settings.steps_per_checkpoint, len(increments)))
         save_atomically(checkpoint, _strained(settings, matter, state, batch))
         state = load_checkpoint(checkpoint)
-        progress((len(state["energy"]) - 1) / len(increments), f"straining, {state['strain'][-1]:.2%}")
+        progress(int(state["done"]) / len(increments), f"straining, {state['strain'][-1]:.1%}")
     return state
 
 
 def _unstrained(settings: ShearAQSSettings, matter: System, restart: NDArray) -> dict[str, NDArray]:
     lammps = resume(matter.interaction, restart)
     try:
-        configuration = _with_stress(lammps)
-        nothing = np.zeros((0, settings.atoms))
+        start = _with_stress(lammps)
+        atoms = settings.atoms
         return {
             "restart": restart,
-            "kinds": configuration.kinds,
+            "done": np.array(0),
+            "kinds": start.kinds,
             "strain": np.zeros(1),
-            "energy": np.array([configuration.energies.mean()]),
+            "energy": np.array([start.energies.mean()]),
             "stress": np.array([_stress(lammps, matter)]),
-            "largest": np.zeros(settings.atoms),
+            "largest": np.zeros((_block(settings, settings.strain) + 1, atoms)),
             "event_step": np.zeros(0, np.int64),
-            "event_displacement": nothing,
-            "event_positions": np.zeros((0, settings.atoms, 3)),
+            "event_block": np.zeros(0, np.int64),
+            "event_displacement": np.zeros((0, atoms)),
+            "event_positions": np.zeros((0, atoms, 3)),
             "event_cell": np.zeros((0, 3, 3)),
-            "event_energies": nothing,
+            "event_energies": np.zeros((0, atoms)),
         }
     finally:
         lammps.close()
+
+
+#: What grows with steps and events; the rest of the state is replaced.
+GROWING = (
+    "strain",
+    "energy",
+    "stress",
+    "event_step",
+    "event_block",
+    "event_displacement",
+    "event_positions",
+    "event_cell",
+    "event_energies",
+)
+
+
+def _strained(
+    settings: ShearAQSSettings, matter: System, state: dict[str, NDArray], batch: range
+) -> dict[str, NDArray]:
+    """The state after a few more steps."""
+    history = {name: list(state[name]) for name in GROWING}
+    largest = state["largest"].copy()
+    run = _Straining(matter, state["restart"])
+    try:
+        for number in batch:
+            increment, used = settings.increments[number], number >= settings.first_used
+            block = _block(settings, (number - settings.first_used + 0.5) * settings.search_step)
+            steps = run.advance([increment])
+            if used and _is_event(settings, matter, steps[0]):
+                run.take_back()
+                steps = run.advance([settings.step] * round(increment / settings.step))
+            for step in steps:
+                if used:
+                    largest[block] = np.fmax(largest[block], step.moved)
+                if used and _is_event(settings, matter, step):
+                    _note(history, step, block)
+                history["strain"].append(history["strain"][-1] + step.increment)
+                history["energy"].append(step.energy)
+                history["stress"].append(step.stress)
+        arrays = {name: np.array(values).reshape(-1, *state[name].shape[1:]) for name, values in history.items()}
+        done = np.array(batch.stop)
+        return {**arrays, "restart": restart_of(run.lammps), "done": done, "kinds": state["kinds"], "largest": largest}
+    finally:
+        run.lammps.close()
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One minimised strain step: what was before, D²min of all atoms, energy per atom and stress after."""
+
+    increment: float
+    before: Configuration
+    moved: NDArray
+    energy: float
+    stress: float
+
+
+class _Straining:
+    """A LAMMPS instance that is strained step by step and can go back to where it was before."""
+
+    def __init__(self, matter: System, restart: NDArray) -> None:
+        self.matter = matter
+        self._open(restart)
+
+    def _open(self, restart: NDArray) -> None:
+        self.lammps = resume(self.matter.interaction, restart)
+        self.now = _with_stress(self.lammps)
+
+    def advance(self, increments: list[float]) -> list[_Step]:
+        """Strain by each increment and minimise."""
+        self.saved = restart_of(self.lammps)
+        steps = []
+        for increment in increments:
+            before = self.now
+            tilt = before.cell[1, 0] + increment * before.cell[1, 1]
+            self.lammps.command(f"change_box all xy final {tilt:.12g} remap units box")
+            minimise(self.lammps, self.matter.force_tolerance)
+            self.now = _with_stress(self.lammps)
+            moved = _nonaffine(before, self.now, self.matter)
+            stress = _stress(self.lammps, self.matter)
+            steps.append(_Step(increment, before, moved, float(self.now.energies.mean()), stress))
+        return steps
+
+    def take_back(self) -> None:
+        """Return to the state before the last `advance`."""
+        self.lammps.close()
+        self._open(self.saved)
+
+
+def _block(settings: ShearAQSSettings, strain: float) -> int:
+    """Number of the block that contains a strain, counted from the end of the discarded part."""
+    return int(strain / settings.block * (1 - 1e-9))
 
 
 def _with_stress(lammps: Any) -> Configuration:
@@ -215,39 +321,6 @@ def _with_stress(lammps: Any) -> Configuration:
 
 def _stress(lammps: Any, matter: System) -> float:
     return -lammps.get_thermo("pxy") * STRESS_UNITS[matter.interaction.units][0]
-
-
-def _strained(
-    settings: ShearAQSSettings, matter: System, state: dict[str, NDArray], increments: NDArray
-) -> dict[str, NDArray]:
-    """The state after a few more strain steps."""
-    history: dict[str, list] = {name: list(values) for name, values in state.items() if name not in UNLISTED}
-    largest = state["largest"].copy()
-    lammps = resume(matter.interaction, state["restart"])
-    try:
-        before = _with_stress(lammps)
-        for increment in increments:
-            strain = history["strain"][-1] + increment
-            height = before.cell[1, 1]
-            lammps.command(f"change_box all xy final {strain * height:.12g} remap units box")
-            minimise(lammps, matter.force_tolerance)
-            after = _with_stress(lammps)
-            if len(history["energy"]) > settings.first_used:
-                moved = _nonaffine(before, after, matter)
-                largest = np.fmax(largest, moved)
-                if _is_event(settings, matter, before, moved):
-                    _note(history, before, moved)
-            history["strain"].append(strain)
-            history["energy"].append(after.energies.mean())
-            history["stress"].append(_stress(lammps, matter))
-            before = after
-        arrays = {name: np.array(values).reshape(-1, *state[name].shape[1:]) for name, values in history.items()}
-        return {**arrays, "restart": restart_of(lammps), "kinds": state["kinds"], "largest": largest}
-    finally:
-        lammps.close()
-
-
-UNLISTED = ("restart", "kinds", "largest")
 
 
 def _nonaffine(before: Configuration, after: Configuration, matter: System) -> NDArray:
@@ -268,35 +341,45 @@ def _of_active_species(matter: System, kinds: NDArray) -> NDArray[np.bool_]:
     return kinds == matter.interaction.species.index(matter.active_species)
 
 
-def _is_event(settings: ShearAQSSettings, matter: System, before: Configuration, moved: NDArray) -> bool:
-    return bool((moved[_of_active_species(matter, before.kinds)] > settings.threshold).any())
+def _is_event(settings: ShearAQSSettings, matter: System, step: _Step) -> bool:
+    return bool((step.moved[_of_active_species(matter, step.before.kinds)] > settings.threshold).any())
 
 
-def _note(history: dict[str, list], before: Configuration, moved: NDArray) -> None:
+def _note(history: dict[str, list], step: _Step, block: int) -> None:
     history["event_step"].append(len(history["energy"]))
-    history["event_displacement"].append(moved)
-    history["event_positions"].append(before.positions - before.origin)
-    history["event_cell"].append(before.cell)
-    history["event_energies"].append(before.energies)
+    history["event_block"].append(block)
+    history["event_displacement"].append(step.moved)
+    history["event_positions"].append(step.before.positions - step.before.origin)
+    history["event_cell"].append(step.before.cell)
+    history["event_energies"].append(step.before.energies)
 
 
 def label_events(
-    displacements: NDArray, largest: NDArray, eligible: NDArray, threshold: float, avalanche_share: float, seed: int
+    displacements: NDArray,
+    blocks: NDArray,
+    largest: NDArray,
+    eligible: NDArray,
+    threshold: float,
+    avalanche_share: float,
+    seed: int,
 ) -> Labels:
     """Active and equally many inactive atoms.
 
-    Active at an event: eligible atoms with D²min above the threshold. Events that move more than
-    `avalanche_share` of the eligible atoms so far are dropped: they span the sample, and tell
-    nothing about where it was weak. Inactive: of the atoms that no event moved, those with the lowest
-    `largest` D²min, as many as there are active ones (or as exist); each is given to one event, at
-    random, so that every frame has as many inactive as active atoms.
+    Active at an event: eligible atoms with D²min above the threshold. Events in which more than
+    `avalanche_share` of the eligible atoms are active are removed: they span the sample, and tell
+    nothing about where it was weak. Inactive: of the atoms that no event of the same block moved,
+    those with the lowest `largest` D²min, as many as there are active ones (or as exist); each is
+    given to one event of its block, at random, so that every frame has as many inactive as active
+    atoms.
 
     Parameters
     ----------
     displacements : (events, N) array
         D²min of every event.
-    largest : (N,) array
-        Largest D²min of each atom over all steps.
+    blocks : (events,) integer array
+        Block of strain in which each event lies.
+    largest : (blocks, N) array
+        Largest D²min of each atom over all steps of a block.
     eligible : (N,) bool array
         Atoms of the labelled species.
     threshold, avalanche_share, seed
@@ -305,37 +388,39 @@ def label_events(
     active = (displacements > threshold) & eligible
     sizes = active.sum(axis=1)
     kept = np.flatnonzero((sizes > 0) & (sizes <= avalanche_share * eligible.sum()))
-    quiet = np.flatnonzero(eligible & ~(largest > threshold))
-    quiet = quiet[np.argsort(largest[quiet], kind="stable")][: sizes[kept].sum()]
-    quiet = np.random.default_rng(seed).permutation(quiet)
     activity = np.full((len(kept), len(eligible)), -1)
-    first = 0
-    for row, event in enumerate(kept):
-        activity[row, active[event]] = 1
-        activity[row, quiet[first : first + sizes[event]]] = 0
-        first += sizes[event]
+    activity[active[kept]] = 1
+    rng = np.random.default_rng(seed)
+    for block in np.unique(blocks[kept]):
+        rows = np.flatnonzero(blocks[kept] == block)
+        quiet = np.flatnonzero(eligible & ~(largest[block] > threshold))
+        quiet = quiet[np.argsort(largest[block][quiet], kind="stable")][: sizes[kept[rows]].sum()]
+        shares = np.split(rng.permutation(quiet), np.cumsum(sizes[kept[rows]])[:-1])
+        for row, atoms in zip(rows, shares, strict=True):
+            activity[row, atoms] = 0
     return Labels(kept, activity)
 
 
 def _frames(settings: ShearAQSSettings, matter: System, state: dict[str, NDArray]) -> list[Shard]:
     """One frame for each event kept; if there is none, the last state without labels."""
     eligible = _of_active_species(matter, state["kinds"])
-    moved, largest = state["event_displacement"], state["largest"]
-    labels = label_events(moved, largest, eligible, settings.threshold, settings.avalanche_share, settings.seed)
+    moved, blocks, largest = state["event_displacement"], state["event_block"], state["largest"]
+    limits = settings.threshold, settings.avalanche_share
+    labels = label_events(moved, blocks, largest, eligible, *limits, settings.seed)
     area = matter.length**2
     made_by = {**provenance("shear-aqs", asdict(settings)), "events_removed": len(moved) - len(labels.kept)}
     species = matter.interaction.species
     if not len(labels.kept):
         last = _configuration(matter, state["restart"])
         nothing = np.zeros(settings.atoms)
-        columns = _columns(np.full(settings.atoms, -1), nothing, largest * area, last.energies)
+        columns = _columns(np.full(settings.atoms, -1), nothing, largest[-1] * area, last.energies)
         header = {**made_by, "event": -1, "strain": f"{state['strain'][-1]:.6f}"}
         return [Shard(last.structure(species), columns, header)]
     frames = []
     for event, activity in zip(labels.kept, labels.activity, strict=True):
         cell, energies = state["event_cell"][event], state["event_energies"][event]
         before = Configuration(state["event_positions"][event], state["kinds"], cell, np.zeros(3), energies)
-        columns = _columns(activity, moved[event] * area, largest * area, energies)
+        columns = _columns(activity, moved[event] * area, largest[blocks[event]] * area, energies)
         header = {**made_by, **_described(matter, state, int(event))}
         frames.append(Shard(before.structure(species), columns, header))
     return frames

@@ -27,7 +27,7 @@ from ovito_glassml.simulate.potentials import copper_zirconium
 from ovito_glassml.simulate.shards import provenance, write_shard
 from ovito_glassml.structure import Structure
 
-__all__ = ["VibrationSettings", "vibrations"]
+__all__ = ["VibrationSettings", "check_structure", "create_atoms", "vibrations"]
 
 TIMESTEP = 0.004  # ps; total energy drifts by under 10⁻⁴ eV/atom in 100 ps at 300 K
 
@@ -152,7 +152,7 @@ def vibrations(
         Header entries that say how the structure itself was made.
     """
     interaction = copper_zirconium()
-    _check(structure, interaction)
+    check_structure(structure, interaction)
     temperatures = settings.temperatures
     results = []
     for number, temperature in enumerate(temperatures):
@@ -226,7 +226,7 @@ def create_atoms(lammps: Any, structure: Structure, interaction: Interaction) ->
     apply_interaction(lammps, interaction)
 
 
-def _check(structure: Structure, interaction: Interaction) -> None:
+def check_structure(structure: Structure, interaction: Interaction) -> None:
     unknown = set(structure.species_names) - set(interaction.species)
     if unknown:
         raise SimulationError(
