@@ -13,6 +13,7 @@ import numpy as np
 
 from ovito_glassml.compile import compiled
 from ovito_glassml.neighbours import CHUNK_SIZE, buffer_size, gather_neighbours
+from ovito_glassml.topology.coding import key_of_codes, label_of_codes
 
 __all__ = ["MOST_NEIGHBOURS", "describe_clusters", "measure_clusters", "pair_histogram"]
 
@@ -203,22 +204,14 @@ def _largest_cluster(n, places, squares, limit, acute, thresholds, events, bonds
 
 
 @compiled()
-def _mixed(value):
-    """Spread the bits of an integer over 64 (the finaliser of SplitMix64)."""
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
-
-
-@compiled()
 def _code(common, bonds):
-    """S_ijk of a standard sub-cluster as one integer, 64 (64 i + j) + k."""
+    """S_ijk of a standard sub-cluster as one integer."""
     j, k = _subcluster(common, bonds)
     return (_count(common) * 64 + j) * 64 + k
 
 
 @compiled(parallel=True)
-def measure_clusters(grid, block, limit, acute, kinds, within, coordination, cutoffs, capped, keys, fractions):
+def measure_clusters(grid, block, limit, acute, kinds, within, coordination, cutoffs, capped, keys, labels, fractions):
     """Size, cutoff and sub-clusters of the largest standard cluster of one block of atoms.
 
     Parameters
@@ -231,13 +224,13 @@ def measure_clusters(grid, block, limit, acute, kinds, within, coordination, cut
     acute : bool
         Whether an obtuse triangle stops the growth, too.
     kinds : (F,) int64 array
-        Codes, 64 (64 i + j) + k, of the sub-clusters whose fractions are wanted.
+        Codes of the sub-clusters whose fractions are wanted.
     within : (B,) int64 array
         Filled with the number of neighbours within `limit`.
     coordination : (B,) int32, cutoffs : (B,) float64, capped : (B,) bool array
         Filled.
-    keys : (B,) uint64 array
-        Filled with a hash of the signature: equal for equal signatures, zero for the empty one.
+    keys : (B,) uint64, labels : (B,) int32 array
+        Filled with `key_of_codes` and `label_of_codes`.
     fractions : (B, F + 1) float32 array
         Filled; the last column is for all other sub-clusters.
     """
@@ -245,6 +238,7 @@ def measure_clusters(grid, block, limit, acute, kinds, within, coordination, cut
         first, last = chunk * CHUNK_SIZE, min((chunk + 1) * CHUNK_SIZE, len(block))
         entries, vectors, squares, order = _candidate_space(grid, block, first, last, limit)
         members, places, near, thresholds, events, bonds = _cluster_space()
+        codes = np.empty(MOST_NEIGHBOURS, dtype=np.int64)
         for t in range(first, last):
             within[t] = gather_neighbours(grid, block[t], limit, entries, vectors, squares)
             n = _nearest_first(within[t], entries, vectors, squares, order, members, places, near)
@@ -252,15 +246,14 @@ def measure_clusters(grid, block, limit, acute, kinds, within, coordination, cut
             coordination[t] = size
             cutoffs[t] = np.sqrt(square)
             fractions[t] = 0.0 if size else np.nan
-            key = _NONE
             for a in range(size):
-                code = _code(bonds[a], bonds)
-                key += _mixed(np.uint64(code + 1))
+                codes[a] = _code(bonds[a], bonds)
                 column = 0
-                while column < len(kinds) and kinds[column] != code:
+                while column < len(kinds) and kinds[column] != codes[a]:
                     column += 1
                 fractions[t, column] += np.float32(1.0) / np.float32(size)
-            keys[t] = key
+            keys[t] = key_of_codes(codes, size)
+            labels[t] = label_of_codes(codes, size)
 
 
 @compiled()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter1d
 
 from ovito_glassml.neighbours import CHUNK_SIZE, Progress, build_cell_list
 from ovito_glassml.structure import Structure
@@ -60,9 +59,16 @@ def first_peak(structure: Structure, progress: Progress | None = None) -> float 
     shortest = _SEARCH * spacing / _RANGE
     radii = shortest * np.exp((np.arange(len(counts)) + 0.5) / _BINS_PER_FACTOR)
     # A bin of constant ratio holds a volume proportional to r³.
-    density = gaussian_filter1d(counts / radii**3, _SMEARING * _BINS_PER_FACTOR, mode="constant")
+    density = _smeared(counts / radii**3, _SMEARING * _BINS_PER_FACTOR)
     top = int(np.argmax(np.where(radii < _PEAK_WITHIN * spacing, density, 0.0)))
     return float(f"{radii[top] * np.exp(_vertex(density[top - 1 : top + 2]) / _BINS_PER_FACTOR):.4g}")
+
+
+def _smeared(values: NDArray, width: float) -> NDArray:
+    """Convolution with a Gaussian of this standard deviation, in places of the array."""
+    reach = int(4 * width)
+    weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
+    return np.convolve(values, weights, mode="same")
 
 
 def _vertex(values: NDArray) -> float:

@@ -7,13 +7,16 @@ them, and k bonds in the longest chain of these.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ovito_glassml.errors import GlassMLError
+from ovito_glassml.topology.coding import BCC, FCC, HCP, key_of_codes, label_of_codes, numbers_of_keys
 
 __all__ = [
     "CRYSTALS",
@@ -21,8 +24,11 @@ __all__ = [
     "SignatureError",
     "SubCluster",
     "cluster_label",
+    "decode",
+    "encode",
     "format_signature",
     "format_subcluster",
+    "label_name",
     "label_number",
     "make_signature",
     "parse_signature",
@@ -36,19 +42,13 @@ SubCluster: TypeAlias = tuple[int, int, int]
 Signature: TypeAlias = tuple[tuple[int, SubCluster], ...]
 
 #: Labels of the clusters that perfect crystals are made of, and their numbers.
-CRYSTALS = {"fcc": 1, "hcp": 2, "bcc": 3}
+CRYSTALS = {"fcc": FCC, "hcp": HCP, "bcc": BCC}
 
-_CRYSTAL_SIGNATURES: dict[Signature, str] = {
-    ((12, (4, 2, 1)),): "fcc",
-    ((6, (4, 2, 1)), (6, (4, 2, 2))): "hcp",
-    ((6, (4, 4, 4)), (8, (6, 6, 6))): "bcc",
-}
-
-#: A topologically close-packed label needs a shell with at most this many bonds missing.
-MOST_MISSING_BONDS = 2
+#: What stands for 0, 1, 2 ... sub-clusters with four common neighbours; six are the most there can be.
+_LETTERS = "ZABCDEF"
 
 _ENTRY = re.compile(r"(\d+)\s*/\s*S?(?:(\d)(\d)(\d)|(\d+)\.(\d+)\.(\d+))")
-_LABEL = re.compile(r"(?:(\d)-)?([A-Z])(\d+)")
+_LABEL = re.compile(rf"(?:([12])-)?([{_LETTERS}])(\d\d?)")
 
 
 class SignatureError(GlassMLError):
@@ -95,6 +95,17 @@ def format_signature(signature: Signature) -> str:
     return "[" + ", ".join(f"{count}/{format_subcluster(kind)}" for count, kind in signature) + "]"
 
 
+def encode(subcluster: SubCluster) -> int:
+    """One integer for S_ijk."""
+    i, j, k = subcluster
+    return (i * 64 + j) * 64 + k
+
+
+def decode(code: int) -> SubCluster:
+    """S_ijk of the integer."""
+    return code // 4096, code // 64 % 64, code % 64
+
+
 def cluster_label(signature: Signature) -> str:
     """Name of a cluster: a crystal, a topologically close-packed label, or nothing.
 
@@ -114,30 +125,8 @@ def cluster_label(signature: Signature) -> str:
     str
         ``"Z12"``, ``"1-A15"``, ``"fcc"``, ``"hcp"``, ``"bcc"`` ..., empty if there is none.
     """
-    if signature in _CRYSTAL_SIGNATURES:
-        return _CRYSTAL_SIGNATURES[signature]
-    subclusters = [kind for count, kind in signature for _ in range(count)]
-    missing = (6 * len(subclusters) - 12 - sum(i for i, _, _ in subclusters)) // 2
-    if not 0 <= missing <= MOST_MISSING_BONDS:
-        return ""
-    sizes = _sizes_when_closed(subclusters, missing)
-    if 2 * sizes.count(4) + sizes.count(5) != 12:
-        return ""
-    letter = "ZABCDEF"[sizes.count(4)]
-    return f"{missing}-{letter}{len(subclusters)}" if missing else f"{letter}{len(subclusters)}"
-
-
-def _sizes_when_closed(subclusters: Sequence[SubCluster], missing: int) -> list[int]:
-    """Common neighbours of every sub-cluster after restoring bonds; empty if there is no place for these."""
-    closed = [i for i, j, k in subclusters if i == j == k]
-    unfinished = Counter(i for i, j, k in subclusters if not i == j == k)
-    for _ in range(missing):
-        pairs = [size for size, count in unfinished.items() if count >= 2]
-        if not pairs:
-            return []
-        unfinished[min(pairs)] -= 2
-        unfinished[min(pairs) + 1] += 2
-    return closed + list(unfinished.elements())
+    codes = _codes(signature)
+    return label_name(label_of_codes(codes, len(codes)))
 
 
 def label_number(label: str) -> int:
@@ -156,19 +145,30 @@ def label_number(label: str) -> int:
     if label in CRYSTALS:
         return CRYSTALS[label]
     match = _LABEL.fullmatch(label)
-    if match is None or match[2] not in "ZABCDEF":
+    if match is None:
         raise SignatureError(f"{label!r} is no label of a cluster; write one such as Z12, 1-A15 or fcc.")
-    return 10000 * int(match[1] or 0) + 100 * "ZABCDEF".index(match[2]) + int(match[3])
+    return 10000 * int(match[1] or 0) + 100 * _LETTERS.index(match[2]) + int(match[3])
+
+
+def label_name(number: int) -> str:
+    """The label of a number that `label_number` gives; empty for 0."""
+    crystals = {number: name for name, number in CRYSTALS.items()}
+    if number in crystals or number == 0:
+        return crystals.get(number, "")
+    missing, four, size = number // 10000, number // 100 % 100, number % 100
+    return (f"{missing}-" if missing else "") + f"{_LETTERS[four]}{size}"
 
 
 def signature_number(signature: Signature) -> int:
     """Number that stands for a signature wherever classes are integers, the same for ever.
 
-    It is made of the first 31 bits of the SHA-256 digest of the text that `format_signature`
-    gives, so that it needs no list of all signatures there can be. Two of ten thousand
-    signatures share a number with a probability of 2 %. The empty signature has 0.
+    A sum of scrambled sub-clusters cut to 31 bits, which needs no list of all signatures there
+    can be. Two of ten thousand signatures share a number with a probability of 2 %. The empty
+    signature has 0.
     """
-    if not signature:
-        return 0
-    digest = hashlib.sha256(format_signature(signature).encode()).digest()
-    return max(int.from_bytes(digest[:4], "big") >> 1, 1)
+    codes = _codes(signature)
+    return int(numbers_of_keys(np.array([key_of_codes(codes, len(codes))], dtype=np.uint64))[0])
+
+
+def _codes(signature: Signature) -> NDArray[np.int64]:
+    return np.array([encode(kind) for count, kind in signature for _ in range(count)], dtype=np.int64)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal, get_args
 
 import numpy as np
@@ -11,9 +10,10 @@ from numpy.typing import NDArray
 
 from ovito_glassml.neighbours import CellList, Progress, build_cell_list
 from ovito_glassml.structure import Structure, StructureError
+from ovito_glassml.topology.coding import numbers_of_keys
 from ovito_glassml.topology.kernels import MOST_NEIGHBOURS, describe_clusters, measure_clusters
 from ovito_glassml.topology.length_scale import first_peak
-from ovito_glassml.topology.signature import Signature, SubCluster, cluster_label, make_signature
+from ovito_glassml.topology.signature import Signature, SubCluster, decode, encode, make_signature
 
 __all__ = ["SUBCLUSTERS", "Cluster", "LaSCA", "LaSCAResult", "Stop"]
 
@@ -31,6 +31,9 @@ CAP_PER_PEAK = 3.7 / 2.717
 #: Where obtuse triangles stop the growth, the search need not reach further than this many first
 #: peaks: within it there are about fifty atoms, far more than a standard cluster has.
 REACH_PER_PEAK = 2.2
+
+#: Signatures that are spelled out, the most frequent ones; a glass has thousands.
+MOST_SPELLED = 100
 
 #: More neighbours than this within `max_cutoff` are a wrong length unit rather than a wish.
 MOST_WITHIN = 300
@@ -51,12 +54,16 @@ class LaSCAResult:
     fractions : (M, F + 1) float32 array
         Fractions of the sub-clusters `SUBCLUSTERS` among the neighbours, then of all others. NaN
         for an atom without neighbours.
+    labels : (M,) int32 array
+        Number of the label, as `label_name` and `label_number` translate it; 0 without.
     signature_indices : (M,) int32 array
-        Place of each atom's signature in `signatures`.
-    signatures : tuple of Signature
-        Those that occur, the most frequent first.
+        Place of each atom's signature among those that occur, the most frequent first.
     counts : (S,) int64 array
-        How many atoms have each of them.
+        How many atoms have each signature.
+    numbers : (S,) int32 array
+        Number of each signature, as `signature_number` gives it.
+    signatures : tuple of Signature
+        The first of them spelled out.
     max_cutoff : float
         The largest cutoff allowed; NaN if no atom has a neighbour to take it from.
     """
@@ -65,15 +72,12 @@ class LaSCAResult:
     cutoffs: NDArray[np.float64]
     capped: NDArray[np.bool_]
     fractions: NDArray[np.float32]
+    labels: NDArray[np.int32]
     signature_indices: NDArray[np.int32]
-    signatures: tuple[Signature, ...]
     counts: NDArray[np.int64]
+    numbers: NDArray[np.int32]
+    signatures: tuple[Signature, ...]
     max_cutoff: float
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Label of every signature, empty for those without."""
-        return tuple(cluster_label(signature) for signature in self.signatures)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,13 +157,17 @@ class LaSCA:
             return float("nan")
         return float(f"{peak * (REACH_PER_PEAK if acute else CAP_PER_PEAK):.4g}")
 
-    def compute(self, structure: Structure, progress: Progress | None = None) -> LaSCAResult:
+    def compute(
+        self, structure: Structure, progress: Progress | None = None, *, spelled: int | None = MOST_SPELLED
+    ) -> LaSCAResult:
         """Analyse the selected atoms of a structure.
 
         Parameters
         ----------
         structure : Structure
             Species do not matter.
+        spelled : int, optional
+            How many of the most frequent signatures are spelled out; None for all.
         progress : callable, optional
             Called with the fraction done between blocks; may raise to stop.
 
@@ -180,9 +188,10 @@ class LaSCA:
         cutoffs = np.zeros(count)
         capped = np.zeros(count, dtype=np.bool_)
         keys = np.zeros(count, dtype=np.uint64)
+        labels = np.zeros(count, dtype=np.int32)
         fractions = np.zeros((count, len(SUBCLUSTERS) + 1), dtype=np.float32)
-        columns: tuple[NDArray, ...] = (within, coordination, cutoffs, capped, keys, fractions)
-        kinds = np.array([_code(kind) for kind in SUBCLUSTERS], dtype=np.int64)
+        columns: tuple[NDArray, ...] = (within, coordination, cutoffs, capped, keys, labels, fractions)
+        kinds = np.array([encode(kind) for kind in SUBCLUSTERS], dtype=np.int64)
         acute = self.stop == "no obtuse triangle"
         done = 0
         for block in cells.blocks(structure.mask):
@@ -196,9 +205,13 @@ class LaSCA:
             report(0.3 + 0.65 * done / count)
         if count and not within.any():
             self._check_reach(structure, limit)
-        indices, signatures, counts = self._signatures(cells, structure, keys)
+        examples, indices, counts = _by_frequency(keys)
+        signatures = self._spell(cells, structure.selected[examples[:spelled]], limit)
+        numbers = numbers_of_keys(keys[examples])
         report(1.0)
-        return LaSCAResult(coordination, cutoffs, capped, fractions, indices, signatures, counts, limit)
+        return LaSCAResult(
+            coordination, cutoffs, capped, fractions, labels, indices, counts, numbers, signatures, limit
+        )
 
     def cluster(self, structure: Structure, atom: int, max_cutoff: float | None = None) -> Cluster:
         """The cluster of one atom with its members and bonds.
@@ -220,7 +233,7 @@ class LaSCA:
             return Cluster(atom, np.empty(0, np.int64), np.empty((0, 3)), (), np.empty((0, 2), np.int64))
         cells = build_cell_list(structure, limit)
         grid = cells.grid
-        center = cells.order[grid.atom[cells.order] == atom]
+        center = _entries_of(cells, np.array([atom]))
         members, codes, bonds = self._describe(cells, center, limit)
         size = int(np.count_nonzero(members[0] >= 0))
         entries = members[0, :size]
@@ -230,7 +243,7 @@ class LaSCA:
             atom,
             grid.atom[entries].astype(np.int64),
             vectors,
-            tuple(_subcluster(code) for code in codes[0, :size].tolist()),
+            tuple(decode(code) for code in codes[0, :size].tolist()),
             np.array(shell, dtype=np.int64).reshape(-1, 2),
         )
 
@@ -241,25 +254,10 @@ class LaSCA:
         describe_clusters(cells.grid, block, limit, self.stop == "no obtuse triangle", members, codes, bonds)
         return members, codes, bonds
 
-    def _signatures(
-        self, cells: CellList, structure: Structure, keys: NDArray[np.uint64]
-    ) -> tuple[NDArray[np.int32], tuple[Signature, ...], NDArray[np.int64]]:
-        """Index of every atom's signature, the signatures by frequency, and their counts."""
-        _, examples, inverse, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
-        # The atoms of one key have one signature, which is spelled out for the first of them.
-        chosen = np.zeros(len(structure), dtype=np.bool_)
-        chosen[structure.selected[examples]] = True
-        place = np.empty(len(structure), dtype=np.int64)
-        place[structure.selected[examples]] = np.arange(len(examples))
-        spelled: list[Signature] = [()] * len(examples)
-        for block in cells.blocks(chosen):
-            _, codes, _ = self._describe(cells, block, cells.cutoff)
-            for index, row in zip(place[cells.grid.atom[block]], codes.tolist(), strict=True):
-                spelled[index] = make_signature(_subcluster(code) for code in row if code >= 0)
-        order = sorted(range(len(spelled)), key=lambda index: (-counts[index], spelled[index]))
-        rank = np.empty(len(order), dtype=np.int32)
-        rank[order] = np.arange(len(order))
-        return rank[inverse.reshape(-1)], tuple(spelled[index] for index in order), counts[order]
+    def _spell(self, cells: CellList, atoms: NDArray[np.int64], limit: float) -> tuple[Signature, ...]:
+        """Signatures of a few atoms."""
+        _, codes, _ = self._describe(cells, _entries_of(cells, atoms), limit)
+        return tuple(make_signature(decode(code) for code in row if code >= 0) for row in codes.tolist())
 
     def _check_neighbours(self, within: NDArray[np.int64], limit: float) -> None:
         if within.mean() > MOST_WITHIN:
@@ -277,25 +275,34 @@ class LaSCA:
             )
 
 
+def _entries_of(cells: CellList, atoms: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Grid entries of atoms."""
+    entry = np.empty(len(cells.order), dtype=np.int64)
+    entry[cells.grid.atom[cells.order]] = cells.order
+    return entry[atoms]
+
+
+def _by_frequency(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]:
+    """An example of each distinct key, the most frequent first, every atom's place among them, and their counts."""
+    distinct, examples, places, counts = np.unique(keys, return_index=True, return_inverse=True, return_counts=True)
+    order = np.lexsort((distinct, -counts))
+    rank = np.empty(len(order), dtype=np.int32)
+    rank[order] = np.arange(len(order))
+    return examples[order], rank[places.reshape(-1)], counts[order]
+
+
 def _no_clusters(count: int) -> LaSCAResult:
     """Result for atoms none of which has a neighbour."""
+    some = min(count, 1)
     return LaSCAResult(
-        np.zeros(count, np.int32),
-        np.full(count, np.nan),
-        np.zeros(count, np.bool_),
-        np.full((count, len(SUBCLUSTERS) + 1), np.nan, np.float32),
-        np.zeros(count, np.int32),
-        ((),) if count else (),
-        np.array([count] if count else [], np.int64),
-        float("nan"),
+        coordination=np.zeros(count, np.int32),
+        cutoffs=np.full(count, np.nan),
+        capped=np.zeros(count, np.bool_),
+        fractions=np.full((count, len(SUBCLUSTERS) + 1), np.nan, np.float32),
+        labels=np.zeros(count, np.int32),
+        signature_indices=np.zeros(count, np.int32),
+        counts=np.full(some, count),
+        numbers=np.zeros(some, np.int32),
+        signatures=((),) * some,
+        max_cutoff=float("nan"),
     )
-
-
-def _code(subcluster: SubCluster) -> int:
-    i, j, k = subcluster
-    return (i * 64 + j) * 64 + k
-
-
-@cache
-def _subcluster(code: int) -> SubCluster:
-    return code // 4096, code // 64 % 64, code % 64

@@ -6,6 +6,7 @@ from ovito_glassml.topology.signature import (
     SignatureError,
     cluster_label,
     format_signature,
+    label_name,
     label_number,
     make_signature,
     parse_signature,
@@ -91,6 +92,7 @@ def test_numbers_of_labels_are_fixed_and_distinct():
     assert numbers == {
         "": 0, "fcc": 1, "hcp": 2, "bcc": 3, "Z12": 12, "A13": 113, "B12": 212, "1-Z12": 10012, "2-A14": 20114,
     }  # fmt: skip
+    assert {label_name(number): number for number in numbers.values()} == numbers
     for label in ("Q12", "z12", "1Z12"):
         with pytest.raises(SignatureError, match="is no label"):
             label_number(label)
@@ -100,5 +102,5 @@ def test_numbers_of_signatures_are_fixed_and_distinct():
     numbers = [signature_number(parse_signature(text)) for text in [*PUBLISHED_LABELS, *PUBLISHED_PROTOTYPES[:2]]]
     assert len(set(numbers)) == len(numbers)
     assert all(0 < number < 2**31 for number in numbers)
-    assert numbers[0] == 2015113679
+    assert numbers[0] == 564000565
     assert signature_number(()) == 0
