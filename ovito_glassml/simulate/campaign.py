@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ovito_glassml.simulate.anneal import AnnealSettings, anneal
-from ovito_glassml.simulate.engine import Progress, SimulationError, write_atomically
+from ovito_glassml.simulate.engine import Progress, SimulationError, clear_intermediate, write_atomically
 from ovito_glassml.simulate.isoconfigurational import IsoconfigurationalSettings, isoconfigurational
 from ovito_glassml.simulate.quench import QuenchSettings, quench
 from ovito_glassml.simulate.shards import Shard, read_frames, read_shard
@@ -200,10 +200,15 @@ def run_job(job: Job, folder: Path) -> None:
             write_atomically(progress_file, json.dumps(record).encode())
 
     PROTOCOLS[job.protocol].run(_settings_of(job), job, folder, progress)
-    seconds = round(spent + time.process_time() - begun, 1)
-    record = {"name": job.name, "protocol": job.protocol, "core_seconds": seconds}
+    _finish(job, folder, spent + time.process_time() - begun)
+
+
+def _finish(job: Job, folder: Path, seconds: float) -> None:
+    """File the time a job took and remove what only its restart needed."""
+    record = {"name": job.name, "protocol": job.protocol, "core_seconds": round(seconds, 1)}
     write_atomically(job.timing_file(folder), json.dumps(record).encode())
-    progress_file.unlink(missing_ok=True)
+    job.progress_file(folder).unlink(missing_ok=True)
+    clear_intermediate(job.output(folder))
 
 
 def status(jobs: Iterable[Job], folder: Path) -> list[dict]:
@@ -286,6 +291,10 @@ def run_campaign(
     Every job is a process of its own that ends when this one does, however it ends.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    for job in jobs:
+        # A kill may have come between the shard and the rest.
+        if job.output(folder).exists() and not job.timing_file(folder).exists():
+            _finish(job, folder, _read(job.progress_file(folder)).get("seconds", 0.0))
     running: dict[str, subprocess.Popen] = {}
     failed: list[str] = []
     try:

@@ -37,7 +37,7 @@ COLDEST = 1e-3
 #: Radius of the neighbourhoods of D²min, in nearest-neighbour distances.
 NEIGHBOURHOOD = 2.5
 #: Force evaluations in one strain step on average, for the expected duration only.
-EVALUATIONS = 600.0
+EVALUATIONS = 800.0
 #: Unit system → LAMMPS pressures in the unit of stress written (reduced; GPa), and that unit times
 #: volume in units of energy.
 STRESS_UNITS = {"lj": (1.0, 1.0), "metal": (1e-4, 6.241509e-3)}

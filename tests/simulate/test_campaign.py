@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ovito_glassml.simulate.campaign import Job, load_campaign, run_campaign, seconds_left, status, summary
+from ovito_glassml.simulate.campaign import PROTOCOLS, Job, load_campaign, run_campaign, seconds_left, status, summary
 from ovito_glassml.simulate.engine import SimulationError
 from ovito_glassml.simulate.shards import read_shard
 
@@ -33,8 +33,60 @@ checkpoint_atom_steps = 20_000
 name = "vibrations-1"
 protocol = "vibrations"
 input = "quench-1"
-settings = { temperatures = [50, 300], window = 40.0, equilibration = 4.0, checkpoint_atom_steps = 20_000 }
+settings = { temperatures = [50, 300], window = 16.0, equilibration = 4.0, checkpoint_atom_steps = 20_000 }
+
+[[set]]
+name = "anneal-{seed}"
+protocol = "anneal"
+vary = { seed = [1] }
+
+[set.settings]
+atoms = 108
+melt_time = 0.3
+quench_time = 1.5
+temperatures = [600.0]
+anneal_time = 1.2
+structures = 3
+checkpoint_atom_steps = 20_000
+
+[[set]]
+name = "sheared-{temperature}K"
+protocol = "shear-md"
+input = "anneal-1"
+vary = { temperature = [300] }
+settings = { shear_rate = 1e11, structures = 2, equilibration = 0.6, frame = 1, checkpoint_atom_steps = 20_000 }
+
+[[set]]
+name = "shear-{system}"
+protocol = "shear-aqs"
+vary = { system = ["kob-andersen"] }
+
+[set.settings]
+atoms = 108
+melt_time = 2.0
+quench_time = 4.0
+discarded_strain = 0.0
+strain = 0.04
+step = 5e-4
+search_step = 2e-3
+steps_per_checkpoint = 3
+checkpoint_atom_steps = 60_000
+
+[[set]]
+name = "replicas-{system}"
+protocol = "isoconfigurational"
+vary = { system = ["wahnstrom"] }
+
+[set.settings]
+atoms = 108
+melt_time = 2.0
+cooling_time = 4.0
+equilibration = 2.0
+duration = 4.0
+replicas = 2
+checkpoint_atom_steps = 60_000
 """
+SHARDS = ["anneal-1", "quench-1", "replicas-wahnstrom", "shear-kob-andersen", "sheared-300K", "vibrations-1"]
 
 
 @pytest.fixture
@@ -54,12 +106,9 @@ def undisturbed(tmp_path_factory):
 
 
 def test_every_job_ends_in_a_shard(undisturbed):
-    assert sorted(path.name for path in undisturbed.iterdir() if not path.name.startswith(".")) == [
-        "quench-1.timing.json",
-        "quench-1.xyz.gz",
-        "vibrations-1.timing.json",
-        "vibrations-1.xyz.gz",
-    ]
+    found = sorted(path.name for path in undisturbed.iterdir() if not path.name.startswith("."))
+    extra = ["shear-kob-andersen.curve.csv"]
+    assert found == sorted([f"{name}{end}" for name in SHARDS for end in (".timing.json", ".xyz.gz")] + extra)
     assert not list(undisturbed.glob(".*checkpoint*"))
 
 
@@ -76,7 +125,7 @@ def test_a_second_start_has_nothing_left_to_do(undisturbed, campaign_file):
     begun = time.monotonic()
     run_campaign(load_campaign(campaign_file), undisturbed, 1, records.append)
     assert time.monotonic() - begun < 1.0
-    assert [record["state"] for record in records[-1]] == ["done", "done"]
+    assert {record["state"] for record in records[-1]} == {"done"}
 
 
 @pytest.mark.slow
@@ -99,8 +148,26 @@ def test_killed_twenty_times_it_ends_with_the_same_shards(undisturbed, campaign_
                 kills += 1
         process.wait()
     assert kills == 20
-    for name in ("quench-1.xyz.gz", "vibrations-1.xyz.gz"):
-        assert (folder / name).read_bytes() == (undisturbed / name).read_bytes()
+    run_campaign(load_campaign(campaign_file), folder, 1, lambda records: None)
+    for name in SHARDS:
+        assert (folder / f"{name}.xyz.gz").read_bytes() == (undisturbed / f"{name}.xyz.gz").read_bytes()
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_what_a_kill_left_beside_a_finished_shard_is_tidied(campaign_file, tmp_path):
+    jobs = load_campaign(campaign_file)
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    for job in jobs:
+        job.output(folder).write_bytes(b"shard")
+        job.timing_file(folder).write_text("{}")
+    first = jobs[0]
+    first.timing_file(folder).unlink()
+    first.progress_file(folder).write_text('{"fraction": 0.99, "seconds": 12.5}')
+    (folder / f".{first.name}.xyz.gz.checkpoint.npz").write_bytes(b"checkpoint")
+    run_campaign(jobs, folder, 1, lambda records: None)
+    assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+    assert status(jobs, folder)[0]["seconds"] == 12.5
 
 
 def test_the_size_column_is_chosen(campaign_file):
@@ -110,7 +177,9 @@ def test_the_size_column_is_chosen(campaign_file):
 
 def test_the_shipped_campaign_can_be_read():
     jobs = load_campaign(Path(__file__).parents[2] / "sample_data" / "campaign.toml")
-    assert {job.protocol for job in jobs} >= {"quench", "vibrations"}
+    assert {job.protocol for job in jobs} == set(PROTOCOLS)
+    paper = load_campaign(Path(__file__).parents[2] / "sample_data" / "campaign.toml", "paper")
+    assert [job.name for job in paper] == [job.name for job in jobs]
 
 
 @pytest.mark.parametrize(
