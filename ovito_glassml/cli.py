@@ -455,26 +455,36 @@ def simulate_campaign(
 
     records = campaign.status(jobs, folder)
     if status:
-        _print_status(records, left(records))
+        _print_status(jobs, records, left(records))
         return
     with progress_bar("Starting") as update:
         failed = campaign.run_campaign(jobs, folder, cores, lambda now: update(*campaign.summary(now, left(now))))
     records = campaign.status(jobs, folder)
-    _print_status(records, left(records))
+    _print_status(jobs, records, left(records))
     if failed:
         raise UsageError(f"These jobs failed: {', '.join(failed)}; read their messages above and start again.")
 
 
-def _print_status(records: list[dict], left: list[float]) -> None:
-    table = Table("job", "state", "done", "core minutes", "left", "now", box=None)
-    for record, seconds in zip(records, left, strict=True):
-        spent, remaining = f"{record['seconds'] / 60:.0f}", f"{seconds / 60:.0f}"
-        table.add_row(record["name"], record["state"], f"{record['fraction']:.0%}", spent, remaining, record["text"])
+def _print_status(jobs: list[Any], records: list[dict], left: list[float]) -> None:
+    """Jobs under way one by one, all others summed up by protocol and system."""
+    groups: dict[str, list[float]] = {}
+    for job, record, seconds in zip(jobs, records, left, strict=True):
+        name = " ".join(filter(None, [job.protocol, job.settings.get("system")]))
+        group = groups.setdefault(name, [0, 0, 0, 0.0, 0.0])
+        group[["done", "started", "waiting"].index(record["state"])] += 1
+        group[3] += record["seconds"] / 3600
+        group[4] += seconds / 3600
+        if record["state"] == "started":
+            minutes = f"{record['seconds'] / 60:.0f} core minutes, {seconds / 60:.0f} left"
+            console.print(f"{job.name}: {record['fraction']:.0%} in {minutes}, {record["text"]}", highlight=False, soft_wrap=True)
+    table = Table("jobs", "done", "started", "waiting", "core hours", "left", box=None)
+    for name, (done, started, waiting, hours, hours_left) in groups.items():
+        table.add_row(name, f"{done:g}", f"{started:g}", f"{waiting:g}", f"{hours:.1f}", f"{hours_left:.1f}")
     console.print(table)
+    finished = sum(record["state"] == "done" for record in records)
     hours, hours_left = sum(record["seconds"] for record in records) / 3600, sum(left) / 3600
-    done = sum(record["state"] == "done" for record in records)
     console.print(
-        f"{done} of {len(records)} jobs done in {hours:.1f} core hours; about {hours_left:.1f} core hours left.",
+        f"{finished} of {len(records)} jobs done in {hours:.1f} core hours; about {hours_left:.1f} core hours left.",
         highlight=False,
     )
 

@@ -75,7 +75,7 @@ class AnnealSettings:
     temperatures: tuple[float, ...] = (500.0, 550.0, 600.0, 650.0, 700.0)
     anneal_time: float = 180.0
     structures: int = 60
-    checkpoint_atom_steps: int = CHECKPOINT_ATOM_STEPS
+    checkpoint_atom_steps: int = CHECKPOINT_ATOM_STEPS // 2  # minimisations come on top
 
     def __post_init__(self) -> None:
         if self.atoms < 100:

@@ -62,7 +62,7 @@ class ShearMDSettings:
     equilibration: float = 20.0
     seed: int = 1
     frame: int = -1
-    checkpoint_atom_steps: int = CHECKPOINT_ATOM_STEPS
+    checkpoint_atom_steps: int = CHECKPOINT_ATOM_STEPS // 2  # minimisations come on top
 
     def __post_init__(self) -> None:
         if self.temperature <= 0:
