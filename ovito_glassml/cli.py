@@ -476,7 +476,8 @@ def _print_status(jobs: list[Any], records: list[dict], left: list[float]) -> No
         group[4] += seconds / 3600
         if record["state"] == "started":
             minutes = f"{record['seconds'] / 60:.0f} core minutes, {seconds / 60:.0f} left"
-            console.print(f"{job.name}: {record['fraction']:.0%} in {minutes}, {record["text"]}", highlight=False, soft_wrap=True)
+            text = f"{job.name}: {record['fraction']:.0%} in {minutes}, {record['text']}"
+            console.print(text, highlight=False, soft_wrap=True)
     table = Table("jobs", "done", "started", "waiting", "core hours", "left", box=None)
     for name, (done, started, waiting, hours, hours_left) in groups.items():
         table.add_row(name, f"{done:g}", f"{started:g}", f"{waiting:g}", f"{hours:.1f}", f"{hours_left:.1f}")
