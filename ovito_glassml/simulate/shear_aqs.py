@@ -30,7 +30,7 @@ from ovito_glassml.simulate.minima import Configuration, configuration_of, minim
 from ovito_glassml.simulate.shards import Shard, provenance, write_frames
 from ovito_glassml.simulate.systems import System, fill, system
 
-__all__ = ["Labels", "ShearAQSSettings", "label_events", "shear_aqs"]
+__all__ = ["ShearAQSSettings", "label_events", "shear_aqs"]
 
 #: Lowest thermostat temperature as a share of the melt's; thermostats do not accept zero.
 COLDEST = 1e-3
@@ -73,7 +73,7 @@ class ShearAQSSettings:
         D²min above which an atom is active, in squared nearest-neighbour distances.
     avalanche_share : float
         Events in which a larger share of all atoms of the active species is active span the sample
-        and are removed.
+        and get no labels.
     steps_per_checkpoint : int
         Search steps between two checkpoints; each begins from the file, so this number belongs to
         the settings that make a run reproducible.
@@ -130,25 +130,14 @@ class ShearAQSSettings:
         return atoms * sum(self.durations(system(self.system).timestep))
 
 
-@dataclass(frozen=True)
-class Labels:
-    """Which atoms were active at which event.
-
-    `kept` are the indices of the events that are no avalanches; `activity` (events kept, N) is 1
-    active, 0 inactive, −1 neither.
-    """
-
-    kept: NDArray[np.int64]
-    activity: NDArray[np.int64]
-
-
 def shear_aqs(settings: ShearAQSSettings, output: Path, progress: Progress) -> None:
     """Quench, shear and label; write one frame for each plastic event to `output` (``.xyz.gz``).
 
     A frame is the minimum *before* its event with the columns ``Activity``,
     ``Nonaffine_Squared_Displacement`` (of this event) and
     ``Largest_Nonaffine_Squared_Displacement`` (of any step of the block of strain around it); its
-    header tells strain, shear stress and what the event released. Beside it, ``.curve.csv`` holds strain, shear
+    header tells strain, shear stress and what the event released. Frames of avalanches, marked
+    ``avalanche=1``, have no labels. Beside it, ``.curve.csv`` holds strain, shear
     stress and energy per atom of all steps. The state is saved at least twice a minute; calling the
     function again continues.
     """
@@ -362,14 +351,14 @@ def label_events(
     threshold: float,
     avalanche_share: float,
     seed: int,
-) -> Labels:
+) -> NDArray[np.int64]:
     """Active and equally many inactive atoms.
 
     Active at an event: eligible atoms with D²min above the threshold. Events in which more than
-    `avalanche_share` of the eligible atoms are active are removed: they span the sample, and tell
+    `avalanche_share` of the eligible atoms are active get no labels: they span the sample, and tell
     nothing about where it was weak. Inactive: of the atoms that no event of the same block moved,
     those with the lowest `largest` D²min, as many as there are active ones (or as exist); each is
-    given to one event of its block, at random, so that every frame has as many inactive as active
+    given to one event of its block, at random, so that every event has as many inactive as active
     atoms.
 
     Parameters
@@ -384,44 +373,48 @@ def label_events(
         Atoms of the labelled species.
     threshold, avalanche_share, seed
         As in `ShearAQSSettings`.
+
+    Returns
+    -------
+    (events, N) array
+        1 active, 0 inactive, −1 neither.
     """
     active = (displacements > threshold) & eligible
     sizes = active.sum(axis=1)
-    kept = np.flatnonzero((sizes > 0) & (sizes <= avalanche_share * eligible.sum()))
-    activity = np.full((len(kept), len(eligible)), -1)
-    activity[active[kept]] = 1
+    local = sizes <= avalanche_share * eligible.sum()
+    activity = np.full(displacements.shape, -1)
+    activity[active & local[:, None]] = 1
     rng = np.random.default_rng(seed)
-    for block in np.unique(blocks[kept]):
-        rows = np.flatnonzero(blocks[kept] == block)
+    for block in np.unique(blocks[local]):
+        events = np.flatnonzero(local & (blocks == block))
         quiet = np.flatnonzero(eligible & ~(largest[block] > threshold))
-        quiet = quiet[np.argsort(largest[block][quiet], kind="stable")][: sizes[kept[rows]].sum()]
-        shares = np.split(rng.permutation(quiet), np.cumsum(sizes[kept[rows]])[:-1])
-        for row, atoms in zip(rows, shares, strict=True):
-            activity[row, atoms] = 0
-    return Labels(kept, activity)
+        quiet = quiet[np.argsort(largest[block][quiet], kind="stable")][: sizes[events].sum()]
+        shares = np.split(rng.permutation(quiet), np.cumsum(sizes[events])[:-1])
+        for event, atoms in zip(events, shares, strict=True):
+            activity[event, atoms] = 0
+    return activity
 
 
 def _frames(settings: ShearAQSSettings, matter: System, state: dict[str, NDArray]) -> list[Shard]:
-    """One frame for each event kept; if there is none, the last state without labels."""
-    eligible = _of_active_species(matter, state["kinds"])
-    moved, blocks, largest = state["event_displacement"], state["event_block"], state["largest"]
-    limits = settings.threshold, settings.avalanche_share
-    labels = label_events(moved, blocks, largest, eligible, *limits, settings.seed)
-    area = matter.length**2
-    made_by = {**provenance("shear-aqs", asdict(settings)), "events_removed": len(moved) - len(labels.kept)}
-    species = matter.interaction.species
-    if not len(labels.kept):
+    """One frame for each event; if there is none, the last state without labels."""
+    species, area = matter.interaction.species, matter.length**2
+    made_by = provenance("shear-aqs", asdict(settings))
+    moved, blocks, largest = state["event_displacement"], state["event_block"], state["largest"] * area
+    if not len(moved):
         last = _configuration(matter, state["restart"])
-        nothing = np.zeros(settings.atoms)
-        columns = _columns(np.full(settings.atoms, -1), nothing, largest[-1] * area, last.energies)
+        columns = _columns(np.full(settings.atoms, -1), np.zeros(settings.atoms), largest[-1], last.energies)
         header = {**made_by, "event": -1, "strain": f"{state['strain'][-1]:.6f}"}
         return [Shard(last.structure(species), columns, header)]
+    eligible = _of_active_species(matter, state["kinds"])
+    limits = settings.threshold, settings.avalanche_share
+    labels = label_events(moved, blocks, state["largest"], eligible, *limits, settings.seed)
     frames = []
-    for event, activity in zip(labels.kept, labels.activity, strict=True):
+    for event, activity in enumerate(labels):
         cell, energies = state["event_cell"][event], state["event_energies"][event]
         before = Configuration(state["event_positions"][event], state["kinds"], cell, np.zeros(3), energies)
-        columns = _columns(activity, moved[event] * area, largest[blocks[event]] * area, energies)
-        header = {**made_by, **_described(matter, state, int(event))}
+        columns = _columns(activity, moved[event] * area, largest[blocks[event]], energies)
+        avalanche = {"avalanche": int(not (activity == 1).any())}
+        header = {**made_by, **_described(matter, state, event), **avalanche}
         frames.append(Shard(before.structure(species), columns, header))
     return frames
 
