@@ -43,10 +43,14 @@ class Expansion(NamedTuple):
     table : (K, groups * width) array
         Values of `RadialTable`.
     knots_per_length : float
-    width : int
-        Radial functions of one group, padded.
+    row : int
+        Radial values of one neighbour: the columns of the table, or more if the family adds products of them.
     group_step : int
-        Columns of the table from one degree to the next: `width`, or 0 if all degrees share one group.
+        Columns from one degree to the next, 0 if all degrees share the same functions.
+    width : int
+        Numbers n of the density, padded.
+    widths : (l_max + 1,) int64 array
+        As many of these as each degree needs, padded.
     l_max : int
     columns : (species,) int64 array
         Density that neighbours of each of the structure's species count in.
@@ -61,8 +65,10 @@ class Expansion(NamedTuple):
 
     table: NDArray
     knots_per_length: float
-    width: int
+    row: int
     group_step: int
+    width: int
+    widths: NDArray[np.int64]
     l_max: int
     columns: NDArray[np.int64]
     densities: int
@@ -81,8 +87,10 @@ def make_expansion(
     return Expansion(
         table.values,
         table.knots_per_length,
-        table.width,
+        table.values.shape[1],
         table.width if table.groups > 1 else 0,
+        table.width,
+        np.full(l_max + 1, table.width),
         l_max,
         columns,
         densities,
@@ -118,7 +126,7 @@ class Workspace(NamedTuple):
         Unit vectors and distances, grouped by density.
     first : (densities + 1,) int64 array
         Where each density's neighbours begin.
-    radial : flat array, row j, then as the table's columns
+    radial : flat array, `row` values for each j
     harmonics : flat array, row l² + l + m, then j
     azimuth : (4, capacity) array
         Room for the recurrences.
@@ -154,7 +162,7 @@ def make_workspace(expansion, capacity):
         np.empty(room, dtype=kind),
         np.empty(room),
         np.empty(expansion.densities + 1, dtype=np.int64),
-        np.empty(room * expansion.table.shape[1], dtype=kind),
+        np.zeros(room * expansion.row, dtype=kind),
         np.empty(terms * room, dtype=kind),
         np.empty((4, room), dtype=kind),
         np.empty(expansion.densities * terms * expansion.width, dtype=kind),
@@ -206,7 +214,7 @@ def evaluate_radial(expansion, work, count):
         w4 = table.dtype.type(-left4 * u5 / 24)
         w5 = table.dtype.type(left4 * u4 / 120)
         t0, t1, t2, t3, t4, t5 = table[k], table[k + 1], table[k + 2], table[k + 3], table[k + 4], table[k + 5]
-        out = work.radial[j * columns : (j + 1) * columns]
+        out = work.radial[j * expansion.row :][:columns]
         for c in range(columns):
             out[c] = (w0 * t0[c] + w1 * t1[c]) + (w2 * t2[c] + w3 * t3[c]) + (w4 * t4[c] + w5 * t5[c])
 
@@ -252,7 +260,6 @@ def evaluate_harmonics(expansion, work, count):
 def expand_density(expansion, work):
     """Multiply radial functions and harmonics of the collected neighbours into `work.density`."""
     width = expansion.width
-    columns = expansion.table.shape[1]
     room = len(work.x)
     terms = (expansion.l_max + 1) ** 2
     for column in range(expansion.densities):
@@ -268,9 +275,9 @@ def expand_density(expansion, work):
                 room,
                 1,
                 work.radial,
-                first * columns + degree * expansion.group_step,
-                columns,
+                first * expansion.row + degree * expansion.group_step,
+                expansion.row,
                 2 * degree + 1,
                 count,
-                width,
+                expansion.widths[degree],
             )

@@ -13,8 +13,11 @@ from scipy import special
 from ovito_glassml.descriptors.products import padded
 
 __all__ = [
+    "ACE_STEEPNESS",
     "GTO_DECAY",
     "RadialTable",
+    "ace_functions",
+    "ace_transform",
     "bessel_functions",
     "gto_exponents",
     "gto_matrix",
@@ -273,6 +276,35 @@ def _cholesky(matrix: Matrix) -> Matrix:
             rest = matrix[i][j] - sum((lower[i][k] * lower[j][k] for k in range(j)), Decimal(0))
             lower[i][j] = rest.sqrt() if i == j else rest / lower[j][j]
     return lower
+
+
+#: Exponent factor of ACEpotentials' distance transform: its slope is steepest at r = r_0.
+ACE_STEEPNESS = 3 / 11
+
+
+def ace_transform(r: NDArray[np.float64], cutoff: float, nearest: float) -> NDArray[np.float64]:
+    """Distance x from 0 at r = 0 to 1 at r_c, resolving best the distances around `nearest`.
+
+    x = 1 − (y(s) − y(s_c)) / (y(0) − y(s_c)) · (1 − (r/r_c)⁴), y(s) = (1 + s³) / (1 + s³ + a s⁴),
+    s = r/r_0, a = 3/11. Value and slope of 1 − x vanish at the cutoff.
+    """
+
+    def y(s):  # type: ignore[no-untyped-def]
+        return (1 + s**3) / (1 + s**3 + ACE_STEEPNESS * s**4)
+
+    end = y(cutoff / nearest)
+    return 1 - (y(np.asarray(r) / nearest) - end) / (1 - end) * (1 - (np.asarray(r) / cutoff) ** 4)
+
+
+def ace_functions(cutoff: float, nearest: float, n_max: int) -> RadialFunctions:
+    """R_n = (x − 1) P_(n−1)(x), P the Legendre polynomials orthonormal on 0 … 1, x from `ace_transform`."""
+    degrees = np.arange(n_max)
+
+    def functions(r: NDArray[np.float64]) -> NDArray[np.float64]:
+        x = ace_transform(r, cutoff, nearest)[:, None]
+        return ((x - 1) * np.sqrt(2 * degrees + 1) * special.eval_legendre(degrees, 2 * x - 1))[:, None, :]
+
+    return functions
 
 
 def _lowdin(overlap: Matrix) -> tuple[Matrix, Matrix]:

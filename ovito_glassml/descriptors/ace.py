@@ -1,0 +1,264 @@
+"""ACE: purified correlations of one, two and three neighbours of every atom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from ovito_glassml.compile import compiled
+from ovito_glassml.descriptors.blocks import assemble, check_dtype, species_columns
+from ovito_glassml.descriptors.density import (
+    Expansion,
+    collect_neighbours,
+    evaluate_harmonics,
+    evaluate_radial,
+    expand_density,
+    make_expansion,
+    make_workspace,
+)
+from ovito_glassml.descriptors.invariants import Polynomials, Slot, correlation_labels, invariant_polynomials
+from ovito_glassml.descriptors.products import padded
+from ovito_glassml.descriptors.radial import RadialTable, ace_functions, tabulate
+from ovito_glassml.neighbours import CHUNK_SIZE, Progress, buffer_size, build_cell_list
+from ovito_glassml.structure import Structure, StructureError
+
+__all__ = ["ACEDescriptors"]
+
+
+@dataclass(frozen=True)
+class ACEDescriptors:
+    """Invariant correlations of one, two and three distinct neighbours (2-, 3- and 4-body terms).
+
+    ::
+
+        φ_nlm(r) = R_n(r) Y_lm(r̂),  R_n = (x − 1) P_(n−1)(x)
+        feature = Σ C_m1m2m3 φ_1(r_j1) φ_2(r_j2) φ_3(r_j3) over neighbours j1 ≠ j2 ≠ j3 of the species wanted
+
+    with Legendre polynomials P orthonormal on the range 0 … 1 of the transformed distance x (see
+    `ace_transform`), real orthonormal harmonics, and coefficients C with Σ C² = 1 that make the sum invariant
+    under rotation and reflection.
+
+    Parameters
+    ----------
+    species : tuple of str
+        Names of the neighbour species, in this order.
+    cutoff : float
+        Range in the structure's length unit. The default, 10.8 Å, is four times `nearest`, as published
+        for Lennard-Jones mixtures (4 with `nearest` 1).
+    nearest : float
+        r_0, the nearest-neighbour distance, where distances are resolved best: by default 2.7 Å (Cu-Zr).
+    order : int
+        Largest number of neighbours in a correlation, 1 to 3.
+    n_max : int
+        Number of radial functions.
+    degree, degree_weight : float
+        Correlations of two and three neighbours are kept if Σ (n + `degree_weight` l) <= `degree`.
+    purified : bool
+        Leave out the sums' terms in which a neighbour occurs twice. Off gives plain products of densities.
+    dtype : {'float32', 'float64'}
+        Precision of the computation and of the result.
+
+    Raises
+    ------
+    StructureError
+        For settings out of range, and, when computing, as `build_cell_list` and for atoms of other species.
+    """
+
+    species: tuple[str, ...]
+    cutoff: float = 10.8
+    nearest: float = 2.7
+    order: int = 3
+    n_max: int = 10
+    degree: float = 10
+    degree_weight: float = 1.5
+    purified: bool = True
+    dtype: str = "float32"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "species", tuple(self.species))
+        check_dtype(self.dtype)
+        if not self.species or len(set(self.species)) < len(self.species):
+            raise StructureError(f"The species {self.species} are none or repeated; name every species once.")
+        for name in ("cutoff", "nearest", "degree_weight"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value > 0):
+                raise StructureError(f"{name} is {value}; give a positive number.")
+        if self.order not in (1, 2, 3):
+            raise StructureError(f"The correlation order is {self.order}; choose 1, 2 or 3.")
+        if not 1 <= self.n_max <= 40:
+            raise StructureError(f"n_max is {self.n_max}; choose 1 to 40.")
+        if not 1 <= self.degree <= 24:
+            raise StructureError(f"The total degree is {self.degree}; choose 1 to 24.")
+
+    @classmethod
+    def binary_mixture(cls, species: tuple[str, ...], cutoff: float = 4.0, nearest: float = 1.0) -> ACEDescriptors:
+        """Settings published for binary Lennard-Jones mixtures: n_max 10, total degree 10."""
+        return cls(species, cutoff, nearest, n_max=10, degree=10)
+
+    @classmethod
+    def polymer(cls, species: tuple[str, ...], cutoff: float = 4.0, nearest: float = 1.0) -> ACEDescriptors:
+        """Settings published for the model polymer: n_max 20, total degree 18."""
+        return cls(species, cutoff, nearest, n_max=20, degree=18)
+
+    @property
+    def labels(self) -> tuple[tuple[tuple[str, int, int], ...], ...]:
+        """The functions (species, n, l) that each column correlates.
+
+        Columns are sorted by the number of neighbours; within it those of the first species alone come first.
+        """
+        return tuple(tuple((self.species[z], n, angular) for z, n, angular in slots) for slots in self._correlations)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """One name per column, such as `Cu_n1` or `Cu_n1_l1_Zr_n2_l1`."""
+        return tuple(
+            "_".join(f"{name}_n{n}" + (f"_l{angular}" if len(label) > 1 else "") for name, n, angular in label)
+            for label in self.labels
+        )
+
+    @property
+    def _correlations(self) -> tuple[tuple[Slot, ...], ...]:
+        return _labels(len(self.species), self.order, self.n_max, self.degree, self.degree_weight)
+
+    def compute(self, structure: Structure, progress: Progress | None = None) -> NDArray:
+        """Rows for the selected atoms of a structure, in their order.
+
+        Parameters
+        ----------
+        structure : Structure
+        progress : callable, optional
+            Called with the fraction done between blocks; may raise to stop.
+
+        Returns
+        -------
+        (M, F) array
+            Zeros for an atom without neighbours.
+        """
+        return assemble(structure, len(self._correlations), self.dtype, self.iterate_blocks(structure), progress)
+
+    def iterate_blocks(self, structure: Structure) -> Iterator[tuple[NDArray[np.int64], NDArray]]:
+        """Yield (atom indices, rows) for blocks of selected atoms in space order."""
+        if not len(structure):
+            return
+        columns = species_columns(structure, self.species)
+        correlations = self._correlations
+        polynomials = _polynomials(
+            len(self.species), self.order, self.n_max, self.degree, self.degree_weight, self.purified
+        )
+        table = _table(self.cutoff, self.nearest, self.n_max, self.dtype)
+        expansion, factors, places = _extended_expansion(
+            table, polynomials, columns, len(self.species), self.cutoff, self.n_max
+        )
+        cells = build_cell_list(structure, self.cutoff)
+        coefficients = polynomials.coefficients.astype(self.dtype)
+        for block in cells.blocks(structure.mask):
+            rows = np.empty((len(block), len(correlations)), dtype=self.dtype)
+            _correlate(
+                cells.grid, block, expansion, self.n_max, factors, places,
+                polynomials.starts, coefficients, polynomials.factors, rows,
+            )  # fmt: skip
+            yield cells.grid.atom[block].astype(np.int64), rows
+
+
+@lru_cache(maxsize=8)
+def _labels(species: int, order: int, n_max: int, degree: float, degree_weight: float) -> tuple[tuple[Slot, ...], ...]:
+    return correlation_labels(species, order, n_max, degree, degree_weight)
+
+
+@lru_cache(maxsize=8)
+def _polynomials(
+    species: int, order: int, n_max: int, degree: float, degree_weight: float, purified: bool
+) -> Polynomials:
+    return invariant_polynomials(_labels(species, order, n_max, degree, degree_weight), purified)
+
+
+@lru_cache(maxsize=8)
+def _table(cutoff: float, nearest: float, n_max: int, dtype: str) -> RadialTable:
+    return tabulate(ace_functions(cutoff, nearest, n_max), cutoff, dtype)
+
+
+def _extended_expansion(
+    table: RadialTable,
+    polynomials: Polynomials,
+    columns: NDArray[np.int64],
+    densities: int,
+    cutoff: float,
+    n_max: int,
+) -> tuple[Expansion, NDArray[np.int64], NDArray[np.int64]]:
+    """Expansion in the radial functions and the products of them that occur.
+
+    Returns
+    -------
+    expansion : Expansion
+    factors : (C, 2) int64 array
+        The two radial columns whose product is column ``n_max + c``.
+    places : (E,) int64 array
+        Where each entry of the polynomials lies in the flat density of one atom.
+    """
+    l_max = max(entry[1] for entry in polynomials.entries)
+    # Few columns serve high degrees: sorted by need, each degree expands only the first of them.
+    need: dict[tuple[int, ...], int] = {(n,): l_max for n in range(1, n_max + 1)}
+    for _, angular, _, product in polynomials.entries:
+        if len(product) > 1:
+            need[product] = max(need.get(product, 0), angular)
+        if len(product) == 3:
+            need.setdefault(product[:2], 0)
+    order = sorted(need, key=lambda product: (len(product) > 1, -need[product], len(product), product))
+    column = {product: place for place, product in enumerate(order)}
+    factors = [(column[product[:-1]], column[product[-1:]]) for product in order[n_max:]]
+
+    itemsize = table.values.dtype.itemsize
+    counts = [sum(need[product] >= angular for product in order) for angular in range(l_max + 1)]
+    widths = np.array([padded(count, itemsize) for count in counts])
+    width = max(int(widths.max()), table.width)
+    expansion = make_expansion(table, l_max, columns, densities, cutoff)
+    expansion = expansion._replace(row=width, width=width, widths=widths)
+    terms = (l_max + 1) ** 2
+    places = [
+        (z * terms + angular * angular + angular + m) * width + column[product]
+        for z, angular, m, product in polynomials.entries
+    ]
+    return expansion, np.array(factors, dtype=np.int64).reshape(-1, 2), np.array(places, dtype=np.int64)
+
+
+@compiled(parallel=True)
+def _correlate(grid, block, expansion, n_max, factors, places, starts, coefficients, indices, rows):
+    """Expand the densities of a chunk of atoms, then evaluate every polynomial for all of them side by side."""
+    entries = len(places)
+    kind = rows.dtype
+    for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
+        chunk_start, chunk_end = chunk * CHUNK_SIZE, min((chunk + 1) * CHUNK_SIZE, len(block))
+        capacity = buffer_size(grid, block, chunk_start, chunk_end, expansion.cutoff)
+        work = make_workspace(expansion, capacity)
+        density = np.ones((entries + 1, CHUNK_SIZE), dtype=kind)
+        for t in range(chunk_start, chunk_end):
+            count = collect_neighbours(grid, block[t], expansion, work)
+            evaluate_radial(expansion, work, count)
+            _multiply_radial(expansion, work, count, n_max, factors)
+            evaluate_harmonics(expansion, work, count)
+            expand_density(expansion, work)
+            for k in range(entries):
+                density[k, t - chunk_start] = work.density[places[k]]
+        total = np.empty(CHUNK_SIZE, dtype=kind)
+        for feature in range(len(starts) - 1):
+            total[:] = 0
+            for term in range(starts[feature], starts[feature + 1]):
+                a, b, c = density[indices[term, 0]], density[indices[term, 1]], density[indices[term, 2]]
+                for lane in range(CHUNK_SIZE):
+                    total[lane] += coefficients[term] * a[lane] * b[lane] * c[lane]
+            for t in range(chunk_start, chunk_end):
+                rows[t, feature] = total[t - chunk_start]
+
+
+@compiled()
+def _multiply_radial(expansion, work, count, n_max, factors):
+    """Append the products of radial functions to each neighbour's values."""
+    for j in range(count):
+        values = work.radial[j * expansion.row :][: expansion.row]
+        for c in range(len(factors)):
+            values[n_max + c] = values[factors[c, 0]] * values[factors[c, 1]]

@@ -1,0 +1,170 @@
+"""Times of the density-expansion descriptors beside DScribe, featomic and OVITO, and their scaling.
+
+Run ``python tests/benchmarks/density.py`` (``--picture FILE.png`` draws the scaling curve, ``--million``
+adds a million atoms). All codes see the same atoms, in random order, on the same cores, in turns; the
+best of several rounds counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rdf import glass_like
+
+from ovito_glassml.descriptors.ace import ACEDescriptors
+from ovito_glassml.descriptors.bessel import BesselDescriptors
+from ovito_glassml.descriptors.soap import SOAPDescriptors
+from ovito_glassml.structure import Structure
+
+Descriptor = SOAPDescriptors | BesselDescriptors | ACEDescriptors
+
+SPECIES = ("Cu", "Zr")
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def best(run: Callable[[], object], rounds: int = 3) -> float:
+    """Shortest wall time of several calls, in seconds."""
+    times = []
+    for _ in range(rounds):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def reduced_rows(descriptor: Descriptor, structure: Structure) -> NDArray:
+    """Sum over atoms, one block at a time: what a model does that needs no rows."""
+    return sum(rows.sum(axis=0, dtype=np.float64) for _, rows in descriptor.iterate_blocks(structure))
+
+
+def dscribe(structure: Structure) -> Callable[[], object]:
+    """DScribe's SOAP on all cores."""
+    from ase import Atoms
+    from dscribe.descriptors import SOAP
+
+    soap = SOAP(species=SPECIES, r_cut=5.0, n_max=11, l_max=12, sigma=0.5, rbf="gto", periodic=True, dtype="float32")
+    symbols = [structure.species_names[kind] for kind in structure.species]
+    atoms = Atoms(symbols, structure.positions, cell=structure.cell, pbc=True)
+    atoms.wrap()
+    # One job per core over parts of the atoms, as DScribe offers for a single structure.
+    centres = np.array_split(np.arange(len(structure)), CORES)
+    return lambda: soap.create([atoms] * CORES, centers=[list(part) for part in centres], n_jobs=CORES)
+
+
+def featomic(structure: Structure) -> Callable[[], object]:
+    """featomic's SOAP power spectrum with the same numbers of functions and the same range of neighbours."""
+    from ase import Atoms
+    from featomic import SoapPowerSpectrum
+
+    calculator = SoapPowerSpectrum(
+        cutoff={"radius": SOAPDescriptors(SPECIES).reach, "smoothing": {"type": "Step"}},
+        density={"type": "Gaussian", "width": 0.5},
+        basis={"type": "TensorProduct", "max_angular": 12, "radial": {"type": "Gto", "max_radial": 10}},
+    )
+    symbols = [structure.species_names[kind] for kind in structure.species]
+    atoms = Atoms(symbols, structure.positions, cell=structure.cell, pbc=True)
+    atoms.wrap()
+    return lambda: calculator.compute(atoms)
+
+
+def steinhardt(structure: Structure) -> Callable[[], object]:
+    """OVITO's Steinhardt parameters with their default settings."""
+    from ovito.data import DataCollection
+    from ovito.modifiers import SteinhardtParametersModifier
+
+    data = DataCollection()
+    data.create_cell(np.column_stack([structure.cell.T, structure.origin]), pbc=structure.pbc)
+    data.create_particles(count=len(structure)).create_property("Position", data=structure.positions)
+    return lambda: data.clone().apply(SteinhardtParametersModifier())
+
+
+def report(name: str, seconds: float, atoms: int, reference: float | None = None, target: str = "") -> None:
+    """Print one line of the table."""
+    ratio = "" if reference is None else f"   {seconds / reference:6.2f} x {target}"
+    print(f"  {name:42s} {seconds / atoms * 1e3:8.4f} ms an atom{ratio}", flush=True)
+
+
+def compare(count: int) -> None:
+    """The table of all codes."""
+    structure = glass_like(count)
+    warm = glass_like(500)
+    descriptors = {
+        "SOAP, float32": SOAPDescriptors(SPECIES),
+        "SOAP, float64": SOAPDescriptors(SPECIES, dtype="float64"),
+        "Bessel, 264": BesselDescriptors(SPECIES),
+        "ACE, degree 10": ACEDescriptors(SPECIES),
+    }
+    for descriptor in descriptors.values():
+        descriptor.compute(warm)
+    print(f"{count} atoms in random order, {CORES} cores, best of several rounds:")
+    soap = best(lambda: descriptors["SOAP, float32"].compute(structure))
+    report("SOAP, float32", soap, count)
+    report("SOAP, float64", best(lambda: descriptors["SOAP, float64"].compute(structure)), count, soap, "SOAP")
+    ace = best(lambda: descriptors["ACE, degree 10"].compute(structure))
+    report("ACE, degree 10, float32", ace, count, soap, "SOAP (at most 3)")
+    for name, code in (("DScribe", dscribe), ("featomic", featomic)):
+        try:
+            run = code(structure)
+        except ImportError:
+            print(f"  {name} is not installed")
+            continue
+        report(f"{name}, all cores", best(run, 2), count, soap, "SOAP (at least 10)")
+    bessel = best(lambda: descriptors["Bessel, 264"].compute(structure))
+    modifier = best(steinhardt(structure))
+    report("OVITO SteinhardtParametersModifier", modifier, count)
+    report("Bessel, 264", bessel, count, modifier, "Steinhardt (at most 0.5)")
+
+
+def scaling(counts: list[int], picture: Path | None) -> None:
+    """Time an atom with a reducing sink against the number of atoms, and the working memory of the largest."""
+    descriptors = {
+        "SOAP, 3289 features": SOAPDescriptors(SPECIES),
+        "ACE, 574 features": ACEDescriptors(SPECIES),
+        "Bessel, 264 features": BesselDescriptors(SPECIES),
+    }
+    times: dict[str, list[float]] = {name: [] for name in descriptors}
+    for count in counts:
+        structure = glass_like(count)
+        held = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+        for name, descriptor in descriptors.items():
+            run = partial(reduced_rows, descriptor, structure)
+            times[name].append(best(run, 3 if count < 100_000 else 1) / count * 1e6)
+            print(f"  {name}: {count} atoms, {times[name][-1]:.2f} µs an atom", flush=True)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        print(f"  working memory up to {count} atoms: {(peak - held) / 1e9:.2f} GB", flush=True)
+    if picture is not None:
+        draw(counts, times, picture)
+
+
+def draw(counts: list[int], times: dict[str, list[float]], picture: Path) -> None:
+    """Scaling curve as a PNG."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(5, 3.4), layout="constrained")
+    for name, values in times.items():
+        axes.plot(counts, values, "o-", label=name)
+    axes.set(xscale="log", xlabel="atoms", ylabel=f"µs an atom ({CORES} cores)", ylim=(0, None))
+    axes.legend()
+    figure.savefig(picture, dpi=160)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--atoms", type=int, default=16_000)
+    parser.add_argument("--million", action="store_true")
+    parser.add_argument("--picture", type=Path)
+    options = parser.parse_args()
+    compare(options.atoms)
+    print("Scaling with a reducing sink:")
+    scaling([1_000, 10_000, 100_000] + ([1_000_000] if options.million else []), options.picture)
