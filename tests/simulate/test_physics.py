@@ -10,7 +10,7 @@ from ovito_glassml.simulate.systems import fill, system
 ATOMS = 300
 
 
-def quenched(name, time=40.0, pressure=None):
+def quenched(name, time=25.0, pressure=None):
     """Inherent structure of a melt cooled to zero within `time`."""
     matter = system(name)
     lammps = open_lammps()

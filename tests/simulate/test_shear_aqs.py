@@ -15,8 +15,8 @@ SMALL = ShearAQSSettings(
     discarded_strain=0.01,
     discarded_step=2e-3,
     strain=0.06,
-    step=5e-4,
-    search_step=2e-3,
+    step=1e-3,
+    search_step=4e-3,
     block=0.02,
     avalanche_share=0.5,
     steps_per_checkpoint=3,
@@ -75,10 +75,10 @@ def test_the_cell_is_sheared_at_constant_volume(sheared):
 def test_events_are_resolved_in_fine_steps(curve, sheared):
     strain = curve[0]
     increments = np.diff(strain)
-    assert set(np.round(increments, 6)) == {5e-4, 2e-3}
+    assert set(np.round(increments, 6)) == {1e-3, 2e-3, 4e-3}
     for frame in read_frames(sheared):
         before = np.abs(strain - float(frame.header["strain"])).argmin()
-        assert increments[before] == pytest.approx(5e-4, rel=1e-3)
+        assert increments[before] == pytest.approx(1e-3, rel=1e-3)
 
 
 def test_ovito_reads_the_events(sheared):
@@ -123,7 +123,7 @@ def test_without_an_event_the_last_state_comes_without_labels(tmp_path):
     from dataclasses import replace
 
     file = tmp_path / "nothing.xyz.gz"
-    settings = replace(SMALL, discarded_strain=0.0, strain=2e-3, block=2e-3, threshold=1e6)
+    settings = replace(SMALL, discarded_strain=0.0, strain=4e-3, block=4e-3, threshold=1e6)
     shear_aqs(settings, file, lambda fraction, text: None)
     (frame,) = read_frames(file)
     assert frame.header["event"] == "-1"
@@ -135,7 +135,7 @@ def test_without_an_event_the_last_state_comes_without_labels(tmp_path):
     [
         ({"atoms": 20}, "at least 100"),
         ({"strain": 1e-5}, "Strains must be positive and grow"),
-        ({"step": 1e-3}, "Strains must be positive and grow"),
+        ({"step": 1e-2}, "Strains must be positive and grow"),
         ({"discarded_strain": 0.6}, "between 0 and 0.5"),
         ({"avalanche_share": 0.0}, "not between 0 and 1"),
     ],
