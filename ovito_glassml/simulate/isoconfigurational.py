@@ -24,7 +24,7 @@ from ovito_glassml.simulate.engine import (
 )
 from ovito_glassml.simulate.minima import configuration_of, minimise
 from ovito_glassml.simulate.shards import Shard, provenance, write_frames
-from ovito_glassml.simulate.systems import System, fill, system
+from ovito_glassml.simulate.systems import System, molten, system
 from ovito_glassml.structure import Structure
 
 __all__ = ["IsoconfigurationalSettings", "isoconfigurational"]
@@ -116,9 +116,7 @@ def _prepared(
         Stage("equilibrating", holding, cold, cold, step),
     ]
 
-    def start(lammps: Any) -> None:
-        fill(lammps, matter, settings.atoms, settings.seed)
-        lammps.command(f"velocity all create {hot} {settings.seed} mom yes rot no dist gaussian")
+    start = molten(matter, settings.atoms, settings.seed)
 
     def finish(lammps: Any) -> dict[str, NDArray]:
         lammps.command("set group all image 0 0 0")

@@ -28,7 +28,7 @@ from ovito_glassml.simulate.engine import (
 )
 from ovito_glassml.simulate.minima import Configuration, configuration_of, minimise
 from ovito_glassml.simulate.shards import Shard, provenance, write_frames
-from ovito_glassml.simulate.systems import System, fill, system
+from ovito_glassml.simulate.systems import System, molten, system
 
 __all__ = ["ShearAQSSettings", "label_events", "shear_aqs"]
 
@@ -158,9 +158,7 @@ def _quenched(settings: ShearAQSSettings, matter: System, output: Path, progress
         Stage("cooling the melt", cooling, hot, COLDEST * hot, matter.timestep, matter.pressure),
     ]
 
-    def start(lammps: Any) -> None:
-        fill(lammps, matter, settings.atoms, settings.seed)
-        lammps.command(f"velocity all create {hot} {settings.seed} mom yes rot no dist gaussian")
+    start = molten(matter, settings.atoms, settings.seed)
 
     def finish(lammps: Any) -> dict[str, NDArray]:
         minimise(lammps, matter.force_tolerance)

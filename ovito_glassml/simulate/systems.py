@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ovito_glassml.simulate.engine import Interaction, SimulationError, apply_interaction
 from ovito_glassml.simulate.potentials import copper_zirconium, kob_andersen, polymer, wahnstrom
 
-__all__ = ["SYSTEMS", "System", "fill", "system"]
+__all__ = ["SYSTEMS", "System", "fill", "molten", "system"]
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,16 @@ def system(name: str) -> System:
     if name not in SYSTEMS:
         raise SimulationError(f"There is no system {name!r}; choose from {', '.join(SYSTEMS)}.")
     return SYSTEMS[name]()
+
+
+def molten(matter: System, atoms: int, seed: int) -> Callable[[Any], None]:
+    """Start of a protocol: a random arrangement with the velocities of the melt."""
+
+    def start(lammps: Any) -> None:
+        fill(lammps, matter, atoms, seed)
+        lammps.command(f"velocity all create {matter.melt_temperature} {seed} mom yes rot no dist gaussian")
+
+    return start
 
 
 def fill(lammps: Any, matter: System, atoms: int, seed: int) -> None:
