@@ -7,9 +7,10 @@
 import inspect
 import threading
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
+import pytest
 from ovito.pipeline import ModifierInterface
 from traits.api import Any, Bool, Float, HasStrictTraits, Python, Range, Str
 
@@ -21,17 +22,43 @@ from ovito_glassml.structure import Structure
 
 __all__ = ["MockModifier"]
 
-#: (rule, modifier, exception that shows the fault).
+
+@dataclass(frozen=True)
+class Mutant:
+    """A modifier that breaks a rule.
+
+    Attributes
+    ----------
+    modifier : type
+    rule : str
+        Name of the check without ``check_``.
+    shows_as : exception type
+        What the check raises.
+    also : tuple of str
+        Rules that cannot be kept when this one is broken.
+    """
+
+    modifier: type
+    rule: str
+    shows_as: type
+    also: tuple
+
+    def __str__(self):
+        return f"{self.rule}-{self.modifier.__name__}"
+
+
 MUTANTS = []
 
 
-def breaks(rule, shows_as=AssertionError):
+def breaks(rule, shows_as=AssertionError, also=()):
     """Enter a modifier in the list of those that break a rule."""
 
     def enter(modifier):
-        MUTANTS.append((rule, modifier, shows_as))
-        if rule != "help_text_and_exports":
+        MUTANTS.append(Mutant(modifier, rule, shows_as, tuple(also)))
+        if modifier.__name__ not in __all__:
             __all__.append(modifier.__name__)
+        name = modifier.__name__.removesuffix("Modifier")
+        modifier.__doc__ = MockModifier.__doc__.replace("Mock.", f"{name}.")
         return modifier
 
     return enter
@@ -41,7 +68,7 @@ class MockModifier(HasStrictTraits, ModifierInterface):
     """Coordination number and mean distance of neighbours.
 
     Outputs: ``Mock Coordination``, ``Mock Distance``, the table ``mock-histogram`` and the
-    attributes ``Mock.mean`` and ``Mock.undefined``, or the same with the name of the class.
+    attributes ``Mock.mean`` and ``Mock.undefined``.
     """
 
     cutoff = Range(low=0.0, value=4.0, exclude_low=True, label="Cutoff (Å)", ovito_group="Mock")
@@ -127,7 +154,7 @@ class NeedsArgumentModifier(MockModifier):
         super().__init__(cutoff=cutoff, **parameters)
 
 
-@breaks("unknown_parameters_are_rejected", shows_as=None)
+@breaks("unknown_parameters_are_rejected", pytest.fail.Exception)
 class AcceptsAnythingModifier(MockModifier):
     _ = Python()
 
@@ -135,6 +162,11 @@ class AcceptsAnythingModifier(MockModifier):
 @breaks("parameters_survive_pickling")
 class ForgetfulModifier(MockModifier):
     cutoff = Range(low=0.0, value=4.0, label="Cutoff (Å)", ovito_group="Mock", transient=True)
+    """
+    Neighbours are nearer than this.
+
+    :Default: ``4.0``
+    """
 
 
 @breaks("parameters_are_described")
@@ -172,8 +204,8 @@ class NoBoundsModifier(MockModifier):
     """
 
 
+@breaks("generated_code_runs", also=["help_text_and_exports"])
 @breaks("help_text_and_exports")
-@breaks("generated_code_runs")
 class NotExportedModifier(MockModifier):
     pass
 
@@ -227,7 +259,10 @@ class LoopInWorkerModifier(MockModifier):
         return super().measure(structure, report)
 
 
-@breaks("results_are_reproducible_bit_by_bit")
+@breaks(
+    "results_are_reproducible_bit_by_bit",
+    also=["unnamed_types", "inserted_twice", "pipeline_and_apply_agree"],
+)
 class NoisyModifier(Bent):
     def error(self, structure, data):
         return np.random.default_rng().normal(0, 1e-12, len(structure.selected))
@@ -255,7 +290,7 @@ class AlwaysPeriodicModifier(MockModifier):
         return replace(structure, pbc=(True, True, True)) if data.cell is not None else structure
 
 
-@breaks("triclinic_cells")
+@breaks("triclinic_cells", also=["small_periodic_cells", "rotation"])
 class OrthogonalModifier(MockModifier):
     def read(self, data):
         structure = super().read(data)
@@ -266,12 +301,13 @@ class OrthogonalModifier(MockModifier):
 class NearestImageModifier(MockModifier):
     def statistics(self, structure, lists):
         owner = np.repeat(np.arange(len(structure)), np.diff(lists.offsets))
+        chosen = structure.selected
         pairs = np.column_stack([owner, lists.indices])
         _, first = np.unique(pairs, axis=0, return_index=True)
         kept = first[pairs[first, 0] != pairs[first, 1]]
         number = np.bincount(owner[kept], minlength=len(structure))
         total = np.bincount(owner[kept], lists.distances[kept], minlength=len(structure))
-        return number.astype(np.int32), total / np.maximum(number, 1)
+        return number[chosen].astype(np.int32), (total / np.maximum(number, 1))[chosen]
 
 
 @breaks("no_cell")
@@ -292,7 +328,10 @@ class NeedsNamesModifier(Bent):
         return len(data.particles.particle_types.types[0].name)
 
 
-@breaks("shuffled_identifiers")
+@breaks(
+    "shuffled_identifiers",
+    also=["data_without_particles", "changing_number_of_atoms", "only_selected", "pipeline_and_apply_agree"],
+)
 class IgnoresIdentifiersModifier(MockModifier):
     def modify(self, data, *, input_slots, **kwargs):
         later = input_slots["upstream"].compute(1).particles.positions[...]
@@ -327,7 +366,7 @@ class MendsCoordinatesModifier(MockModifier):
         return super().read(copy)
 
 
-@breaks("non_finite_coordinates_are_refused")
+@breaks("non_finite_coordinates_are_refused", also=["two_dimensions_are_refused"])
 class HalfWrittenModifier(MockModifier):
     def modify(self, data, **kwargs):
         if data.particles is not None:
@@ -359,7 +398,7 @@ class DropsUnselectedModifier(MockModifier):
         return Structure(away, mask=structure.mask)
 
 
-@breaks("missing_values_are_counted")
+@breaks("missing_values_are_counted", also=["changing_number_of_atoms", "only_selected"])
 class DoesNotCountModifier(MockModifier):
     def write(self, data, structure, values):
         super().write(data, structure, values)
@@ -420,7 +459,10 @@ class NoAxisUnitModifier(MockModifier):
         data.tables_["mock-histogram_"].axis_label_x = "Distance"
 
 
-@breaks("attributes_can_be_exported")
+@breaks(
+    "attributes_can_be_exported",
+    also=["changing_number_of_atoms", "only_selected", "missing_values_are_counted"],
+)
 class OtherPrefixModifier(MockModifier):
     @property
     def prefix(self):
@@ -453,9 +495,9 @@ class KnowsItsCommandModifier(Bent):
         return float(any(frame.filename.endswith("cli.py") for frame in inspect.stack()))
 
 
-@breaks("session_survives_saving")
+@breaks("session_survives_saving", also=["parameters_survive_pickling"])
 class UnpicklableModifier(MockModifier):
-    lock = Any(visible=False)
+    lock = Any(editable=False)
 
     def __init__(self, **parameters):
         super().__init__(**parameters)
