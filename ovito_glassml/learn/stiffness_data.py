@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.structure import Structure
 
-__all__ = ["FOREIGN_STRUCTURES", "crystal", "foreign_structures", "thermal_snapshot"]
+__all__ = ["FOREIGN_STRUCTURES", "crystal", "foreign_path", "foreign_structures", "thermal_snapshot"]
 
 TIMESTEP = 0.003  # ps, as in the quenches
 SNAPSHOT_TIME = 4.0  # ps, a few relaxation times of temperature and cell
@@ -153,7 +153,7 @@ def foreign_structures(
     structures = {}
     for number, name in enumerate(FOREIGN_STRUCTURES):
         progress(number / len(FOREIGN_STRUCTURES), name)
-        path = folder / f"{name.lower().replace(',', '').replace(' ', '-')}.xyz.gz"
+        path = foreign_path(folder, name)
         if not path.exists() and name == "Cu80Zr20 glass":
             _other_composition(path, atoms, seed)
         elif not path.exists():
@@ -161,6 +161,11 @@ def foreign_structures(
             write_shard(path, structure, {}, provenance("foreign", {"name": name, "seed": seed}))
         structures[name] = read_shard(path).structure
     return structures
+
+
+def foreign_path(folder: Path, name: str) -> Path:
+    """Where `foreign_structures` keeps the structure of that name."""
+    return Path(folder) / f"{name.lower().replace(',', '').replace(' ', '-')}.xyz.gz"
 
 
 def _foreign(name: str, glass: Structure, folder: Path, seed: int) -> Structure:

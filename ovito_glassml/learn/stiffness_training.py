@@ -124,13 +124,13 @@ BY_SPECIES = ModelDesign(
         "networks for each species add up."
     ),
     r_min=1.6,
-    r_max=8.0,
+    r_max=10.0,
     bin_width=0.05,
     by_species=True,
     spacing=0.2,
     width=0.15,
-    neighbour_cutoff=8.0,
-    neighbour_functions=6,
+    neighbour_cutoff=6.0,
+    neighbour_functions=4,
     hidden=32,
     linear=True,
 )
@@ -385,7 +385,7 @@ def _add_neighbours(
 def _standardisation(inputs: NDArray) -> tuple[NDArray, NDArray]:
     spread = inputs.std(axis=0)
     # A function that hardly ever sees a neighbour would blow up the few times it does.
-    return inputs.mean(axis=0), np.maximum(spread, 1e-3 * spread.max())
+    return inputs.mean(axis=0), np.maximum(spread, 0.1 * spread.max())
 
 
 def _ridge(
@@ -446,9 +446,9 @@ def _train_head(
 
 
 #: Early stopping: rounds without improvement, and rounds at most.
-PATIENCE, MAX_ROUNDS = 15, 300
+PATIENCE, MAX_ROUNDS = 10, 100
 BATCH = 256
-LEARNING_RATE = 1e-3
+LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 1e-3
 
 
