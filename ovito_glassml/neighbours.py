@@ -385,7 +385,7 @@ def gather_neighbours(grid, i, cutoff, entries, vectors, squares):
             for j in range(first, last):
                 dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
                 square = dx * dx + dy * dy + dz * dz
-                # Written always and kept if near: a jump the processor cannot predict costs more.
+                # Written always and kept if near: a jump that the processor cannot predict costs more.
                 entries[n] = j
                 vectors[0, n] = dx
                 vectors[1, n] = dy

@@ -40,7 +40,7 @@ class Expansion(NamedTuple):
 
     Attributes
     ----------
-    table : (K, groups * width) array
+    table : (K, C) array
         Values of `RadialTable`.
     knots_per_length : float
     row : int
@@ -48,7 +48,7 @@ class Expansion(NamedTuple):
     group_step : int
         Columns from one degree to the next, 0 if all degrees share the same functions.
     width : int
-        Numbers n of the density, padded.
+        Numbers n of the density, padded; what stands in the padding has no meaning.
     widths : (l_max + 1,) int64 array
         As many of these as each degree needs, padded.
     l_max : int
@@ -88,7 +88,7 @@ def make_expansion(
         table.values,
         table.knots_per_length,
         table.values.shape[1],
-        table.width if table.groups > 1 else 0,
+        table.functions if table.groups > 1 else 0,
         table.width,
         np.full(l_max + 1, table.width),
         l_max,

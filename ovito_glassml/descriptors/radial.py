@@ -48,9 +48,10 @@ class RadialTable:
 
     Attributes
     ----------
-    values : (K, L * width) array
+    values : (K, C) array
         Row k: all functions at r = k / knots_per_length; for each of L groups (degrees l, or one
-        group that serves all degrees) `functions` numbers and zeros up to `width`.
+        group that serves all degrees) `functions` numbers, and zeros at the end, so that
+        `width` numbers can be read from the beginning of any group.
     knots_per_length : float
     functions, groups, width : int
     error : float
@@ -100,9 +101,9 @@ def tabulate(functions: RadialFunctions, r_max: float, dtype: DTypeLike = np.flo
         intervals *= 2
     groups, count = values.shape[1:]
     width = padded(count, kind.itemsize)
-    rows = np.zeros((len(knots), groups, width), dtype=kind)
-    rows[:, :, :count] = values
-    return RadialTable(rows.reshape(len(knots), -1), intervals / r_max, count, groups, width, error)
+    rows = np.zeros((len(knots), padded((groups - 1) * count + width, kind.itemsize)), dtype=kind)
+    rows[:, : groups * count] = values.reshape(len(knots), -1)
+    return RadialTable(rows, intervals / r_max, count, groups, width, error)
 
 
 def _between_knots(values: NDArray) -> NDArray:
