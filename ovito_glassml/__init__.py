@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ovito_glassml.modifiers.atomic_stiffness import AtomicStiffnessModifier
+    from ovito_glassml.modifiers.lasca import LaSCAModifier
     from ovito_glassml.modifiers.predicted_stiffness import PredictedStiffnessModifier
     from ovito_glassml.modifiers.rdf_descriptors import RDFDescriptorsModifier
 
@@ -18,11 +19,12 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "AtomicStiffnessModifier": "ovito_glassml.modifiers.atomic_stiffness",
+    "LaSCAModifier": "ovito_glassml.modifiers.lasca",
     "PredictedStiffnessModifier": "ovito_glassml.modifiers.predicted_stiffness",
     "RDFDescriptorsModifier": "ovito_glassml.modifiers.rdf_descriptors",
 }
 
-__all__ = ["AtomicStiffnessModifier", "PredictedStiffnessModifier", "RDFDescriptorsModifier"]
+__all__ = ["AtomicStiffnessModifier", "LaSCAModifier", "PredictedStiffnessModifier", "RDFDescriptorsModifier"]
 
 
 def __getattr__(name: str) -> Any:

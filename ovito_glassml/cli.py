@@ -45,6 +45,7 @@ MODIFIERS = {
     "rdf": "RDFDescriptorsModifier",
     "vibrations": "AtomicStiffnessModifier",
     "stiffness": "PredictedStiffnessModifier",
+    "lasca": "LaSCAModifier",
 }
 
 

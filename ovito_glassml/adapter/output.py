@@ -18,6 +18,7 @@ __all__ = [
     "scatter",
     "selection_guard",
     "write_attributes",
+    "write_bar_chart",
     "write_histogram",
     "write_property",
     "write_table",
@@ -152,6 +153,38 @@ def write_table(
         table.y = table.create_property(y_label, data=curves[0])
     else:
         table.y = table.create_property(y_label, components=list(y), data=np.column_stack(curves))
+    return table
+
+
+def write_bar_chart(
+    data: DataCollection,
+    identifier: str,
+    title: str,
+    *,
+    x: tuple[str, Sequence[str]],
+    y: Mapping[str, ArrayLike],
+    y_label: str,
+) -> DataTable:
+    """Add a bar chart, or replace the one of this identifier.
+
+    Parameters
+    ----------
+    data : DataCollection
+    identifier, title : str
+        Key in ``data.tables``, and heading.
+    x : (label, names)
+        What the bars stand for, with its unit, and one name for each place.
+    y : mapping of str to array
+        Bars of one kind each, side by side.
+    y_label : str
+        Axis label with its unit.
+    """
+    label, names = x
+    positions = np.arange(len(names), dtype=np.int32)
+    table = write_table(data, identifier, title, x=(label, positions), y=y, y_label=y_label)
+    table.plot_mode = DataTable.PlotMode.BarChart
+    for number, name in enumerate(names):
+        table.x.types.append(ElementType(id=number, name=name))  # type: ignore[union-attr]
     return table
 
 

@@ -251,7 +251,8 @@ def measure_clusters(grid, block, limit, acute, kinds, within, coordination, cut
                 column = 0
                 while column < len(kinds) and kinds[column] != codes[a]:
                     column += 1
-                fractions[t, column] += np.float32(1.0) / np.float32(size)
+                fractions[t, column] += np.float32(1.0)
+            fractions[t] /= np.float32(max(size, 1))
             keys[t] = key_of_codes(codes, size)
             labels[t] = label_of_codes(codes, size)
 

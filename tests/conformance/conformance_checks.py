@@ -583,9 +583,9 @@ def read_back(data: DataCollection, name: str) -> Any:
 
 
 def class_names(typed: Any) -> list[str]:
-    """Names of the classes of all atoms; files hold these, and numbers only where there is no name."""
-    names = {kind.id: kind.name for kind in typed.types}
-    return [names.get(number) or str(number) for number in typed[...].tolist()]
+    """Names of the classes of all atoms; files hold these without spaces, and numbers only where there is no name."""
+    names = {kind.id: kind.name.replace(" ", "_") for kind in typed.types}
+    return [names.get(number) or str(number) for number in np.asarray(typed[...]).tolist()]
 
 
 SAVE_SESSION = """
