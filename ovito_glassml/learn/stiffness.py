@@ -1,6 +1,7 @@
 """Stiffness of every atom predicted from structure alone: inference with NumPy and Numba.
 
-A model sees the distances of an atom's neighbours, by species or not, through a radial table.
+A model sees the distances of an atom's neighbours, by species or not, through a radial table, and
+the angles between its nearest bonds if it wants.
 It may first estimate a *bare stiffness* of every atom and then look at that of the neighbours,
 since an atom among soft atoms vibrates with them. Small networks, one for each species or one for
 all, turn these inputs into a stiffness.
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from ovito_glassml.descriptors.rdf import RDFDescriptors
+from ovito_glassml.learn.angles import AngularSums
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
 from ovito_glassml.learn.model_file import ModelHeader, load_model, take_tensor
 from ovito_glassml.learn.shells import shell_sums
@@ -69,24 +71,31 @@ class LocalFeatures:
         Radial histogram in fine or coarse bins.
     table : (bins, F) array or None
         Turns the bins of one function into F smooth functions of distance; None keeps the bins.
+    angles : AngularSums or None
+        Further inputs from the angles between bonds.
     """
 
     descriptor: RDFDescriptors
     table: NDArray[np.float64] | None = None
+    angles: AngularSums | None = None
 
     @property
     def width(self) -> int:
         """Number of inputs."""
         functions = 1 if self.descriptor.partial is None else len(self.descriptor.partial)
-        return functions * (self.descriptor.bins if self.table is None else self.table.shape[1])
+        radial = functions * (self.descriptor.bins if self.table is None else self.table.shape[1])
+        return radial + (self.angles.width if self.angles else 0)
 
     def iterate_blocks(self, structure: Structure) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float64]]]:
         """Yield (atom indices, inputs) for blocks of selected atoms in space order."""
+        angles = self.angles.prepare(structure) if self.angles else None
         for indices, rows in self.descriptor.iterate_blocks(structure):
-            wide = rows.astype(np.float64)
+            inputs = rows.astype(np.float64)
             if self.table is not None:
-                wide = (wide.reshape(-1, len(self.table)) @ self.table).reshape(len(rows), -1)
-            yield indices, wide
+                inputs = (inputs.reshape(-1, len(self.table)) @ self.table).reshape(len(rows), -1)
+            if angles is not None:
+                inputs = np.concatenate([inputs, angles.rows(indices)], axis=1)
+            yield indices, inputs
 
     def with_density(self, number_density: float | None) -> LocalFeatures:
         """The same inputs normalised by another density, where they depend on the density at all."""
@@ -243,7 +252,7 @@ class StiffnessModel:
         table = None
         if "radial.local" in tensors:
             table = take_tensor(header, tensors, "radial.local", (descriptor.bins, None)).astype(np.float64)
-        features = LocalFeatures(descriptor, table)
+        features = LocalFeatures(descriptor, table, _angles_from_tensors(header, tensors))
         neighbours = _neighbours_from_tensors(header, tensors, features)
         inputs = features.width + (neighbours.width if neighbours else 0)
         names = header.architecture["heads"]
@@ -256,6 +265,8 @@ class StiffnessModel:
         tensors: dict[str, NDArray] = {}
         if self.features.table is not None:
             tensors["radial.local"] = self.features.table
+        if self.features.angles is not None:
+            tensors["radial.angles"] = self.features.angles.table
         if self.neighbours is not None:
             tensors["radial.neighbours"] = self.neighbours.table
             tensors |= {f"bare.{name}": values for name, values in self.neighbours.coefficients.items()}
@@ -354,6 +365,14 @@ class StiffnessModel:
                 values[indices[members]] = self.heads[name].predict(inputs[members])
                 embedding[indices[members]] = self.score.embed(name, rows[members])
         return embedding
+
+
+def _angles_from_tensors(header: ModelHeader, tensors: Mapping[str, NDArray]) -> AngularSums | None:
+    cutoff = header.architecture["angular_cutoff"]
+    if cutoff is None:
+        return None
+    table = take_tensor(header, tensors, "radial.angles", (None, None)).astype(np.float64)
+    return AngularSums(float(cutoff), table, header.species)
 
 
 def _neighbours_from_tensors(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.descriptors.rdf import RDFDescriptors
 from ovito_glassml.errors import GlassMLError
+from ovito_glassml.learn.angles import AngularSums
 from ovito_glassml.learn.extrapolation import fit_extrapolation
 from ovito_glassml.learn.model_file import ModelHeader, ResultTable
 from ovito_glassml.learn.shells import gaussians
@@ -37,7 +38,12 @@ __all__ = [
 
 #: Strengths of ridge regression that cross-validation chooses from, per training atom.
 RIDGE_STRENGTHS = tuple(10.0**exponent for exponent in np.arange(-5, 0.1, 0.5))
+#: Relative increase of the squared error that weaker regularisation is worth.
+RIDGE_TOLERANCE = 0.02
 RADIAL_POINTS = 1601
+#: Radial functions of the angular sums, as fractions of their cutoff: 2.6 and 3.2 Å for 4.5 Å.
+ANGULAR_CENTRES = np.array([0.58, 0.71])
+ANGULAR_WIDTH = 0.078
 #: Number of cross-validation folds, as published.
 FOLDS = 5
 
@@ -71,6 +77,8 @@ class ModelDesign:
     spacing, width : float or None
         Distance between, and standard deviation of, the smooth functions that gather the fine
         bins, Å; None keeps the bins.
+    angular_cutoff : float or None
+        Å up to which the angles between bonds are inputs; None leaves them out.
     neighbour_cutoff : float or None
         Å up to which the bare stiffness of neighbours is an input; None leaves it out.
     neighbour_functions : int
@@ -89,6 +97,7 @@ class ModelDesign:
     by_species: bool
     spacing: float | None
     width: float | None
+    angular_cutoff: float | None
     neighbour_cutoff: float | None
     neighbour_functions: int
     hidden: int
@@ -109,19 +118,20 @@ PUBLISHED = ModelDesign(
     by_species=False,
     spacing=None,
     width=None,
+    angular_cutoff=None,
     neighbour_cutoff=None,
     neighbour_functions=0,
     hidden=200,
     linear=False,
 )
 
-#: The default: smooth partial radial functions, the bare stiffness of the neighbours, a head for each species.
+#: The default: smooth partial radial functions, angles, the bare stiffness of the neighbours, a head for each species.
 BY_SPECIES = ModelDesign(
     title="vibrational stiffness from structure and species",
     summary=(
-        "Predicts the vibrational stiffness of every atom from smooth radial functions of its neighbours by "
-        "species, its own species, and a first estimate of its neighbours' stiffness. A linear part and small "
-        "networks for each species add up."
+        "Predicts the vibrational stiffness of every atom from its own species, smooth radial functions of its "
+        "neighbours by species, the angles between its nearest bonds, and a first estimate of its neighbours' "
+        "stiffness. A linear part and small networks for each species add up."
     ),
     r_min=1.6,
     r_max=10.0,
@@ -129,6 +139,7 @@ BY_SPECIES = ModelDesign(
     by_species=True,
     spacing=0.2,
     width=0.15,
+    angular_cutoff=4.5,
     neighbour_cutoff=6.0,
     neighbour_functions=4,
     hidden=32,
@@ -301,9 +312,22 @@ def _features(design: ModelDesign, species: tuple[str, ...]) -> LocalFeatures:
     radii = descriptor.radii
     centres = np.arange(2.0, design.r_max, design.spacing)
     neighbours_per_bin = 4 * np.pi * radii**2 * design.bin_width
-    return LocalFeatures(
-        descriptor, neighbours_per_bin[:, None] * gaussians(radii, centres, design.width, design.r_max)
+    table = neighbours_per_bin[:, None] * gaussians(radii, centres, design.width, design.r_max)
+    return LocalFeatures(descriptor, table, _angles(design, species))
+
+
+def _angles(design: ModelDesign, species: tuple[str, ...]) -> AngularSums | None:
+    """Angles between the bonds of the inner and the outer half of the first shell."""
+    if design.angular_cutoff is None:
+        return None
+    centres = design.angular_cutoff * ANGULAR_CENTRES
+    table = gaussians(
+        np.linspace(0, design.angular_cutoff, RADIAL_POINTS),
+        centres,
+        design.angular_cutoff * ANGULAR_WIDTH,
+        design.angular_cutoff,
     )
+    return AngularSums(design.angular_cutoff, table, species)
 
 
 def _members(structure: Structure, species: tuple[str, ...], by_species: bool) -> dict[str, NDArray]:
@@ -401,7 +425,11 @@ def _ridge(
 
 
 def _ridge_strength(standard: NDArray, targets: NDArray, folds: NDArray) -> float:
-    """The strength with the smallest cross-validated error."""
+    """The weakest strength whose cross-validated error is, within a tolerance, the smallest.
+
+    Strong regularisation suppresses the small shifts that whole regions share, and with them the
+    differences between averages over regions, long before the error of single atoms shows it.
+    """
     errors = []
     for strength in RIDGE_STRENGTHS:
         error = 0.0
@@ -410,7 +438,8 @@ def _ridge_strength(standard: NDArray, targets: NDArray, folds: NDArray) -> floa
             held = folds == fold
             error += float(((standard[held] @ weights + constant - targets[held]) ** 2).sum())
         errors.append(error)
-    return RIDGE_STRENGTHS[int(np.argmin(errors))]
+    good = np.flatnonzero(np.array(errors) <= min(errors) * (1 + RIDGE_TOLERANCE))
+    return RIDGE_STRENGTHS[int(good[0])]
 
 
 def _unstandardised(weights: tuple[NDArray, float], mean: NDArray, scale: NDArray) -> NDArray:
@@ -561,6 +590,7 @@ def _header(
             "networks": FOLDS,
             "hidden": design.hidden,
             "linear_part": design.linear,
+            "angular_cutoff": design.angular_cutoff,
             "neighbour_cutoff": design.neighbour_cutoff,
             "extrapolation_radius": radius,
         },
@@ -572,9 +602,7 @@ def _header(
         },
         results=tuple(results),
         limits=(
-            "Trained on inherent structures: on thermal snapshots the scores are lower (see the table); "
-            "minimise the structure first where you can.",
-            "Knows no crystals, liquids or other compositions; the extrapolation score marks them.",
+            "Knows structures like its training samples and no others; the extrapolation score marks what is unlike.",
         ),
         references=REFERENCES,
     )
