@@ -10,21 +10,35 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ovito_glassml.modifiers.ace_descriptors import ACEDescriptorsModifier
     from ovito_glassml.modifiers.atomic_stiffness import AtomicStiffnessModifier
+    from ovito_glassml.modifiers.bessel_descriptors import BesselDescriptorsModifier
     from ovito_glassml.modifiers.lasca import LaSCAModifier
     from ovito_glassml.modifiers.predicted_stiffness import PredictedStiffnessModifier
     from ovito_glassml.modifiers.rdf_descriptors import RDFDescriptorsModifier
+    from ovito_glassml.modifiers.soap_descriptors import SOAPDescriptorsModifier
 
 __version__ = "0.1.0"
 
 _MODULES = {
+    "ACEDescriptorsModifier": "ovito_glassml.modifiers.ace_descriptors",
     "AtomicStiffnessModifier": "ovito_glassml.modifiers.atomic_stiffness",
+    "BesselDescriptorsModifier": "ovito_glassml.modifiers.bessel_descriptors",
     "LaSCAModifier": "ovito_glassml.modifiers.lasca",
     "PredictedStiffnessModifier": "ovito_glassml.modifiers.predicted_stiffness",
     "RDFDescriptorsModifier": "ovito_glassml.modifiers.rdf_descriptors",
+    "SOAPDescriptorsModifier": "ovito_glassml.modifiers.soap_descriptors",
 }
 
-__all__ = ["AtomicStiffnessModifier", "LaSCAModifier", "PredictedStiffnessModifier", "RDFDescriptorsModifier"]
+__all__ = [
+    "ACEDescriptorsModifier",
+    "AtomicStiffnessModifier",
+    "BesselDescriptorsModifier",
+    "LaSCAModifier",
+    "PredictedStiffnessModifier",
+    "RDFDescriptorsModifier",
+    "SOAPDescriptorsModifier",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -43,6 +43,9 @@ console = Console()
 #: Short names of `glassml apply --modifier`.
 MODIFIERS = {
     "rdf": "RDFDescriptorsModifier",
+    "bessel": "BesselDescriptorsModifier",
+    "soap": "SOAPDescriptorsModifier",
+    "ace": "ACEDescriptorsModifier",
     "vibrations": "AtomicStiffnessModifier",
     "stiffness": "PredictedStiffnessModifier",
     "lasca": "LaSCAModifier",

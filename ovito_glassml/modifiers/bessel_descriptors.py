@@ -1,0 +1,104 @@
+##### Glass ML: Bessel descriptors #####
+#
+# Computes radial sums and orientation parameters with spherical Bessel functions about every atom, and their
+# averages over one and two shells of neighbours: the 264 structural parameters of the SCNN.
+
+"""Bessel and orientation parameters of every atom as a particle property."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from ovito.data import DataCollection
+from ovito.pipeline import ModifierInterface
+from traits.api import Bool, Enum, HasStrictTraits, Range, Str
+
+from ovito_glassml.adapter.descriptors import describe_particles
+from ovito_glassml.descriptors.bessel import NORMALIZATIONS, BesselDescriptors
+
+__all__ = ["BesselDescriptorsModifier"]
+
+
+class BesselDescriptorsModifier(HasStrictTraits, ModifierInterface):
+    """Compute Bessel and orientation parameters of every atom and their shell averages.
+
+    With R_n(r) = √(2/r_c) sin(nπr/r_c) / r, B sums R_n over the neighbours of each species, and Q measures how
+    strongly R_n-weighted bonds to all neighbours prefer directions of degree l (a Steinhardt parameter for
+    every n). Averages weight neighbours by exp(−r/r_c). Lengths are in Å. Inherent structures give
+    sharper values than thermal snapshots.
+
+    Outputs:
+
+    * ``Bessel Descriptors``: particle property; columns B0, B1, B2 (by species, then n), then Q0, Q1, Q2 (by n,
+      then l), the digit counting averages: ``B0_Cu_n1``, ``Q2_n8_l9``. NaN for unselected atoms, and Q and
+      averages are NaN for atoms without neighbours.
+    * ``BesselDescriptors.features``: attribute, the number of columns: 264 for two species.
+    * ``BesselDescriptors.undefined``: attribute, the number of atoms without a complete row.
+
+    An error is raised for two atoms in one place.
+    """
+
+    cutoff = Range(low=0.0, value=5.0, exclude_low=True, label="Cutoff (Å)", ovito_group="Bessel descriptors")
+    """
+    r_c: neighbours up to here count. The default contains the first two shells of a metallic glass.
+
+    :Default: ``5.0``, as published.
+    """
+
+    n_max = Range(low=1, high=64, value=8, label="Radial functions", ovito_group="Bessel descriptors")
+    """
+    Number of radial functions n.
+
+    :Default: ``8``
+    """
+
+    l_max = Range(low=1, high=30, value=9, label="Highest degree", ovito_group="Bessel descriptors")
+    """
+    Orientation parameters are computed for l = 1 up to here.
+
+    :Default: ``9``, which gives the published total of 264.
+    """
+
+    shells = Range(low=0, high=20, value=2, label="Shell averages", ovito_group="Bessel descriptors")
+    """
+    How many times values are averaged over neighbours; each average reaches one shell further.
+
+    :Default: ``2``
+    """
+
+    normalization = Enum(*NORMALIZATIONS, label="Normalization of Q", ovito_group="Bessel descriptors")
+    """
+    What orientation parameters are divided by: ``'absolute'``, the sum of |R_n|, or ``'published'``, the sum of
+    R_n, which passes through zero, so that Q diverges.
+
+    :Default: ``'absolute'``
+    """
+
+    species = Str("", label="Species of unnamed types", ovito_group="Bessel descriptors", ovito_placeholder="Cu,Zr")
+    """
+    Names in the order of the numeric particle types, such as ``"Cu,Zr"``, for files that do not name them. They
+    set the order of the columns: by atomic number.
+
+    :Default: ``""``, the names in the data; types without a name count as species all the same.
+    """
+
+    only_selected = Bool(False, label="Use only selected particles", ovito_group="Bessel descriptors")
+    """
+    Compute values for selected atoms only. The others still count as neighbours.
+
+    :Default: ``False``
+    """
+
+    def modify(self, data: DataCollection, **kwargs: Any) -> Generator[str | float, None, None]:
+        def descriptor(species: tuple[str, ...]) -> BesselDescriptors:
+            return BesselDescriptors(
+                species,
+                float(self.cutoff),
+                int(self.n_max),
+                int(self.l_max),
+                int(self.shells),
+                self.normalization,
+            )
+
+        yield from describe_particles(data, "Bessel Descriptors", descriptor, self.species, self.only_selected)
