@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from ovito_glassml.descriptors.rdf import RDFDescriptors
 from ovito_glassml.learn.angles import AngularSums
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
-from ovito_glassml.learn.model_file import ModelHeader, load_model, take_tensor
+from ovito_glassml.learn.model_file import ModelError, ModelHeader, load_model, take_tensor
 from ovito_glassml.learn.shells import shell_sums
 from ovito_glassml.neighbours import Progress, average_within
 from ovito_glassml.structure import Structure
@@ -244,7 +244,20 @@ class StiffnessModel:
 
     @classmethod
     def from_tensors(cls, header: ModelHeader, tensors: Mapping[str, NDArray]) -> StiffnessModel:
-        """Build a model from what `load_model` returned."""
+        """Build a model from what `load_model` returned.
+
+        Raises
+        ------
+        ModelError
+            For missing tensors or header entries, and tensors of another shape.
+        """
+        try:
+            return cls._assemble(header, tensors)
+        except (KeyError, TypeError) as error:
+            raise ModelError(f"The header of the stiffness model lacks {error}; train the model again.") from error
+
+    @classmethod
+    def _assemble(cls, header: ModelHeader, tensors: Mapping[str, NDArray]) -> StiffnessModel:
         settings = dict(header.descriptor)
         if settings["partial"] is not None:
             settings["partial"] = tuple(settings["partial"])

@@ -148,6 +148,12 @@ def test_tensors_of_the_wrong_shape_are_refused(species_model, tmp_path):
         StiffnessModel.from_tensors(header, tensors)
 
 
+def test_headers_without_an_entry_are_refused(species_model):
+    architecture = {key: value for key, value in species_model.header.architecture.items() if key != "angular_cutoff"}
+    with pytest.raises(ModelError, match="header of the stiffness model lacks 'angular_cutoff'"):
+        StiffnessModel.from_tensors(replace(species_model.header, architecture=architecture), species_model.tensors())
+
+
 def test_reach_is_the_union_of_spheres(glass):
     chosen = np.zeros(len(glass), dtype=bool)
     chosen[7] = True
