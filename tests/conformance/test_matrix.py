@@ -15,8 +15,16 @@ from ovito_glassml import cli
 MUTANTS = [*MOCKS, Mutant(conformance_heavy.HeavyModifier, "import_is_light", AssertionError, ())]
 CHECK = {check.__name__.removeprefix("check_"): check for check in CHECKS}
 
-#: Rules that start other processes or wait.
-SLOW = {"import_is_light", "session_survives_saving", "generated_code_runs", "cancels_quickly"}
+#: Rules that start other processes, wait or need many atoms.
+SLOW = {
+    "cancels_quickly",
+    "command_line_agrees",
+    "generated_code_runs",
+    "import_is_light",
+    "no_python_loop_over_atoms",
+    "results_are_reproducible_bit_by_bit",
+    "session_survives_saving",
+}
 
 
 @pytest.fixture
