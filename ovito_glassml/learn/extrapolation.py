@@ -90,6 +90,7 @@ def fit_extrapolation(
     structures: Sequence[Structure],
     rows: Sequence[NDArray],
     members: Sequence[Mapping[str, NDArray]],
+    parts: Sequence[NDArray],
     *,
     radius: float = 8.0,
     components: int = 8,
@@ -104,6 +105,9 @@ def fit_extrapolation(
         Their descriptor rows, all atoms.
     members : sequence of dict of head name to index array
         Which atoms of each sample every head is for.
+    parts : sequence of (N,) integer array
+        Number of the part of the training data that each atom belongs to. Every part is scored by
+        a distance fitted to the others, so that a new glass of the same kind scores as these do.
     radius : float
         Å over which coordinates are averaged. The default, 8, holds some 120 atoms: enough to tell a
         minimised liquid from a glass, which 5 Å do not, and few enough for a hundred independent
@@ -114,8 +118,7 @@ def fit_extrapolation(
     Returns
     -------
     ExtrapolationScore
-        Scaled so that 99 % of the training atoms score below 1. With two or more samples each is
-        scored by a distance fitted to the others, so that a new glass of the same kind also does.
+        Scaled so that 99 % of the training atoms score below 1.
     """
     means, projections = {}, {}
     for name in members[0]:
@@ -127,13 +130,14 @@ def fit_extrapolation(
         for name, indices in chosen.items():
             embedding[indices] = _embed(name, table[indices], means, projections)
         averages.append(average_within(structure, embedding, radius))
-    centre, whitening = _whitening(np.concatenate(averages))
-    distances = []
-    for number, average in enumerate(averages):
-        others = [other for index, other in enumerate(averages) if index != number] or [average]
-        other_centre, other_whitening = _whitening(np.concatenate(others))
-        distances.append(np.linalg.norm((average - other_centre) @ other_whitening, axis=1))
-    unit = np.quantile(np.concatenate(distances), QUANTILE)
+    every, part = np.concatenate(averages), np.concatenate(parts)
+    distances = np.empty(len(every))
+    for number in np.unique(part):
+        others = every[part != number] if (part != number).any() else every
+        centre, whitening = _whitening(others)
+        distances[part == number] = np.linalg.norm((every[part == number] - centre) @ whitening, axis=1)
+    centre, whitening = _whitening(every)
+    unit = np.quantile(distances, QUANTILE)
     return ExtrapolationScore(radius, means, projections, centre, whitening / unit)
 
 

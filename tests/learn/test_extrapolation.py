@@ -17,7 +17,8 @@ def fitted(spring_glasses):
     structures = [sample.structure for sample in spring_glasses]
     rows = [rows_of(structure, seed) for seed, structure in enumerate(structures)]
     members = [{"any": np.arange(len(structure))} for structure in structures]
-    return fit_extrapolation(structures, rows, members, radius=4.0, components=4), structures, rows
+    parts = [np.full(len(structure), number) for number, structure in enumerate(structures)]
+    return fit_extrapolation(structures, rows, members, parts, radius=4.0, components=4), structures, rows
 
 
 def scores(score, structure, rows):
