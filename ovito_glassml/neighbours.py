@@ -41,6 +41,7 @@ __all__ = [
     "row_run",
     "slab_window",
     "sort_in_space",
+    "stage",
 ]
 
 #: Atoms between two calls of a progress callback. Fixed, so that results never depend on it.
@@ -496,6 +497,13 @@ def neighbour_lists(
         done += len(block)
         report(0.4 + 0.6 * done / len(structure))
     return NeighbourLists(offsets, indices, distances, connections if vectors else None)
+
+
+def stage(progress: Progress | None, begin: float, end: float) -> Progress | None:
+    """Callback for a step of longer work that goes from fraction `begin` to `end` of it."""
+    if progress is None:
+        return None
+    return lambda fraction: progress(begin + (end - begin) * fraction)
 
 
 def _ignore(fraction: float) -> None:

@@ -29,6 +29,7 @@ from ovito_glassml.neighbours import (
     buffer_size,
     build_cell_list,
     sort_in_space,
+    stage,
 )
 from ovito_glassml.structure import Structure, StructureError
 
@@ -136,12 +137,10 @@ class BesselDescriptors:
         -------
         (M, F) array
         """
-        steps = 1 if self.shells == 0 else 2
         # The averages read the parameters of other atoms, so those are all computed before the first row is whole.
-        first = None if progress is None else lambda fraction: progress(fraction * (steps - 1) / steps)
-        second = None if progress is None else lambda fraction: progress((steps - 1 + fraction) / steps)
-        blocks = self.iterate_blocks(structure, first)
-        return assemble(structure, len(self.feature_names), self.dtype, blocks, second)
+        before = 0.8 if self.shells else 0.0
+        blocks = self.iterate_blocks(structure, stage(progress, 0.0, before))
+        return assemble(structure, len(self.feature_names), self.dtype, blocks, stage(progress, before, 1.0))
 
     def iterate_blocks(
         self, structure: Structure, progress: Progress | None = None
@@ -155,7 +154,7 @@ class BesselDescriptors:
         ----------
         structure : Structure
         progress : callable, optional
-            Called with the fraction of the parameters before averaging that is done; may raise to stop.
+            Called with the fraction done of what precedes the first block; may raise to stop.
         """
         if not len(structure):
             return
@@ -163,13 +162,14 @@ class BesselDescriptors:
             yield from self._parameters(structure, structure.mask)
             return
         ordered, order = sort_in_space(structure, self.cutoff)
-        average = shell_average(ordered, self.cutoff)
+        average = shell_average(ordered, self.cutoff, stage(progress, 0.0, 0.2))
         halos = [np.ones(len(ordered), dtype=np.bool_) if ordered.mask is None else ordered.mask]
         for _ in range(self.shells):
             halos.append(average.neighbourhood(halos[-1]))
-        levels = [self._gathered(ordered, halos[-1], progress)]
-        for halo in halos[-2:0:-1]:
-            levels.append(_averaged(average, levels[-1], halo))
+        levels = [self._gathered(ordered, halos[-1], stage(progress, 0.2, 0.8))]
+        for k, halo in enumerate(halos[-2:0:-1]):
+            step = 0.2 / (self.shells - 1)
+            levels.append(_averaged(average, levels[-1], halo, stage(progress, 0.8 + k * step, 0.8 + (k + 1) * step)))
         selected = np.flatnonzero(halos[0])
         for first in range(0, len(selected), BLOCK_SIZE):
             block = selected[first : first + BLOCK_SIZE]
@@ -214,12 +214,12 @@ def _table(cutoff: float, n_max: int, dtype: str) -> RadialTable:
     return tabulate(bessel_functions(cutoff, n_max), cutoff, dtype)
 
 
-def _averaged(average: ShellAverage, rows: NDArray, mask: NDArray[np.bool_]) -> NDArray:
+def _averaged(average: ShellAverage, rows: NDArray, mask: NDArray[np.bool_], progress: Progress | None) -> NDArray:
     """Averages for the atoms in `mask`, NaN for the others."""
     if mask.all():
-        return average.average(rows)
+        return average.average(rows, progress=progress)
     result = np.full_like(rows, np.nan)
-    result[mask] = average.average(rows, np.flatnonzero(mask))
+    result[mask] = average.average(rows, np.flatnonzero(mask), progress)
     return result
 
 

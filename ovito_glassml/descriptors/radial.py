@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike, NDArray
 from scipy import special
 
 from ovito_glassml.descriptors.products import padded
+from ovito_glassml.structure import StructureError
 
 __all__ = [
     "ACE_STEEPNESS",
@@ -34,6 +35,9 @@ Matrix = list[list[Decimal]]
 
 #: Points of the interpolating polynomial.
 STENCIL = 6
+
+#: Tables worse than this are refused.
+MAX_TABLE_ERROR = 1e-6
 
 #: Value to which a Gaussian-type orbital has decayed at its own radius (DScribe's choice).
 GTO_DECAY = 1e-3
@@ -82,6 +86,11 @@ def tabulate(functions: RadialFunctions, r_max: float, dtype: DTypeLike = np.flo
     -------
     RadialTable
         Its `error` says what was reached, measured half-way between knots where it is largest.
+
+    Raises
+    ------
+    StructureError
+        For functions whose values are dominated by rounding, as of more than 16 Gaussian-type orbitals.
     """
     kind = np.dtype(dtype)
     tolerance = 1e-9 if kind == np.float64 else 1e-7
@@ -99,6 +108,11 @@ def tabulate(functions: RadialFunctions, r_max: float, dtype: DTypeLike = np.flo
         if error < tolerance or intervals >= 2048:
             break
         intervals *= 2
+    if error > MAX_TABLE_ERROR:
+        raise StructureError(
+            f"Double precision gives these radial functions only to {error:.0e} of their size; lower n_max or choose "
+            "another radial basis."
+        )
     groups, count = values.shape[1:]
     width = padded(count, kind.itemsize)
     rows = np.zeros((len(knots), padded((groups - 1) * count + width, kind.itemsize)), dtype=kind)

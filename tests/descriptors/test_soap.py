@@ -1,5 +1,7 @@
 """SOAP against DScribe, and against integration over space where DScribe itself is not exact."""
 
+from pathlib import Path
+
 import numba
 import numpy as np
 import pytest
@@ -7,15 +9,25 @@ from scipy.special import sph_harm_y
 
 from ovito_glassml.descriptors.radial import jacobi_basis
 from ovito_glassml.descriptors.soap import SOAPDescriptors
+from ovito_glassml.simulate.shards import read_shard
 from ovito_glassml.structure import Structure, StructureError
 
+SAMPLE = Path(__file__).parents[2] / "sample_data" / "stiffness" / "vibrations-cu50zr50-1e13-1.xyz.gz"
+
 STRUCTURES = [
-    "triclinic", "small_periodic", "one_atom", "mixed_boundaries", "open_boundaries", "cluster", "three_species",
-]  # fmt: skip
+    "shipped_glass",
+    "triclinic",
+    "small_periodic",
+    "one_atom",
+    "mixed_boundaries",
+    "open_boundaries",
+    "cluster",
+    "three_species",
+]
 
 
 def dscribe_rows(structure, descriptor, radial_values=None):
-    """What DScribe computes, given our orthonormalisation if wanted."""
+    """What DScribe computes for the selected atoms, given our orthonormalisation if wanted."""
     ase = pytest.importorskip("ase")
     dscribe = pytest.importorskip("dscribe.descriptors")
     soap = dscribe.SOAP(
@@ -38,7 +50,7 @@ def dscribe_rows(structure, descriptor, radial_values=None):
     atoms = ase.Atoms(symbols, structure.positions - structure.origin, cell=structure.cell, pbc=structure.pbc)
     if structure.cell is not None:
         atoms.wrap()  # DScribe misses neighbours of atoms outside a periodic cell
-    return np.atleast_2d(soap.create(atoms))
+    return np.atleast_2d(soap.create(atoms, centers=structure.selected.tolist()))
 
 
 def compare(rows, reference):
@@ -46,6 +58,16 @@ def compare(rows, reference):
     error = np.abs(rows - reference).max() / np.abs(reference).max()
     lengths = np.linalg.norm(rows, axis=1) * np.linalg.norm(reference, axis=1)
     return error, ((rows * reference).sum(axis=1) / lengths).min()
+
+
+@pytest.fixture(scope="session")
+def shipped_glass():
+    """A Cu50Zr50 glass from the sample data, with twenty atoms to look at."""
+    glass = read_shard(SAMPLE).structure
+    mask = np.arange(len(glass)) % 200 == 7
+    return Structure(
+        glass.positions, glass.species, glass.species_names, glass.cell, glass.origin, glass.pbc, mask=mask
+    )
 
 
 @pytest.mark.parametrize("name", STRUCTURES)
@@ -206,6 +228,11 @@ def test_no_atoms_no_rows():
 def test_impossible_settings_are_refused(settings, message):
     with pytest.raises(StructureError, match=message):
         SOAPDescriptors(**{"species": ("Cu", "Zr"), **settings})
+
+
+def test_a_basis_that_double_precision_cannot_hold_is_refused(fcc):
+    with pytest.raises(StructureError, match="lower n_max"):
+        SOAPDescriptors(("Cu",), rbf="gto", n_max=20, l_max=1).compute(fcc)
 
 
 def test_an_unknown_species_is_named(three_species):
