@@ -137,8 +137,9 @@ class LaSCAModifier(HasStrictTraits, ModifierInterface):
     * ``LaSCA.capped_fraction``: attribute, the fraction of atoms whose cluster would be standard
       beyond the r_c at which the stop ended its growth.
     * ``LaSCA.distinct_signatures``: attribute.
-    * ``LaSCA.undefined``: attribute, the number of atoms without values: not selected, or without
-      neighbours.
+    * ``LaSCA.without_neighbours``: attribute, the number of atoms without any; their fractions are 0.
+    * ``LaSCA.undefined``: attribute, the number of atoms without values: those not selected, and
+      all if none has a neighbour to take the cutoff from.
     * Bonds of the clusters that `show_clusters_of` lists, with the bond property ``Sub-Cluster``,
       typed: 555 for S555 of the bond from the centre to a neighbour, -1 for a bond of the shell.
 
@@ -335,7 +336,8 @@ def _write_statistics(
         "max_cutoff": result.max_cutoff,
         "capped_fraction": np.count_nonzero(result.capped) / max(count, 1),
         "distinct_signatures": len(result.counts),
-        "undefined": len(structure) - int(np.count_nonzero(result.coordination)),
+        "without_neighbours": int(np.count_nonzero(result.coordination == 0)),
+        "undefined": len(structure) - int(np.count_nonzero(np.isfinite(result.cutoffs))),
     }
     write_attributes(data, "LaSCA", attributes)
 

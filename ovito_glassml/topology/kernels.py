@@ -245,7 +245,7 @@ def measure_clusters(grid, block, limit, acute, kinds, within, coordination, cut
             size, square, capped[t] = _largest_cluster(n, places, near, limit * limit, acute, thresholds, events, bonds)
             coordination[t] = size
             cutoffs[t] = np.sqrt(square)
-            fractions[t] = 0.0 if size else np.nan
+            fractions[t] = 0.0
             for a in range(size):
                 codes[a] = _code(bonds[a], bonds)
                 column = 0

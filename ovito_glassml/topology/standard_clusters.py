@@ -52,8 +52,8 @@ class LaSCAResult:
     capped : (M,) bool array
         Whether the stop ended the growth of a cluster that would be standard beyond it.
     fractions : (M, F + 1) float32 array
-        Fractions of the sub-clusters `SUBCLUSTERS` among the neighbours, then of all others. NaN
-        for an atom without neighbours.
+        Fractions of the sub-clusters `SUBCLUSTERS` among the neighbours, then of all others. All
+        zero for an atom without neighbours.
     labels : (M,) int32 array
         Number of the label, as `label_name` and `label_number` translate it; 0 without.
     signature_indices : (M,) int32 array
@@ -298,7 +298,7 @@ def _no_clusters(count: int) -> LaSCAResult:
         coordination=np.zeros(count, np.int32),
         cutoffs=np.full(count, np.nan),
         capped=np.zeros(count, np.bool_),
-        fractions=np.full((count, len(SUBCLUSTERS) + 1), np.nan, np.float32),
+        fractions=np.zeros((count, len(SUBCLUSTERS) + 1), np.float32),
         labels=np.zeros(count, np.int32),
         signature_indices=np.zeros(count, np.int32),
         counts=np.full(some, count),

@@ -30,7 +30,7 @@ class ClusterStatistics:
     label_shares : (L, G + 1) array
         Fractions of atoms with them.
     subcluster_fractions : (F + 1, G + 1) array
-        Mean fractions of the sub-clusters, of the others last. NaN for a group without neighbours.
+        Mean fractions of the sub-clusters, of the others last, over atoms that have neighbours; NaN if none has.
     """
 
     names: tuple[str, ...]
@@ -72,13 +72,11 @@ def cluster_statistics(
         np.column_stack(signatures) / np.maximum(sizes, 1),
         distinct[order],
         np.column_stack(labels)[order] / np.maximum(sizes, 1),
-        np.column_stack([_mean_rows(result.fractions[chosen]) for chosen in members]),
+        np.column_stack([_mean_rows(result.fractions[chosen & (result.coordination > 0)]) for chosen in members]),
     )
 
 
 def _mean_rows(fractions: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Mean over the atoms that have neighbours."""
-    known = fractions[~np.isnan(fractions[:, 0])]
-    if not len(known):
+    if not len(fractions):
         return np.full(fractions.shape[1], np.nan)
-    return known.mean(axis=0, dtype=np.float64)
+    return fractions.mean(axis=0, dtype=np.float64)

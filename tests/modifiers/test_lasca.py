@@ -192,11 +192,16 @@ def test_atoms_without_neighbours_are_counted(as_data, glass):
     positions = np.vstack([glass.positions, glass.positions.max(axis=0) + 50])
     data = as_data(Structure(positions))
     result = analysed(data)
-    assert result.attributes["LaSCA.undefined"] == 1
+    assert result.attributes["LaSCA.without_neighbours"] == 1
+    assert result.attributes["LaSCA.undefined"] == 0
     assert result.particles["LaSC Coordination"][-1] == 0
     assert result.particles["LaSC Signature"][-1] == 0
     assert result.particles["TCP Label"][-1] == 0
-    assert np.isnan(result.particles["CNS Fractions"][-1]).all()
+    assert not result.particles["CNS Fractions"][-1].any()
+    table = result.tables["cns-fractions"]
+    assert table.y[...].sum() == pytest.approx(100)  # the mean is over the others
+    alone = analysed(as_data(Structure([[1.0, 2.0, 3.0]])))
+    assert alone.attributes["LaSCA.undefined"] == 1
 
 
 def test_coloring_by_label_leaves_the_selection_alone(as_data, glass):
