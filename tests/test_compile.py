@@ -1,0 +1,38 @@
+"""Compiled functions are cached on disk, and the cache never answers for changed code."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+
+def run(folder, code):
+    """Printed output of a fresh process that works in `folder`."""
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def write_module(folder, name, text):
+    """A module with a modification time of its own, however fast the test is."""
+    path = folder / f"{name}.py"
+    path.write_text("from ovito_glassml.compile import compiled\n" + text)
+    write_module.clock += 10
+    os.utime(path, (write_module.clock, write_module.clock))
+
+
+write_module.clock = 1_700_000_000
+
+
+@pytest.mark.slow
+def test_code_is_cached_and_renewed_when_a_function_further_down_changes(tmp_path):
+    write_module(tmp_path, "deepest", "@compiled()\ndef deepest():\n    return 1\n")
+    write_module(tmp_path, "middle", "from deepest import deepest\n@compiled()\ndef middle():\n    return deepest()\n")
+    write_module(tmp_path, "top", "from middle import middle\n@compiled()\ndef top():\n    return middle()\n")
+    ask = "from top import top; print(top(), sum(top.stats.cache_hits.values()))"
+    assert run(tmp_path, ask) == "1 0"
+    assert run(tmp_path, ask) == "1 1"
+    write_module(tmp_path, "deepest", "@compiled()\ndef deepest():\n    return 2\n")
+    assert run(tmp_path, ask) == "2 0"
+    assert run(tmp_path, ask) == "2 1"
