@@ -36,14 +36,17 @@ class ExtrapolationScore:
     ----------
     radius : float
         Atoms within it are averaged, in the structure's length unit.
-    means, projections : dict of head name to (F,) and (F, C) arrays
-        Centre and scaled principal axes of the rows of the atoms each head is for.
+    means, spreads : dict of head name to (F,) array
+        Standardise the rows of the atoms each head is for.
+    projections : dict of head name to (F, C) array
+        Principal axes of the standardised rows, scaled to unit variance.
     centre, whitening : (W,), (W, W) arrays
         Mean average and the matrix whose product with a deviation has the score as its length.
     """
 
     radius: float
     means: Mapping[str, NDArray[np.float64]]
+    spreads: Mapping[str, NDArray[np.float64]]
     projections: Mapping[str, NDArray[np.float64]]
     centre: NDArray[np.float64]
     whitening: NDArray[np.float64]
@@ -55,7 +58,7 @@ class ExtrapolationScore:
 
     def embed(self, name: str, rows: NDArray) -> NDArray[np.float32]:
         """Coordinates of the atoms of one head: components, own distance and a one in that head's columns."""
-        return _embed(name, rows, self.means, self.projections)
+        return _embed(name, (rows - self.means[name]) / self.spreads[name], self.projections)
 
     def evaluate(self, structure: Structure, embedding: NDArray, progress: Progress | None = None) -> NDArray:
         """Score of every atom from the coordinates of all; atoms without coordinates (NaN) do not count."""
@@ -67,6 +70,7 @@ class ExtrapolationScore:
         tensors = {"extrapolation.centre": self.centre, "extrapolation.whitening": self.whitening}
         for name, mean in self.means.items():
             tensors[f"extrapolation.{name}.mean"] = mean
+            tensors[f"extrapolation.{name}.spread"] = self.spreads[name]
             tensors[f"extrapolation.{name}.projection"] = self.projections[name]
         return tensors
 
@@ -75,15 +79,17 @@ class ExtrapolationScore:
         cls, header: ModelHeader, tensors: Mapping[str, NDArray], names: Sequence[str], inputs: int
     ) -> ExtrapolationScore:
         """From the tensors of a model file, with all shapes checked."""
-        means, projections = {}, {}
+        means, spreads, projections = {}, {}, {}
         for name in names:
             means[name] = take_tensor(header, tensors, f"extrapolation.{name}.mean", (inputs,)).astype(np.float64)
+            spreads[name] = take_tensor(header, tensors, f"extrapolation.{name}.spread", (inputs,)).astype(np.float64)
             projection = take_tensor(header, tensors, f"extrapolation.{name}.projection", (inputs, None))
             projections[name] = projection.astype(np.float64)
         width = _width(projections)
         centre = take_tensor(header, tensors, "extrapolation.centre", (width,)).astype(np.float64)
         whitening = take_tensor(header, tensors, "extrapolation.whitening", (width, width)).astype(np.float64)
-        return cls(float(header.architecture["extrapolation_radius"]), means, projections, centre, whitening)
+        radius = float(header.architecture["extrapolation_radius"])
+        return cls(radius, means, spreads, projections, centre, whitening)
 
 
 def fit_extrapolation(
@@ -120,15 +126,16 @@ def fit_extrapolation(
     ExtrapolationScore
         Scaled so that 99 % of the training atoms score below 1.
     """
-    means, projections = {}, {}
+    means, spreads, projections = {}, {}, {}
     for name in members[0]:
         own = np.concatenate([table[chosen[name]] for table, chosen in zip(rows, members, strict=True)])
-        means[name], projections[name] = _principal_axes(own, components)
+        means[name], spreads[name], projections[name] = _principal_axes(own, components)
     averages = []
     for structure, table, chosen in zip(structures, rows, members, strict=True):
         embedding = np.empty((len(table), _width(projections)), dtype=np.float32)
         for name, indices in chosen.items():
-            embedding[indices] = _embed(name, table[indices], means, projections)
+            standard = (table[indices] - means[name]) / spreads[name]
+            embedding[indices] = _embed(name, standard, projections)
         averages.append(average_within(structure, embedding, radius))
     every, part = np.concatenate(averages), np.concatenate(parts)
     distances = np.empty(len(every))
@@ -138,37 +145,37 @@ def fit_extrapolation(
         distances[part == number] = np.linalg.norm((every[part == number] - centre) @ whitening, axis=1)
     centre, whitening = _whitening(every)
     unit = np.quantile(distances, QUANTILE)
-    return ExtrapolationScore(radius, means, projections, centre, whitening / unit)
+    return ExtrapolationScore(radius, means, spreads, projections, centre, whitening / unit)
 
 
 def _width(projections: Mapping[str, NDArray]) -> int:
     return sum(projection.shape[1] + 2 for projection in projections.values())
 
 
-def _embed(
-    name: str, rows: NDArray, means: Mapping[str, NDArray], projections: Mapping[str, NDArray]
-) -> NDArray[np.float32]:
-    embedding = np.zeros((len(rows), _width(projections)), dtype=np.float32)
+def _embed(name: str, standard: NDArray, projections: Mapping[str, NDArray]) -> NDArray[np.float32]:
+    """Components, the logarithm of the whole distance from the mean, and a one, in the columns of one head.
+
+    The whole distance also holds what the components leave out, such as the blur of vibrations.
+    """
+    embedding = np.zeros((len(standard), _width(projections)), dtype=np.float32)
     first = 0
     for other, projection in projections.items():
         count = projection.shape[1]
         if other == name:
-            components = (rows - means[name]) @ projection
-            embedding[:, first : first + count] = components
-            embedding[:, first + count] = np.log((components**2).mean(axis=1) + SMALLEST_SQUARE)
+            embedding[:, first : first + count] = standard @ projection
+            embedding[:, first + count] = np.log((standard**2).mean(axis=1) + SMALLEST_SQUARE)
             embedding[:, first + count + 1] = 1.0
         first += count + 2
     return embedding
 
 
-def _principal_axes(rows: NDArray, components: int) -> tuple[NDArray, NDArray]:
-    """Mean, and the axes of largest variance of the standardised rows, scaled to unit variance."""
+def _principal_axes(rows: NDArray, components: int) -> tuple[NDArray, NDArray, NDArray]:
+    """Mean, spread, and the axes of largest variance of the standardised rows, scaled to unit variance."""
     mean, spread = rows.mean(axis=0), rows.std(axis=0)
     spread = np.maximum(spread, 0.02 * spread.max())  # a bin that is nearly always empty would dominate
     variances, axes = np.linalg.eigh(np.cov((rows - mean).T / spread[:, None]))
     kept = slice(len(variances) - min(components, len(variances)), None)
-    scaled = axes[:, kept] / np.sqrt(variances[kept]) / spread[:, None]
-    return mean, scaled[:, ::-1]
+    return mean, spread, (axes[:, kept] / np.sqrt(variances[kept]))[:, ::-1]
 
 
 def _whitening(averages: NDArray) -> tuple[NDArray, NDArray]:

@@ -206,8 +206,7 @@ def train(
         start = 0.3 + 0.65 * number / len(names)
         heads[name] = _train_head(data, inputs, name, design, seed, clock.part(start, start + 0.65 / len(names)))
     clock(0.95, "measuring where the training data lie")
-    parts = data.folds if len(checked) == 1 else [np.full(len(rows), k) for k, rows in enumerate(data.rows)]
-    score = fit_extrapolation([sample.structure for sample in checked], data.rows, data.members, parts)
+    score = fit_extrapolation([sample.structure for sample in checked], data.rows, data.members, data.folds)
     header = _header(design, data, score.radius, training or {}, results)
     clock(1.0, "done")
     return StiffnessModel(header, _features(design, data.species), neighbours, heads, score)
