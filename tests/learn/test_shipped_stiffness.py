@@ -9,7 +9,7 @@ from ovito_glassml.learn.model_file import SHIPPED_MODELS, list_models, load_mod
 from ovito_glassml.learn.stiffness import StiffnessModel
 from ovito_glassml.learn.stiffness_data import FOREIGN_STRUCTURES, foreign_path
 from ovito_glassml.learn.stiffness_evaluation import area_under_roc, score_sample
-from ovito_glassml.learn.stiffness_shipping import read_samples
+from ovito_glassml.learn.stiffness_shipping import cooling_rate, read_samples
 from ovito_glassml.shipped import STIFFNESS_MODELS, TEST_SAMPLES, sample_file
 from ovito_glassml.simulate.shards import read_shard
 
@@ -37,24 +37,53 @@ def test_samples_kept_aside_were_kept_aside(model, kept_aside):
     assert not set(model.header.training["samples"]) & set(TEST_SAMPLES)
 
 
-def test_default_model_reaches_its_targets_on_every_sample(kept_aside):
+#: Largest error of a sample's mean. Two glasses made alike, 1e12-1 and 1e12-2, differ by 5 % in their measured
+#: means at equal energy and density, so a model trained on two glasses can hardly do better.
+MEAN_TOLERANCE = {"stiffness-cuzr": 0.05, "stiffness-cuzr-rdf40": 0.08}
+
+
+def test_default_model_ranks_atoms_and_regions_of_every_sample(kept_aside):
     model = StiffnessModel.load("stiffness-cuzr")
-    scores = [score_sample(model, sample) for sample in kept_aside]
-    for score in scores:
-        assert score.correlation >= 0.75, score
-        assert score.coarse >= 0.70, score
-        assert abs(score.bias) <= 0.03, score
-    fast, slow = sorted(scores, key=lambda score: score.name, reverse=True)
-    measured = slow.measured_mean - fast.measured_mean
-    assert slow.predicted_mean - fast.predicted_mean == pytest.approx(measured, rel=0.3)
-
-
-def test_published_model_reaches_its_target_on_every_sample(kept_aside):
-    model = StiffnessModel.load("stiffness-cuzr-rdf40")
     for sample in kept_aside:
         score = score_sample(model, sample)
-        assert score.correlation >= 0.45, score
-        assert abs(score.bias) <= 0.03, score
+        assert score.correlation >= 0.80, score
+        assert score.coarse >= 0.70, score
+
+
+def test_published_model_reaches_its_published_score(kept_aside):
+    model = StiffnessModel.load("stiffness-cuzr-rdf40")
+    for sample in kept_aside:
+        assert 0.45 <= score_sample(model, sample).correlation <= 0.65
+
+
+@pytest.mark.parametrize("name", STIFFNESS_MODELS)
+def test_means_are_right_within_what_glasses_differ_by(kept_aside, name):
+    for sample in kept_aside:
+        score = score_sample(StiffnessModel.load(name), sample)
+        assert abs(score.bias) <= MEAN_TOLERANCE[name], score
+
+
+def test_slowly_cooled_glass_is_predicted_to_be_stiffer(kept_aside):
+    model = StiffnessModel.load("stiffness-cuzr")
+    scores = {cooling_rate(sample.name): score_sample(model, sample) for sample in kept_aside}
+    slow, fast = scores["1e12 K/s"], scores["1e13 K/s"]
+    assert slow.measured_mean > fast.measured_mean
+    ratio = (slow.predicted_mean - fast.predicted_mean) / (slow.measured_mean - fast.measured_mean)
+    assert 0.5 <= ratio <= 1.5
+
+
+def test_snapshots_are_for_the_model_trained_on_snapshots(kept_aside):
+    at_rest, hot = StiffnessModel.load("stiffness-cuzr"), StiffnessModel.load("stiffness-cuzr-300k")
+    for sample in kept_aside:
+        folder = sample_file(f"stiffness/{sample.name}.xyz.gz").parent / "snapshots"
+        snapshot = read_shard(folder / f"300K-{sample.name}.xyz.gz").structure
+        right, wrong = score_sample(hot, sample, snapshot), score_sample(at_rest, sample, snapshot)
+        assert right.correlation >= 0.65
+        assert abs(right.bias) <= 0.06
+        assert wrong.bias < -0.1
+        # The model for glasses at rest says itself that something is wrong.
+        assert wrong.extrapolating > 0.1
+        assert right.extrapolating < 0.1
 
 
 def test_glasses_kept_aside_are_no_extrapolation(model, kept_aside):
