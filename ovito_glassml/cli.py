@@ -246,6 +246,29 @@ def figures_stiffness(
         console.print(str(file), highlight=False, soft_wrap=True)
 
 
+@figures_app.command("lasca")
+def figures_lasca(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for PNG and CSV.")] = Path("figures"),
+    barriers: Annotated[
+        Path | None, typer.Option(help="Folder of Cu64Zr36 glasses with energy barriers (config*.npz), to compare.")
+    ] = None,
+) -> None:
+    """Frequencies of clusters beside published ones, sub-clusters by group, pictures of four clusters.
+
+    Example: glassml figures lasca --output figures
+    """
+    from ovito_glassml.figures.lasca import draw_lasca_figures, read_barriers, read_glass
+    from ovito_glassml.shipped import sample_file
+
+    names = ("vibrations-cu50zr50-1e13-1", "vibrations-cu50zr50-1e12-1")
+    glasses = [read_glass(sample_file(f"stiffness/{name}.xyz.gz")) for name in names]
+    foreign = [] if barriers is None else read_barriers(barriers)
+    with progress_bar("Looking for clusters") as update:
+        written, report = draw_lasca_figures(glasses, output, update, foreign)
+    for line in [*report, *map(str, written)]:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
 @simulate_app.command("quench")
 def simulate_quench(
     output: Annotated[Path, typer.Option("--output", "-o", help="Result, ends in .xyz.gz.")],
