@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.compile import compiled
-from ovito_glassml.descriptors.blocks import assemble, check_dtype, species_columns
+from ovito_glassml.descriptors.blocks import Fill, check_dtype, fill_rows, separate_blocks, species_columns
 from ovito_glassml.descriptors.density import (
     Expansion,
     collect_neighbours,
@@ -139,30 +139,32 @@ class ACEDescriptors:
         (M, F) array
             Zeros for an atom without neighbours.
         """
-        return assemble(structure, len(self._correlations), self.dtype, self.iterate_blocks(structure), progress)
+        return fill_rows(structure, len(self._correlations), self.dtype, self._blocks(structure), progress)
 
     def iterate_blocks(self, structure: Structure) -> Iterator[tuple[NDArray[np.int64], NDArray]]:
         """Yield (atom indices, rows) for blocks of selected atoms in space order."""
+        yield from separate_blocks(len(self._correlations), self.dtype, self._blocks(structure))
+
+    def _blocks(self, structure: Structure) -> Iterator[tuple[NDArray[np.int64], Fill]]:
+        """Yield (atom indices, function that writes their rows)."""
         if not len(structure):
             return
         columns = species_columns(structure, self.species)
-        correlations = self._correlations
         polynomials = _polynomials(
             len(self.species), self.order, self.n_max, self.degree, self.degree_weight, self.purified
         )
         table = _table(self.cutoff, self.nearest, self.n_max, self.dtype)
-        expansion, factors, places = _extended_expansion(
+        expansion, factors, entries = _extended_expansion(
             table, polynomials, columns, len(self.species), self.cutoff, self.n_max
         )
         cells = build_cell_list(structure, self.cutoff)
         coefficients = polynomials.coefficients.astype(self.dtype)
         for block in cells.blocks(structure.mask):
-            rows = np.empty((len(block), len(correlations)), dtype=self.dtype)
-            _correlate(
-                cells.grid, block, expansion, self.n_max, factors, places,
-                polynomials.starts, coefficients, polynomials.factors, rows,
+            fill = partial(
+                _correlate, cells.grid, block, expansion, self.n_max, factors, entries,
+                polynomials.starts, coefficients, polynomials.factors,
             )  # fmt: skip
-            yield cells.grid.atom[block].astype(np.int64), rows
+            yield cells.grid.atom[block].astype(np.int64), fill
 
 
 @lru_cache(maxsize=8)
@@ -227,23 +229,22 @@ def _extended_expansion(
 
 
 @compiled(parallel=True)
-def _correlate(grid, block, expansion, n_max, factors, places, starts, coefficients, indices, rows):
+def _correlate(grid, block, expansion, n_max, factors, entries, starts, coefficients, indices, places, rows):
     """Expand the densities of a chunk of atoms, then evaluate every polynomial for all of them side by side."""
-    entries = len(places)
     kind = rows.dtype
     for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
         chunk_start, chunk_end = chunk * CHUNK_SIZE, min((chunk + 1) * CHUNK_SIZE, len(block))
         capacity = buffer_size(grid, block, chunk_start, chunk_end, expansion.cutoff)
         work = make_workspace(expansion, capacity)
-        density = np.ones((entries + 1, CHUNK_SIZE), dtype=kind)
+        density = np.ones((len(entries) + 1, CHUNK_SIZE), dtype=kind)
         for t in range(chunk_start, chunk_end):
             count = collect_neighbours(grid, block[t], expansion, work)
             evaluate_radial(expansion, work, count)
             _multiply_radial(expansion, work, count, n_max, factors)
             evaluate_harmonics(expansion, work, count)
             expand_density(expansion, work)
-            for k in range(entries):
-                density[k, t - chunk_start] = work.density[places[k]]
+            for k in range(len(entries)):
+                density[k, t - chunk_start] = work.density[entries[k]]
         total = np.empty(CHUNK_SIZE, dtype=kind)
         for feature in range(len(starts) - 1):
             total[:] = 0
@@ -252,7 +253,7 @@ def _correlate(grid, block, expansion, n_max, factors, places, starts, coefficie
                 for lane in range(CHUNK_SIZE):
                     total[lane] += coefficients[term] * a[lane] * b[lane] * c[lane]
             for t in range(chunk_start, chunk_end):
-                rows[t, feature] = total[t - chunk_start]
+                rows[places[t], feature] = total[t - chunk_start]
 
 
 @compiled()

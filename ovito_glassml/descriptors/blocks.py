@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -11,7 +12,10 @@ from numpy.typing import DTypeLike, NDArray
 from ovito_glassml.neighbours import Progress
 from ovito_glassml.structure import Structure, StructureError
 
-__all__ = ["assemble", "check_dtype", "physical_memory", "species_columns"]
+__all__ = ["Fill", "assemble", "check_dtype", "fill_rows", "physical_memory", "separate_blocks", "species_columns"]
+
+#: Writes the rows of a block of atoms to the places given, in the array given.
+Fill = Callable[[NDArray, NDArray], None]
 
 
 def species_columns(structure: Structure, names: Sequence[str]) -> NDArray[np.int64]:
@@ -51,6 +55,24 @@ def physical_memory() -> float:
         return float("inf")
 
 
+def new_rows(structure: Structure, features: int, dtype: DTypeLike) -> NDArray:
+    """Room for a row of each selected atom.
+
+    Raises
+    ------
+    StructureError
+        If it would not fit into the machine's memory.
+    """
+    count = len(structure.selected)
+    needed = count * features * np.dtype(dtype).itemsize
+    if needed > 0.8 * physical_memory():
+        raise StructureError(
+            f"{count} rows of {features} features take {needed / 1e9:.0f} GB, more than this machine's memory; "
+            "select fewer atoms or reduce them block by block with iterate_blocks."
+        )
+    return np.empty((count, features), dtype=dtype)
+
+
 def assemble(
     structure: Structure,
     features: int,
@@ -75,26 +97,50 @@ def assemble(
     -------
     (M, features) array
         Rows in the order of ``structure.selected``.
-
-    Raises
-    ------
-    StructureError
-        If the result would not fit into the machine's memory.
     """
-    selected = structure.selected
-    needed = len(selected) * features * np.dtype(dtype).itemsize
-    if needed > 0.8 * physical_memory():
-        raise StructureError(
-            f"{len(selected)} rows of {features} features take {needed / 1e9:.0f} GB, more than this machine's memory; "
-            "select fewer atoms or reduce them block by block with iterate_blocks."
-        )
-    rows = np.empty((len(selected), features), dtype=dtype)
+
+    def copied() -> Iterator[tuple[NDArray, Fill]]:
+        for indices, values in blocks:
+            yield indices, partial(_copy, values)
+
+    return fill_rows(structure, features, dtype, copied(), progress)
+
+
+def fill_rows(
+    structure: Structure,
+    features: int,
+    dtype: DTypeLike,
+    blocks: Iterable[tuple[NDArray, Fill]],
+    progress: Progress | None = None,
+) -> NDArray:
+    """As `assemble`, for blocks that write their rows themselves, which saves a copy of wide rows.
+
+    Parameters
+    ----------
+    blocks : iterable of (atom indices, fill)
+        ``fill(places, rows)`` writes the row of atom k to ``rows[places[k]]``.
+    """
+    rows = new_rows(structure, features, dtype)
     row_of = np.empty(len(structure), dtype=np.int64)
-    row_of[selected] = np.arange(len(selected))
+    row_of[structure.selected] = np.arange(len(rows))
     done = 0
-    for indices, values in blocks:
-        rows[row_of[indices]] = values
+    for indices, fill in blocks:
+        fill(row_of[indices], rows)
         done += len(indices)
         if progress is not None:
-            progress(done / len(selected))
+            progress(done / len(rows))
     return rows
+
+
+def separate_blocks(
+    features: int, dtype: DTypeLike, blocks: Iterable[tuple[NDArray, Fill]]
+) -> Iterator[tuple[NDArray, NDArray]]:
+    """Give every block of `fill_rows` an array of its own, and yield (atom indices, rows)."""
+    for indices, fill in blocks:
+        rows = np.empty((len(indices), features), dtype=dtype)
+        fill(np.arange(len(indices)), rows)
+        yield indices, rows
+
+
+def _copy(values: NDArray, places: NDArray, rows: NDArray) -> None:
+    rows[places] = values

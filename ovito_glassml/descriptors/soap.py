@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.compile import compiled
-from ovito_glassml.descriptors.blocks import assemble, check_dtype, species_columns
+from ovito_glassml.descriptors.blocks import Fill, check_dtype, fill_rows, separate_blocks, species_columns
 from ovito_glassml.descriptors.density import (
     collect_neighbours,
     evaluate_harmonics,
@@ -165,13 +165,17 @@ class SOAPDescriptors:
         -------
         (M, F) array
         """
-        return assemble(structure, self.feature_count, self.dtype, self.iterate_blocks(structure), progress)
+        return fill_rows(structure, self.feature_count, self.dtype, self._blocks(structure), progress)
 
     def iterate_blocks(self, structure: Structure) -> Iterator[tuple[NDArray[np.int64], NDArray]]:
         """Yield (atom indices, rows) for blocks of selected atoms in space order.
 
         Nothing else of the size of the result is ever held: reduce each block before the next.
         """
+        yield from separate_blocks(self.feature_count, self.dtype, self._blocks(structure))
+
+    def _blocks(self, structure: Structure) -> Iterator[tuple[NDArray[np.int64], Fill]]:
+        """Yield (atom indices, function that writes their rows)."""
         if not len(structure):
             return
         columns = species_columns(structure, self.species)
@@ -181,9 +185,8 @@ class SOAPDescriptors:
         prefactors = np.pi * np.sqrt(8 / (2 * np.arange(self.l_max + 1) + 1)).astype(self.dtype)
         cells = build_cell_list(structure, self.reach)
         for block in cells.blocks(structure.mask):
-            rows = np.empty((len(block), self.feature_count), dtype=self.dtype)
-            _power_spectra(cells.grid, block, expansion, self.n_max, prefactors, rows)
-            yield cells.grid.atom[block].astype(np.int64), rows
+            fill = partial(_power_spectra, cells.grid, block, expansion, self.n_max, prefactors)
+            yield cells.grid.atom[block].astype(np.int64), fill
 
 
 @lru_cache(maxsize=4)
@@ -199,7 +202,7 @@ def _table(
 
 
 @compiled(parallel=True)
-def _power_spectra(grid, block, expansion, n_max, prefactors, rows):
+def _power_spectra(grid, block, expansion, n_max, prefactors, places, rows):
     """Expand the densities of each atom of the block and contract them over m."""
     for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
         chunk_end = min((chunk + 1) * CHUNK_SIZE, len(block))
@@ -213,7 +216,7 @@ def _power_spectra(grid, block, expansion, n_max, prefactors, rows):
             evaluate_radial(expansion, work, count)
             evaluate_harmonics(expansion, work, count)
             expand_density(expansion, work)
-            _contract(expansion, n_max, prefactors, work.density, products, rows[t])
+            _contract(expansion, n_max, prefactors, work.density, products, rows[places[t]])
 
 
 @compiled()
