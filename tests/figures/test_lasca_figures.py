@@ -42,7 +42,8 @@ def test_figures_and_tables_are_written(glass, tmp_path):
     assert shares["label"][:3] == ["Z12", "1-Z12", "A13"]
     result = LaSCA().compute(glass.structure)
     assert float(shares[f"{glass.name} (%)"][0]) == pytest.approx(100 * (result.labels == 12).mean())
-    assert len(report) == 11
+    assert "most frequent in Cu50Zr50, 1e13 K/s:" in report
+    assert report[-10].split()[:3] == ["[12/555]", "Z12", "3.45"]
     fractions = columns(tmp_path / "subclusters.csv")
     five_fold = fractions["subcluster"].index("S555")
     assert float(fractions["stiffest tenth"][five_fold]) > float(fractions["softest tenth"][five_fold])

@@ -1,0 +1,70 @@
+"""Physics of the shipped glasses: what must hold if the simulations were right."""
+
+import ast
+
+import numpy as np
+import pytest
+
+from ovito_glassml.labels.vibrations import stiffness_from_msd
+from ovito_glassml.shipped import stiffness_samples
+from ovito_glassml.simulate.shards import read_shard
+
+TEMPERATURES = np.array([50.0, 100.0, 150.0, 200.0, 250.0, 300.0])
+FILES = [file for group in stiffness_samples() for file in group]
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return {file.name.split(".")[0]: read_shard(file) for file in FILES}
+
+
+@pytest.fixture(scope="module", params=[file.name.split(".")[0] for file in FILES])
+def sample(request, samples):
+    return samples[request.param]
+
+
+def test_labels_follow_their_definition(sample):
+    expected = stiffness_from_msd(sample.columns["Vibrational_MSD"], TEMPERATURES).mean(axis=1)
+    np.testing.assert_allclose(sample.columns["Stiffness"], expected, rtol=1e-4)
+
+
+def test_a_file_says_how_it_was_made(sample):
+    settings = ast.literal_eval(sample.header["settings"])
+    assert tuple(settings["temperatures"]) == tuple(TEMPERATURES)
+    assert settings["window"] == 100.0
+    assert ast.literal_eval(sample.header["input_settings"])["composition"] == "Cu50Zr50"
+
+
+def test_the_glass_has_its_composition_and_density(sample):
+    assert np.bincount(sample.structure.species)[0] == len(sample.structure) // 2
+    # 7.2 g/cm³ measured for Cu50Zr50 (Wang et al. 2004) is 0.056 atoms per Å³.
+    assert sample.structure.number_density == pytest.approx(0.056, rel=0.02)
+
+
+def test_anharmonicity_softens_the_glass_with_temperature(sample):
+    means = stiffness_from_msd(sample.columns["Vibrational_MSD"], TEMPERATURES).mean(axis=0)
+    # A collective rearrangement at one temperature can outweigh the trend between neighbouring ones.
+    assert np.corrcoef(TEMPERATURES, means)[0, 1] < -0.95
+    assert 0.7 < means[-1] / means[0] < 0.9
+
+
+def test_hops_become_more_frequent_with_temperature(sample):
+    hopping = (sample.columns["Hops"] > 0).mean(axis=0)
+    assert hopping[0] < 0.005
+    assert hopping[-1] > hopping[1]
+    assert hopping[-1] < 0.1
+
+
+def test_correcting_for_hops_only_removes_amplitude(sample):
+    excess = sample.columns["Vibrational_MSD"] - sample.columns["Hop_Corrected_MSD"]
+    hopped = sample.columns["Hops"] > 0
+    assert (excess[hopped & np.isfinite(excess)] > 0).mean() > 0.95
+    assert not excess[~hopped].any()
+
+
+def test_slower_cooling_makes_stiffer_glasses(samples):
+    mean = {
+        rate: np.mean([shard.columns["Stiffness"].mean() for name, shard in samples.items() if rate in name])
+        for rate in ("1e12", "1e13")
+    }
+    assert mean["1e12"] > mean["1e13"]
