@@ -142,6 +142,8 @@ def draw_lasca_figures(
     written, report = draw_frequencies(columns, folder)
     written += draw_subclusters(glasses[-1], own[-1], folder)
     written += draw_clusters(glasses[-1], own[-1], folder)
+    for name, of_column in columns.items():
+        report += ["", f"most frequent in {name}:", *_most_frequent(of_column)]
     if foreign:
         report += ["", *_barrier_lines(mean_by_label(barriers, foreign))]
     return written, report
@@ -152,6 +154,13 @@ def share_of(text: str, results: Sequence[LaSCAResult]) -> float:
     number = signature_number(parse_signature(text))
     found = sum(int(result.counts[result.numbers == number].sum()) for result in results)
     return 100 * found / sum(len(result.coordination) for result in results)
+
+
+def _most_frequent(results: Sequence[LaSCAResult], most: int = 10) -> list[str]:
+    """The signatures that most atoms have, with label and share."""
+    texts = {format_signature(signature) for result in results for signature in result.signatures}
+    shares = sorted(((share_of(text, results), text) for text in texts), reverse=True)[:most]
+    return [f"{text:40s} {cluster_label(parse_signature(text)):6s} {share:.2f} %" for share, text in shares]
 
 
 def draw_frequencies(columns: Mapping[str, Sequence[LaSCAResult]], folder: Path) -> tuple[list[Path], list[str]]:
