@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -291,6 +291,3 @@ def radius_scan(
 
 def _correlation(first: NDArray, second: NDArray) -> float:
     return float(np.corrcoef(first, second)[0, 1])
-
-
-Progress = Callable[[float, str], None]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
@@ -250,7 +251,12 @@ def scan_networks(
             scores.append(np.corrcoef(network((inputs[held] - mean) / scale), targets[held])[0, 1])
         rows.append((f"{activation}, {layers} hidden", width, float(np.mean(scores))))
     clock(1.0, "done")
-    return ResultTable("Networks on the species-blind RDF, cross-validated R", ("network", "width", "R"), tuple(rows))
+    return ResultTable(
+        "Networks on the species-blind RDF, cross-validated R",
+        ("network", "width", "R"),
+        tuple(rows),
+        f"Mean of {FOLDS} folds of {', '.join(sample.name for sample in data.samples)}.",
+    )
 
 
 def _checked(samples: Sequence[LabelledSample | tuple[Structure, NDArray, str]]) -> list[LabelledSample]:
@@ -554,19 +560,17 @@ def _fit_network(
     return _Network(module, scale)
 
 
-class _one_torch_thread:  # noqa: N801
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
     """Small networks are faster, and equal on every machine, on one thread."""
+    import torch
 
-    def __enter__(self) -> None:
-        import torch
-
-        self.before = torch.get_num_threads()
-        torch.set_num_threads(1)
-
-    def __exit__(self, *_: object) -> None:
-        import torch
-
-        torch.set_num_threads(self.before)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _header(
