@@ -133,9 +133,8 @@ def test_useless_data_are_refused(samples, message, spring_glasses):
         train(cases[samples])
 
 
-@pytest.mark.slow
 def test_scan_covers_activations_depths_and_widths(spring_glasses):
-    table = scan_networks(spring_glasses[:1])
+    table = scan_networks(spring_glasses[:2])
     assert [row[:2] for row in table.rows[3:7]] == [
         ("ReLU, 1 hidden", 200),
         ("ReLU, 1 hidden", 400),
@@ -144,3 +143,4 @@ def test_scan_covers_activations_depths_and_widths(spring_glasses):
     ]
     scores = [row[2] for row in table.rows]
     assert min(scores) > 0.2
+    assert table.note == "Mean of 5 folds of sample-1, sample-2."
