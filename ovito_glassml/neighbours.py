@@ -53,6 +53,9 @@ CHUNK_SIZE = 32
 #: More neighbours than this within a cutoff mean a wrong length unit rather than a wish.
 MAX_NEIGHBOURS = 50_000
 
+#: More atoms and images than this take more memory (40 bytes each) than a workstation has to spare.
+MAX_ENTRIES = 500_000_000
+
 #: Two atoms closer than this (in the length unit of the structure) are the same atom twice.
 COINCIDENCE = 1e-4
 
@@ -202,14 +205,18 @@ def _with_images(structure: Structure, reach: float) -> tuple[NDArray, NDArray, 
 
 def _check_density(structure: Structure, expected_entries: float, reach: float) -> None:
     """Refuse searches whose size betrays a wrong cutoff or length unit."""
-    neighbours = 0.0
-    if structure.cell is not None and all(structure.pbc):
-        neighbours = structure.number_density * 4 / 3 * np.pi * reach**3
-    if neighbours > MAX_NEIGHBOURS or expected_entries > 2**31 - 1:
+    if expected_entries > MAX_ENTRIES:
         raise StructureError(
-            f"An atom would have about {neighbours:.0f} neighbours within {reach:.6g} "
-            f"({expected_entries:.3g} atoms and images); lower the cutoff or check the length unit."
+            f"A search up to {reach:.6g} would need {expected_entries:.3g} atoms and periodic images; "
+            "lower the cutoff or check the length unit."
         )
+    if all(structure.pbc):
+        neighbours = structure.number_density * 4 / 3 * np.pi * reach**3
+        if neighbours > MAX_NEIGHBOURS:
+            raise StructureError(
+                f"An atom would have about {neighbours:.3g} neighbours within {reach:.6g}; "
+                "lower the cutoff or check the length unit."
+            )
 
 
 @compiled()

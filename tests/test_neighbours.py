@@ -132,6 +132,11 @@ def test_a_wrong_length_unit_is_refused_before_memory_runs_out(fcc):
     in_metres = Structure(fcc.positions * 1e-10, cell=fcc.cell * 1e-10, pbc=fcc.pbc)
     with pytest.raises(StructureError, match="check the length unit"):
         build_cell_list(in_metres, 5.0)
+    slab = Structure(in_metres.positions, cell=in_metres.cell, pbc=(True, True, False))
+    with pytest.raises(StructureError, match="check the length unit"):
+        build_cell_list(slab, 5.0)
+    with pytest.raises(StructureError, match=r"about .* neighbours within"):
+        build_cell_list(fcc, 80.0)
     with pytest.raises(StructureError, match="raise max_bytes"):
         neighbour_lists(fcc, 8.0, max_bytes=1000)
 
