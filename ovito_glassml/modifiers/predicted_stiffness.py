@@ -62,8 +62,9 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
     """
     Name of a shipped model or path of a model file.
 
-    :Default: ``"stiffness-cuzr"``, which sees distances and species in Cu-Zr; ``"stiffness-cuzr-rdf40"``
-              sees the 40 values of the published, species-blind network.
+    :Default: ``"stiffness-cuzr"``, for inherent structures of Cu-Zr. ``"stiffness-cuzr-300k"`` is for
+              snapshots at 300 K, whose stiffness the default underestimates by a fifth;
+              ``"stiffness-cuzr-rdf40"`` sees the 40 values of the published, species-blind network.
     """
 
     species = Str("", label="Species of unnamed types", ovito_group="Predicted stiffness", ovito_placeholder="Cu,Zr")
