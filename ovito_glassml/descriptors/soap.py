@@ -51,8 +51,9 @@ class SOAPDescriptors:
         p_zz'nn'l = π √(8 / (2l + 1)) Σ_m c_znlm c_z'n'lm
 
     Conventions, order of features and numbers are those of DScribe: for species z ≤ z', for l, for
-    n, for n' (n' >= n where z = z'). The one difference: DScribe orthonormalises in double precision,
-    which fails for the polynomial basis above n_max of about 7.
+    n, for n' (n' >= n where z = z'). Two differences, both for the polynomial basis: DScribe 2.1.2
+    orthonormalises in double precision, which fails above n_max of about 7, and leaves out some
+    harmonics of l >= 10, so that its values are not invariant under rotation there.
 
     Parameters
     ----------
