@@ -39,7 +39,12 @@ def neighbour_counter():
         usual = np.zeros(40)
         usual[FIRST_SHELL] = 12 * per_neighbour
         score = ExtrapolationScore(
-            6.0, {ANY_SPECIES: usual}, {ANY_SPECIES: count[:, None]}, np.zeros(3), np.diag([10.0, 0.0, 0.0])
+            radius=6.0,
+            means={ANY_SPECIES: usual},
+            spreads={ANY_SPECIES: np.ones(40)},
+            projections={ANY_SPECIES: count[:, None]},
+            centre=np.zeros(3),
+            whitening=np.diag([10.0, 0.0, 0.0]),
         )
         header = ModelHeader(
             kind="stiffness",
@@ -52,6 +57,7 @@ def neighbour_counter():
                 "networks": 1,
                 "hidden": 2,
                 "heads": [ANY_SPECIES],
+                "angular_cutoff": None,
                 "neighbour_cutoff": None,
                 "extrapolation_radius": 6.0,
             },
