@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import itertools
 import json
 import os
@@ -207,8 +208,16 @@ def _finish(job: Job, folder: Path, seconds: float) -> None:
     """File the time a job took and remove what only its restart needed."""
     record = {"name": job.name, "protocol": job.protocol, "core_seconds": round(seconds, 1)}
     write_atomically(job.timing_file(folder), json.dumps(record).encode())
+    _tidy(job, folder)
+
+
+def _tidy(job: Job, folder: Path) -> None:
+    """Remove what only the restart of a finished job needed, also what a kill left half-written."""
     job.progress_file(folder).unlink(missing_ok=True)
     clear_intermediate(job.output(folder))
+    for pattern in (f".{glob.escape(job.name)}.*.tmp", f"..{glob.escape(job.name)}.*.tmp"):
+        for file in folder.glob(pattern):
+            file.unlink(missing_ok=True)
 
 
 def status(jobs: Iterable[Job], folder: Path) -> list[dict]:
@@ -295,6 +304,8 @@ def run_campaign(
         # A kill may have come between the shard and the rest.
         if job.output(folder).exists() and not job.timing_file(folder).exists():
             _finish(job, folder, _read(job.progress_file(folder)).get("seconds", 0.0))
+        elif job.output(folder).exists():
+            _tidy(job, folder)
     running: dict[str, subprocess.Popen] = {}
     failed: list[str] = []
     try:

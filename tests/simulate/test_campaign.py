@@ -165,6 +165,8 @@ def test_what_a_kill_left_beside_a_finished_shard_is_tidied(campaign_file, tmp_p
     first.timing_file(folder).unlink()
     first.progress_file(folder).write_text('{"fraction": 0.99, "seconds": 12.5}')
     (folder / f".{first.name}.xyz.gz.checkpoint.npz").write_bytes(b"checkpoint")
+    (folder / f".{first.name}.timing.json.4321.tmp").write_text("{")
+    (folder / f"..{jobs[1].name}.progress.json.4321.tmp").write_text("{")
     run_campaign(jobs, folder, 1, lambda records: None)
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
     assert status(jobs, folder)[0]["seconds"] == 12.5
