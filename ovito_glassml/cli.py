@@ -182,7 +182,7 @@ def train_stiffness(
     designs = {"species": stiffness_training.BY_SPECIES, "rdf40": stiffness_training.PUBLISHED}
     if design not in designs:
         raise UsageError(f"There is no design {design!r}; choose from {', '.join(designs)}.")
-    _check_model_path(output)
+    _check_output(output, ".safetensors")
     held_out = test or files[-1:]
     training = [file for file in files if file not in held_out]
     if not training:
@@ -291,7 +291,7 @@ def simulate_quench(
     if preset == "paper":
         atoms, cooling_rate = 19652, 1e10
     settings = QuenchSettings(composition, atoms, cooling_rate, seed)
-    _check_shard_path(output)
+    _check_output(output, ".xyz.gz")
     with progress_bar("Starting LAMMPS") as update:
         quench(settings, output, update)
     console.print(
@@ -318,7 +318,7 @@ def simulate_vibrations(
 
     values = tuple(_number(text, "temperature") for text in temperatures.split(","))
     settings = VibrationSettings(temperatures=values, window=window, seed=seed)
-    _check_shard_path(output)
+    _check_output(output, ".xyz.gz")
     structure = structure_from_data(open_trajectory(file).compute(), species=species)
     with progress_bar("Starting LAMMPS") as update:
         vibrations(structure, settings, output, update)
@@ -355,7 +355,7 @@ def simulate_anneal(
         anneal_time=anneal_time,
         structures=structures,
     )
-    _check_shard_path(output)
+    _check_output(output, ".xyz.gz")
     with progress_bar("Starting LAMMPS") as update:
         anneal(settings, output, update)
     count = structures * len(settings.temperatures)
@@ -388,7 +388,7 @@ def simulate_shear_aqs(
         discarded_strain=discarded_strain,
         strain=strain,
     )
-    _check_shard_path(output)
+    _check_output(output, ".xyz.gz")
     with progress_bar("Starting LAMMPS") as update:
         shear_aqs(settings, output, update)
     console.print(f"Wrote {output}; its column Activity is 1 for active and 0 for inactive atoms.", highlight=False)
@@ -418,7 +418,7 @@ def simulate_shear_md(
     from ovito_glassml.simulate.shear_md import ShearMDSettings, shear_md
 
     settings = ShearMDSettings(temperature, shear_rate, strain, structures, seed=seed)
-    _check_shard_path(output)
+    _check_output(output, ".xyz.gz")
     trajectory = open_trajectory(file)
     structure = structure_from_data(trajectory.compute(trajectory.num_frames - 1), species=species)
     with progress_bar("Starting LAMMPS") as update:
@@ -455,7 +455,7 @@ def simulate_isoconfigurational(
         duration=duration,
         replicas=replicas,
     )
-    _check_shard_path(output)
+    _check_output(output, ".xyz.gz")
     with progress_bar("Starting LAMMPS") as update:
         isoconfigurational(settings, output, update)
     console.print(f"Wrote the start and {replicas} ends to {output}.", highlight=False)
@@ -571,16 +571,10 @@ def _number(text: str, what: str) -> float:
         raise UsageError(f"The {what} {text!r} is no number; give one such as 300.") from error
 
 
-def _check_shard_path(output: Path) -> None:
-    if not output.name.endswith(".xyz.gz"):
-        raise UsageError(f"The output {output.name} must end in .xyz.gz; rename it.")
-    if not output.parent.is_dir():
-        raise UsageError(f"The folder {output.parent} does not exist; create it first.")
-
-
-def _check_model_path(output: Path) -> None:
-    if output.suffix != ".safetensors":
-        raise UsageError(f"The output {output.name} must end in .safetensors; rename it.")
+def _check_output(output: Path, ending: str) -> None:
+    """Refuse a file that could not be written before hours are spent on its content."""
+    if not output.name.endswith(ending):
+        raise UsageError(f"The output {output.name} must end in {ending}; rename it.")
     if not output.parent.is_dir():
         raise UsageError(f"The folder {output.parent} does not exist; create it first.")
 

@@ -22,7 +22,7 @@ from ovito_glassml.learn.angles import AngularSums
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
 from ovito_glassml.learn.model_file import ModelError, ModelHeader, load_model, take_tensor
 from ovito_glassml.learn.shells import shell_sums
-from ovito_glassml.neighbours import Progress, average_within
+from ovito_glassml.neighbours import Progress, average_within, stage
 from ovito_glassml.structure import Structure
 
 __all__ = [
@@ -328,7 +328,6 @@ class StiffnessModel:
         """
         present = np.bincount(structure.species, minlength=len(structure.species_names)) > 0
         self.header.check_species(name for name, there in zip(structure.species_names, present, strict=True) if there)
-        report = progress or _ignore
         wanted = np.ones(len(structure), dtype=bool) if structure.mask is None else structure.mask
         features = self.features.with_density(number_density)
         values = np.full(len(structure), np.nan)
@@ -336,16 +335,16 @@ class StiffnessModel:
         if wanted.any():
             needed = within_reach(structure, wanted, max(coarse_graining_radius, self.score.radius))
             with threadpool_limits(1, "blas"):
-                shells = self._neighbour_inputs(structure, features, needed, _part(report, 0.0, 0.4))
-                embedding = self._evaluate(structure, features, needed, shells, values, _part(report, 0.4, 0.8))
-            coarse = average_within(structure, values, coarse_graining_radius, _part(report, 0.8, 0.9))
-            extrapolation = self.score.evaluate(structure, embedding, _part(report, 0.9, 1.0))
+                shells = self._neighbour_inputs(structure, features, needed, stage(progress, 0.0, 0.4))
+                embedding = self._evaluate(structure, features, needed, shells, values, stage(progress, 0.4, 0.8))
+            coarse = average_within(structure, values, coarse_graining_radius, stage(progress, 0.8, 0.9))
+            extrapolation = self.score.evaluate(structure, embedding, stage(progress, 0.9, 1.0))
         for result in (values, coarse, extrapolation):
             result[~wanted] = np.nan
         return StiffnessPrediction(values, coarse, extrapolation)
 
     def _neighbour_inputs(
-        self, structure: Structure, features: LocalFeatures, needed: NDArray, report: Progress
+        self, structure: Structure, features: LocalFeatures, needed: NDArray, progress: Progress | None
     ) -> NDArray[np.float32]:
         """Sums over the neighbours' bare stiffness for the needed atoms, by atom."""
         chosen = np.zeros((len(structure), 0), dtype=np.float32)
@@ -353,11 +352,11 @@ class StiffnessModel:
             return chosen
         wide = replace(structure, mask=within_reach(structure, needed, self.neighbours.cutoff))
         bare = np.zeros(len(structure))
-        for indices, rows in _reporting(features.iterate_blocks(wide), len(wide.selected), _part(report, 0.0, 0.6)):
+        for indices, rows in _reporting(features.iterate_blocks(wide), len(wide.selected), stage(progress, 0.0, 0.6)):
             for name, members in _by_species(structure, indices, tuple(self.neighbours.coefficients)):
                 bare[indices[members]] = self.neighbours.bare(name, rows[members])
         chosen = np.zeros((len(structure), self.neighbours.width), dtype=np.float32)
-        chosen[needed] = self.neighbours.inputs(replace(structure, mask=needed), bare, _part(report, 0.6, 1.0))
+        chosen[needed] = self.neighbours.inputs(replace(structure, mask=needed), bare, stage(progress, 0.6, 1.0))
         return chosen
 
     def _evaluate(
@@ -367,12 +366,12 @@ class StiffnessModel:
         needed: NDArray,
         shells: NDArray,
         values: NDArray,
-        report: Progress,
+        progress: Progress | None,
     ) -> NDArray[np.float32]:
         """Fill `values` for the needed atoms and return the coordinates in which novelty is measured."""
         embedding = np.full((len(structure), self.score.width), np.nan, dtype=np.float32)
         narrow = replace(structure, mask=needed)
-        for indices, rows in _reporting(features.iterate_blocks(narrow), len(narrow.selected), report):
+        for indices, rows in _reporting(features.iterate_blocks(narrow), len(narrow.selected), progress):
             inputs = np.concatenate([rows, shells[indices]], axis=1)
             for name, members in _by_species(structure, indices, tuple(self.heads)):
                 values[indices[members]] = self.heads[name].predict(inputs[members])
@@ -426,19 +425,11 @@ def _by_species(structure: Structure, indices: NDArray, names: tuple[str, ...]) 
             yield name, members
 
 
-def _reporting(blocks: Iterator, count: int, report: Progress) -> Iterator:
+def _reporting(blocks: Iterator, count: int, progress: Progress | None) -> Iterator:
     """Pass blocks on and report the fraction of atoms done after each."""
     done = 0
     for indices, rows in blocks:
         yield indices, rows
         done += len(indices)
-        report(done / count)
-
-
-def _part(report: Progress, first: float, last: float) -> Progress:
-    """A progress callback for a part of the work."""
-    return lambda fraction: report(first + (last - first) * fraction)
-
-
-def _ignore(fraction: float) -> None:
-    """Stand in for a progress callback."""
+        if progress is not None:
+            progress(done / count)
