@@ -110,7 +110,7 @@ def fit_extrapolation(
     rows : sequence of (N, F) array
         Their descriptor rows, all atoms.
     members : sequence of dict of head name to index array
-        Which atoms of each sample every head is for.
+        Which atoms of each sample every head is for; atoms of no head do not count.
     parts : sequence of (N,) integer array
         Number of the part of the training data that each atom belongs to. Every part is scored by
         a distance fitted to the others, so that a new glass of the same kind scores as these do.
@@ -130,14 +130,16 @@ def fit_extrapolation(
     for name in members[0]:
         own = np.concatenate([table[chosen[name]] for table, chosen in zip(rows, members, strict=True)])
         means[name], spreads[name], projections[name] = _principal_axes(own, components)
-    averages = []
-    for structure, table, chosen in zip(structures, rows, members, strict=True):
-        embedding = np.empty((len(table), _width(projections)), dtype=np.float32)
+    averages, places = [], []
+    for structure, table, chosen, part in zip(structures, rows, members, parts, strict=True):
+        embedding = np.full((len(table), _width(projections)), np.nan, dtype=np.float32)
         for name, indices in chosen.items():
             standard = (table[indices] - means[name]) / spreads[name]
             embedding[indices] = _embed(name, standard, projections)
-        averages.append(average_within(structure, embedding, radius))
-    every, part = np.concatenate(averages), np.concatenate(parts)
+        own = np.isfinite(embedding[:, 0])
+        averages.append(average_within(structure, embedding, radius)[own])
+        places.append(part[own])
+    every, part = np.concatenate(averages), np.concatenate(places)
     distances = np.empty(len(every))
     for number in np.unique(part):
         others = every[part != number] if (part != number).any() else every

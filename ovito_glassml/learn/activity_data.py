@@ -1,0 +1,184 @@
+"""Labelled atoms to learn activity from: plastic events and isoconfigurational runs. Needs the extra `simulate`.
+
+Two kinds of file are read, both gzipped extended XYZ. *Shear*: every frame is a structure just before
+a plastic event, with the column ``Activity``. *Thermal*: one inherent structure, with how far every
+atom's neighbourhood moved in each of several runs from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ovito_glassml.labels.activity import label_by_quantile
+from ovito_glassml.labels.nonaffine import nonaffine_squared_displacement
+from ovito_glassml.learn.activity import active_atoms
+from ovito_glassml.simulate.shards import Shard, provenance, read_frames, write_frames
+from ovito_glassml.simulate.systems import System, system
+from ovito_glassml.structure import Structure
+
+__all__ = [
+    "EXTREME_SHARE",
+    "ActivitySample",
+    "compact_shear",
+    "compact_thermal",
+    "read_shear",
+    "read_thermal",
+    "thermal_from_archive",
+    "thermal_snapshot_of",
+]
+
+#: Share of the atoms labelled active, and as many inactive, where labels are quantiles.
+EXTREME_SHARE = 0.05
+#: Radius of the neighbourhoods of D²min in nearest-neighbour distances, as published.
+NEIGHBOURHOOD = 2.5
+
+REPLICAS = "Replica_Nonaffine_Squared_Displacement"
+
+
+class ActivitySample(NamedTuple):
+    """A structure and what its atoms did.
+
+    `activity` is 1 (active), 0 (inactive) or −1 (neither); `displacement` is the D²min behind it in the
+    square of the structure's length unit, NaN where unknown. Samples of one `configuration` are not
+    independent of each other and stay together whenever data are divided.
+    """
+
+    structure: Structure
+    activity: NDArray[np.int8]
+    displacement: NDArray[np.float64]
+    configuration: str
+
+
+def read_shear(path: Path) -> list[ActivitySample]:
+    """Structures before the plastic events of one sheared glass, without events that have no labels."""
+    name = Path(path).name.removesuffix(".xyz.gz")
+    samples = []
+    for frame in read_frames(path):
+        activity = frame.columns["Activity"].astype(np.int8)
+        if (activity >= 0).any():
+            moved = frame.columns["Nonaffine_Squared_Displacement"]
+            samples.append(ActivitySample(frame.structure, activity, moved, name))
+    return samples
+
+
+def read_thermal(path: Path, active_species: str, *, share: float = EXTREME_SHARE) -> ActivitySample:
+    """The start of an isoconfigurational ensemble with labels by its mean D²min.
+
+    Parameters
+    ----------
+    path : Path
+        As `compact_thermal` writes.
+    active_species : str
+        Atoms to label.
+    share : float
+        Shares of these atoms that are called active and inactive.
+    """
+    (frame,) = read_frames(path)
+    moved = replica_displacements(frame).mean(axis=1)
+    eligible = active_atoms(frame.structure, active_species)
+    labels = label_by_quantile(moved, share, share, eligible)
+    return ActivitySample(frame.structure, labels, moved, Path(path).name.removesuffix(".xyz.gz"))
+
+
+def replica_displacements(frame: Shard) -> NDArray[np.float64]:
+    """(N, R) array of D²min in each of R runs."""
+    return frame.columns[REPLICAS].reshape(len(frame.structure), -1)
+
+
+def thermal_snapshot_of(path: Path) -> Structure:
+    """The positions, at temperature, that the runs of a thermal file began with."""
+    (frame,) = read_frames(path)
+    return replace(frame.structure, positions=frame.columns["Thermal_Position"])
+
+
+def compact_shear(source: Path, target: Path) -> None:
+    """Keep of a finished `shear-aqs` job what training needs: labelled events."""
+    frames = []
+    for frame in read_frames(source):
+        if (frame.columns["Activity"] >= 0).any():
+            kept = {name: frame.columns[name] for name in ("Activity", "Nonaffine_Squared_Displacement")}
+            frames.append(Shard(frame.structure, kept, frame.header))
+    write_frames(target, frames)
+
+
+def compact_thermal(source: Path, target: Path, length: float = 1.0) -> None:
+    """Keep of a finished `isoconfigurational` job the inherent structure and who moved in which run.
+
+    Parameters
+    ----------
+    source, target : Path
+    length : float
+        Nearest-neighbour distance, the unit of the radius of D²min.
+    """
+    start, *ends = read_frames(source)
+    moved = np.array([end.structure.positions - start.structure.positions for end in ends])
+    inherent = _wrapped(replace(start.structure, positions=start.columns["Inherent_Position"]))
+    write_frames(target, [_thermal_frame(start.structure, inherent, moved, length, start.header)])
+
+
+def thermal_from_archive(source: Path, target: Path) -> None:
+    """Inherent structure and D²min of a third party's Kob-Andersen ensemble.
+
+    Parameters
+    ----------
+    source : Path
+        NumPy archive with ``initial_positions`` (N, 3), ``final_positions`` (R, N, 3), ``types``
+        (0 = A, 1 = B) and ``box_length`` of a cubic periodic cell.
+    target : Path
+        For use on this machine: the archive's licence decides about passing it on.
+    """
+    archive = np.load(source)
+    edge = float(archive["box_length"])
+    initial = archive["initial_positions"].astype(np.float64)
+    moved = archive["final_positions"] - initial
+    moved -= edge * np.round(moved / edge)
+    matter = system("kob-andersen")
+    kinds = archive["types"].astype(np.int64)
+    start = _wrapped(Structure(initial, kinds, matter.interaction.species, np.eye(3) * edge, pbc=(True,) * 3))
+    inherent = _minimised(start, matter)
+    write_frames(target, [_thermal_frame(start, inherent, moved, matter.length, provenance("archive", {}))])
+
+
+def _minimised(structure: Structure, matter: System) -> Structure:
+    from ovito_glassml.simulate.engine import open_lammps
+    from ovito_glassml.simulate.minima import configuration_of, minimise
+    from ovito_glassml.simulate.vibrations import create_atoms
+
+    lammps = open_lammps()
+    try:
+        create_atoms(lammps, structure, matter.interaction)
+        minimise(lammps, matter.force_tolerance)
+        return configuration_of(lammps).structure(matter.interaction.species)
+    finally:
+        lammps.close()
+
+
+def _thermal_frame(
+    start: Structure, inherent: Structure, moved: NDArray, length: float, header: Mapping[str, object]
+) -> Shard:
+    reference = _wrapped(start)
+    displacements = [nonaffine_squared_displacement(reference, one, NEIGHBOURHOOD * length) for one in moved]
+    columns = {
+        REPLICAS: np.stack(displacements, axis=1),
+        "Propensity": np.linalg.norm(moved, axis=2).mean(axis=0),
+        "Thermal_Position": reference.positions,
+    }
+    return Shard(inherent, columns, header)
+
+
+def _wrapped(structure: Structure) -> Structure:
+    """The same with all atoms inside the cell."""
+    cell = np.asarray(structure.cell)
+    fractional = (structure.positions - structure.origin) @ np.linalg.inv(cell)
+    return replace(structure, positions=(fractional - np.floor(fractional)) @ cell + structure.origin)
+
+
+def configurations(samples: Sequence[ActivitySample]) -> tuple[str, ...]:
+    """Names of the configurations, in the order of their first samples."""
+    return tuple(dict.fromkeys(sample.configuration for sample in samples))
