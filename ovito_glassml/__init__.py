@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ovito_glassml.modifiers.atomic_stiffness import AtomicStiffnessModifier
     from ovito_glassml.modifiers.bessel_descriptors import BesselDescriptorsModifier
     from ovito_glassml.modifiers.lasca import LaSCAModifier
+    from ovito_glassml.modifiers.nonaffine_activity import NonaffineActivityModifier
     from ovito_glassml.modifiers.predicted_stiffness import PredictedStiffnessModifier
     from ovito_glassml.modifiers.rdf_descriptors import RDFDescriptorsModifier
     from ovito_glassml.modifiers.soap_descriptors import SOAPDescriptorsModifier
@@ -25,6 +26,7 @@ _MODULES = {
     "AtomicStiffnessModifier": "ovito_glassml.modifiers.atomic_stiffness",
     "BesselDescriptorsModifier": "ovito_glassml.modifiers.bessel_descriptors",
     "LaSCAModifier": "ovito_glassml.modifiers.lasca",
+    "NonaffineActivityModifier": "ovito_glassml.modifiers.nonaffine_activity",
     "PredictedStiffnessModifier": "ovito_glassml.modifiers.predicted_stiffness",
     "RDFDescriptorsModifier": "ovito_glassml.modifiers.rdf_descriptors",
     "SOAPDescriptorsModifier": "ovito_glassml.modifiers.soap_descriptors",
@@ -35,6 +37,7 @@ __all__ = [
     "AtomicStiffnessModifier",
     "BesselDescriptorsModifier",
     "LaSCAModifier",
+    "NonaffineActivityModifier",
     "PredictedStiffnessModifier",
     "RDFDescriptorsModifier",
     "SOAPDescriptorsModifier",

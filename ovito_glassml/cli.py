@@ -46,6 +46,7 @@ MODIFIERS = {
     "bessel": "BesselDescriptorsModifier",
     "soap": "SOAPDescriptorsModifier",
     "ace": "ACEDescriptorsModifier",
+    "nonaffine": "NonaffineActivityModifier",
     "vibrations": "AtomicStiffnessModifier",
     "stiffness": "PredictedStiffnessModifier",
     "lasca": "LaSCAModifier",

@@ -37,6 +37,7 @@ __all__ = [
     "build_cell_list",
     "candidate_count",
     "gather_neighbours",
+    "neighbour_counts",
     "neighbour_lists",
     "row_run",
     "slab_window",
@@ -481,12 +482,7 @@ def neighbour_lists(
     """
     cells = build_cell_list(structure, cutoff)
     report = progress or _ignore
-    counts = np.zeros(len(structure), dtype=np.int64)
-    done = 0
-    for block in cells.blocks():
-        _count_block(cells.grid, block, cells.cutoff, counts)
-        done += len(block)
-        report(0.4 * done / len(structure))
+    counts = neighbour_counts(cells, stage(report, 0.0, 0.4))
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     size = int(offsets[-1])
     needed = size * (20 if vectors else 8)
@@ -504,6 +500,21 @@ def neighbour_lists(
         done += len(block)
         report(0.4 + 0.6 * done / len(structure))
     return NeighbourLists(offsets, indices, distances, connections if vectors else None)
+
+
+def neighbour_counts(cells: CellList, progress: Progress | None = None) -> NDArray[np.int64]:
+    """Number of neighbours that every atom of a cell list has closer than its cutoff, in the structure's order.
+
+    As in `NeighbourLists`, an atom seen through several images counts several times.
+    """
+    report = progress or _ignore
+    counts = np.zeros(len(cells.order), dtype=np.int64)
+    done = 0
+    for block in cells.blocks():
+        _count_block(cells.grid, block, cells.cutoff, counts)
+        done += len(block)
+        report(done / len(counts))
+    return counts
 
 
 def stage(progress: Progress | None, begin: float, end: float) -> Progress | None:

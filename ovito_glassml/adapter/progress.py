@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 from typing import TypeVar
 
-__all__ = ["with_progress"]
+__all__ = ["part_of", "with_progress"]
 
 Result = TypeVar("Result")
 
@@ -55,3 +55,12 @@ def with_progress(work: Callable[[Callable[[float], None]], Result]) -> Generato
         stopped.set()
         future.cancel()
         wait([future])
+
+
+def part_of(work: Generator[float, None, Result], begin: float, end: float) -> Generator[float, None, Result]:
+    """The same work as a step of longer work that goes from fraction `begin` to `end` of it."""
+    try:
+        while True:
+            yield begin + (end - begin) * next(work)
+    except StopIteration as finished:
+        return finished.value

@@ -1,17 +1,33 @@
-"""Following atoms through the frames of a trajectory: windows, identifiers, unwrapping, drift."""
+"""Following atoms through the frames of a trajectory: windows, references, identifiers, unwrapping, drift."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from ovito.data import DataCollection, Particles
+from ovito.pipeline import FileSource
+from ovito.traits import OvitoObject
 
+from ovito_glassml.adapter.files import open_trajectory
 from ovito_glassml.adapter.input import particles_of, structure_from_data
 from ovito_glassml.structure import Structure, StructureError
 
-__all__ = ["TrajectoryFollower", "frame_window", "keep_per_atom", "match_ids", "recall_per_atom"]
+__all__ = [
+    "Motion",
+    "TrajectoryFollower",
+    "frame_window",
+    "identifiers_of",
+    "keep_per_atom",
+    "match_ids",
+    "motion_between",
+    "recall_per_atom",
+    "reference_file",
+]
 
 
 def frame_window(total: int, first: int = 0, count: int = 0, every: int = 1) -> range:
@@ -60,6 +76,123 @@ def match_ids(wanted: NDArray, available: NDArray) -> NDArray[np.int64]:
     return np.where(available[index] == wanted, index, -1)
 
 
+def reference_file(**metadata: str) -> OvitoObject:
+    """Trait for a second input of a modifier: an OVITO `FileSource`, or the name of a file to load into one."""
+    return _ReferenceFile(FileSource).clone(**metadata)
+
+
+class _ReferenceFile(OvitoObject):
+    def init_fast_validate(self, *arguments: object) -> None:
+        """The compiled check of the type would keep `validate` from being called."""
+
+    def validate(self, owner: object, name: str, value: Any) -> FileSource:
+        if isinstance(value, str | Path):
+            value = open_trajectory(Path(value)).source
+        return super().validate(owner, name, value)
+
+
+@dataclass(frozen=True, eq=False)
+class Motion:
+    """How the particles that two frames have in common moved from one to the other.
+
+    Attributes
+    ----------
+    start : Structure
+        These M particles in the reference frame.
+    start_rows, end_rows : (M,) int64 arrays
+        Where they are in the reference frame and in the other one.
+    displacements : (M, 3) array
+        In the reference frame's cell: the homogeneous deformation of the cell is taken out.
+    deformation : (3, 3) array
+        Maps (column) vectors of the reference frame's cell to those of the other's cell.
+    """
+
+    start: Structure
+    start_rows: NDArray[np.int64]
+    end_rows: NDArray[np.int64]
+    displacements: NDArray[np.float64]
+    deformation: NDArray[np.float64]
+
+
+def motion_between(reference: DataCollection, data: DataCollection, minimum_image: bool = True) -> Motion:
+    """Match the particles of two frames, by identifier if both have them, and see how they moved.
+
+    Parameters
+    ----------
+    reference, data : DataCollection
+        The earlier and the later frame.
+    minimum_image : bool
+        Undo crossings of periodic boundaries: no particle moves by half a cell relative to the others.
+
+    Raises
+    ------
+    StructureError
+        For frames that do not match: none of the particles in common, other types, other numbers of
+        particles without identifiers, a cell in only one of them. Without `minimum_image`, for
+        displacements by more than half a cell.
+    """
+    earlier = structure_from_data(reference, names_needed=False)
+    later = structure_from_data(data, names_needed=False)
+    index = _matched(reference.particles, data.particles)
+    start_rows = np.flatnonzero(index >= 0)
+    end_rows = index[start_rows]
+    if len(later) and not len(start_rows):
+        raise StructureError(
+            f"None of the {len(later)} particles is in the reference, which has {len(earlier)}; "
+            "compare frames with the same particle identifiers."
+        )
+    _check_same_types(earlier.species[start_rows], later.species[end_rows])
+    start = replace(
+        earlier,
+        positions=earlier.positions[start_rows],
+        species=earlier.species[start_rows],
+        ids=earlier.ids[start_rows],
+    )
+    displacements, deformation = _displacements(start, later, later.positions[end_rows], minimum_image)
+    return Motion(start, start_rows, end_rows, displacements, deformation)
+
+
+def _matched(first: Particles, second: Particles) -> NDArray[np.int64]:
+    """Index in the second frame of every particle of the first, −1 if it is not there."""
+    ids, others = identifiers_of(first), identifiers_of(second)
+    if ids is not None and others is not None:
+        return match_ids(ids, others)
+    _check_same_count(first.count, second.count)
+    return np.arange(first.count)
+
+
+def _check_same_types(before: NDArray, now: NDArray) -> None:
+    """Refuse particles that change types; names do not matter, since one of two files may have none."""
+    width = now.max(initial=0) + 1
+    met = np.bincount(before * width + now, minlength=(before.max(initial=0) + 1) * width).reshape(-1, width) > 0
+    if met.sum() > max(met.any(axis=0).sum(), met.any(axis=1).sum()):
+        raise StructureError(
+            "Particles have other types than in the reference, so they are not the same; "
+            "compare frames of one simulation and write particle identifiers to its files."
+        )
+
+
+def _displacements(start: Structure, later: Structure, ends: NDArray, minimum_image: bool) -> tuple[NDArray, NDArray]:
+    if (start.cell is None) != (later.cell is None):
+        raise StructureError(
+            "Only one of the two frames has a simulation cell; give both the same kind of cell, or none."
+        )
+    if start.cell is None or later.cell is None:
+        return ends - start.positions, np.eye(3)
+    fractions = _combined(start.positions - start.origin, np.linalg.inv(start.cell))
+    shift = _combined(ends - later.origin, np.linalg.inv(later.cell)) - fractions
+    # A mean on the circle, since crossings must not count in the drift that they are judged by.
+    drift = np.angle(np.exp(2j * np.pi * shift).sum(axis=0)) / (2 * np.pi)
+    crossings = np.rint(shift - drift) * start.pbc
+    if not minimum_image and (crossings != crossings[:1]).any():
+        jumping = int((crossings != np.median(crossings, axis=0)).any(axis=1).sum())
+        raise StructureError(
+            f"{jumping} particles move by more than half the periodic cell; "
+            "switch minimum_image_convention on or unwrap the trajectory."
+        )
+    return _combined(shift - crossings, start.cell), np.linalg.solve(start.cell, later.cell).T
+
+
 class TrajectoryFollower:
     """Unwrapped positions of the atoms of a first frame in later frames, drift removed.
 
@@ -94,7 +227,7 @@ class TrajectoryFollower:
         structure = structure_from_data(first, names_needed=False)
         if not len(structure):
             raise StructureError("The first frame has no atoms to follow; begin the window at a later frame.")
-        self.ids = _identifiers(first.particles)
+        self.ids = identifiers_of(first.particles)
         self.reference = _unwrapped_by_images(structure, first.particles)
         self.complete = np.ones(len(self.reference), dtype=np.bool_)
         self._previous = self.reference.copy()
@@ -122,7 +255,7 @@ class TrajectoryFollower:
         return displacement + self.reference
 
     def _match(self, particles: Particles) -> NDArray[np.int64]:
-        ids = _identifiers(particles)
+        ids = identifiers_of(particles)
         if self.ids is not None and ids is not None:
             return match_ids(self.ids, ids)
         _check_same_count(len(self.reference), particles.count)
@@ -137,7 +270,14 @@ def _check_same_count(before: int, now: int) -> None:
         )
 
 
-def _identifiers(particles: Particles) -> NDArray | None:
+def identifiers_of(particles: Particles) -> NDArray | None:
+    """Particle identifiers, None if there are none.
+
+    Raises
+    ------
+    StructureError
+        If some occur twice.
+    """
     identifiers = particles.identifiers
     if identifiers is None:
         return None
@@ -199,7 +339,7 @@ def recall_per_atom(cache: DataCollection, data: DataCollection) -> dict[str, ND
     StructureError
         If the number of atoms differs and they have no identifiers.
     """
-    kept, ids = cache.particles, _identifiers(particles_of(data))
+    kept, ids = cache.particles, identifiers_of(particles_of(data))
     if ids is not None and kept.identifiers is not None:
         index = match_ids(ids, kept.identifiers[...])
     else:

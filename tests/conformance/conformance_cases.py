@@ -55,8 +55,8 @@ class Case:
 
     @property
     def needs_trajectory(self) -> bool:
-        """Whether it analyses a window of frames, which its parameters then describe."""
-        return self.has("number_of_frames")
+        """Whether it analyses a window of frames or compares with one, which its parameters then describe."""
+        return self.has("number_of_frames") or self.has("reference_frame")
 
     @property
     def prefix(self) -> str:
@@ -219,10 +219,17 @@ def pipeline(frames: list[DataCollection], *modifiers: ModifierInterface) -> Pip
     return line
 
 
-def computed(modifier: ModifierInterface, source: Sample | list[DataCollection], frame: int = 0) -> DataCollection:
-    """One frame of a trajectory after the modifier."""
+def telling_frame(modifier: ModifierInterface) -> int:
+    """The first frame, or the second if the modifier compares with the first, which with itself says nothing."""
+    return int("reference_frame" in modifier.trait_names())
+
+
+def computed(
+    modifier: ModifierInterface, source: Sample | list[DataCollection], frame: int | None = None
+) -> DataCollection:
+    """One frame of a trajectory after the modifier; by default its `telling_frame`."""
     frames = source.frames() if isinstance(source, Sample) else source
-    return pipeline(frames, modifier).compute(frame)
+    return pipeline(frames, modifier).compute(telling_frame(modifier) if frame is None else frame)
 
 
 def written(data: DataCollection, before: DataCollection | None = None) -> dict[str, np.ndarray]:
@@ -243,8 +250,9 @@ def undefined(values: np.ndarray) -> np.ndarray:
 
 
 def direct(modifier: ModifierInterface, source: Sample | list[DataCollection]) -> Callable[..., Any]:
-    """Function that begins to modify frame 0, or other data, and returns the modifier's own generator."""
+    """Function that begins to modify the telling frame, or other data, and returns the modifier's own generator."""
     frames = source.frames() if isinstance(source, Sample) else source
+    number = telling_frame(modifier)
 
     class Slot:
         num_frames = len(frames)
@@ -254,9 +262,9 @@ def direct(modifier: ModifierInterface, source: Sample | list[DataCollection]) -
             return frames[frame].clone()
 
     def start(data: DataCollection | None = None) -> Any:
-        data = frames[0].clone() if data is None else data
+        data = frames[number].clone() if data is None else data
         slots = {"upstream": Slot}
-        return modifier.modify(data, frame=0, input_slots=slots, data_cache=DataCollection(), pipeline_node=None)
+        return modifier.modify(data, frame=number, input_slots=slots, data_cache=DataCollection(), pipeline_node=None)
 
     return start
 

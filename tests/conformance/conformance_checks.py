@@ -35,6 +35,7 @@ from conformance_cases import (
     glass,
     large_glass,
     pipeline,
+    telling_frame,
     undefined,
     write_xyz,
     written,
@@ -273,7 +274,9 @@ def is_clear(error: BaseException) -> bool:
     return isinstance(error, GlassMLError) and "\n" not in text and text.endswith(".") and ";" in text
 
 
-def outcome(modifier: Any, source: Sample | list[DataCollection], frame: int = 0) -> DataCollection | GlassMLError:
+def outcome(
+    modifier: Any, source: Sample | list[DataCollection], frame: int | None = None
+) -> DataCollection | GlassMLError:
     """The result, or the error if it is a clear one."""
     try:
         return computed(modifier, source, frame)
@@ -364,13 +367,15 @@ def check_unnamed_types(case: Case) -> None:
 
 
 def check_shuffled_identifiers(case: Case) -> None:
-    """Each frame has its atoms in another order; frame 0 keeps its own."""
+    """Each frame has its atoms in another order; the frame that is looked at keeps its own."""
     sample = glass()
     rng = np.random.default_rng(5)
     frames = sample.frames()
     shuffled = [sample.take(rng.permutation(len(sample.kinds))).frames()[number] for number in range(len(frames))]
     ordered = written(computed(case.make(), frames))
-    mixed = written(computed(case.make(), [frames[0], *shuffled[1:]]))
+    shown = telling_frame(case.make())
+    shuffled[shown] = frames[shown]
+    mixed = written(computed(case.make(), shuffled))
     assert_same(ordered, mixed)
 
 
@@ -476,7 +481,7 @@ def check_other_data_is_untouched(case: Case) -> None:
         particles.create_property("Color", data=rng.uniform(0, 1, (count, 3)))
         bonds = particles.create_bonds(count=3)
         bonds.create_property("Topology", data=[[0, 1], [1, 2], [2, 3]])
-    before = _untouchable(frames[0])
+    before = _untouchable(frames[telling_frame(case.make())])
     assert _untouchable(computed(case.make(), frames)) == before
     if case.has("color_by_result"):
         colored = _untouchable(computed(case.make(color_by_result=True), frames))
@@ -524,7 +529,7 @@ def check_attributes_can_be_exported(case: Case, folder: Path) -> None:
 def check_inserted_twice(case: Case) -> None:
     frames = glass().frames()
     once = computed(case.make(), frames)
-    twice = pipeline(frames, case.make(), case.make()).compute(0)
+    twice = pipeline(frames, case.make(), case.make()).compute(telling_frame(case.make()))
     assert_same(written(once), written(twice), rtol=0)
     assert set(once.tables) == set(twice.tables)
     for name in once.tables:
@@ -541,7 +546,7 @@ def check_pipeline_and_apply_agree(case: Case, folder: Path) -> None:
     line = import_file(str(file))
     frames = glass().frames()
     line.modifiers.append(case.make())
-    from_file = written(line.compute(0))
+    from_file = written(line.compute(telling_frame(case.make())))
     in_memory = written(computed(case.make(), frames))
     assert_same(from_file, in_memory, rtol=1e-9)  # text may cost the last digit of a coordinate
     data = frames[0].clone()
@@ -563,10 +568,11 @@ def check_command_line_agrees(case: Case, folder: Path) -> None:
     write_xyz(glass(), file)
     line = import_file(str(file))
     line.modifiers.append(case.make())
-    direct_result = line.compute(0)
+    shown = telling_frame(case.make())
+    direct_result = line.compute(shown)
     run = CliRunner().invoke(app, ["apply", str(file), "--modifier", case.command, "-o", str(result)])
     assert run.exit_code == 0, run.output
-    by_command = import_file(str(result)).compute(0)
+    by_command = import_file(str(result)).compute(shown)
     for name, values in written(direct_result).items():
         stored = read_back(by_command, name)
         if direct_result.particles[name].types:
@@ -604,9 +610,9 @@ LOAD_SESSION = """
 import sys
 import numpy as np
 import ovito
-session, result = sys.argv[1:]
+session, result, frame = sys.argv[1:]
 ovito.scene.load(session)
-data = ovito.scene.pipelines[0].compute(0)
+data = ovito.scene.pipelines[0].compute(int(frame))
 np.savez(result, **{name: data.particles[name][...] for name in data.particles})
 """
 
@@ -616,7 +622,7 @@ def check_session_survives_saving(case: Case, folder: Path) -> None:
     session, result = folder / "saved.ovito", folder / "reloaded.npz"
     where = case.modifier.__module__, case.modifier.__name__
     run_python(SAVE_SESSION, folder / "glass.xyz", session, *where, repr(parameters))
-    run_python(LOAD_SESSION, session, result)
+    run_python(LOAD_SESSION, session, result, telling_frame(case.make()))
     _assert_stored(result, expected)
 
 
@@ -630,7 +636,7 @@ def check_generated_code_runs(case: Case, folder: Path) -> None:
     result = folder / "generated.npz"
     code += f"""
 import numpy
-data = pipeline.compute(0)
+data = pipeline.compute({telling_frame(case.make())})
 numpy.savez({str(result)!r}, **{{name: data.particles[name][...] for name in data.particles}})
 """
     run_python(code)
@@ -643,7 +649,7 @@ def _altered_result(case: Case, folder: Path) -> tuple[dict[str, Any], dict[str,
     parameters = altered_parameters(case)
     line = import_file(str(folder / "glass.xyz"))
     line.modifiers.append(case.make(**parameters))
-    return parameters, written(line.compute(0))
+    return parameters, written(line.compute(telling_frame(case.make())))
 
 
 def _assert_stored(file: Path, expected: dict[str, np.ndarray]) -> None:
