@@ -204,6 +204,67 @@ def train_stiffness(
     console.print(f"Wrote {output} and its card {card}.", highlight=False, soft_wrap=True)
 
 
+@train_app.command("activity")
+def train_activity(
+    files: Annotated[list[Path], typer.Argument(help="Labelled structures; each file is one configuration.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Model file, ends in .safetensors.")],
+    active_species: Annotated[str, typer.Option(help="The species that is labelled.")],
+    nearest: Annotated[float, typer.Option(help="Nearest-neighbour distance, in the unit of the files.")],
+    test: Annotated[
+        list[Path] | None, typer.Option(help="File kept for testing only; by default the last of FILES.")
+    ] = None,
+    label: Annotated[str, typer.Option(help="Column with 1 active, 0 inactive, -1 neither.")] = "Activity",
+    displacement: Annotated[
+        str, typer.Option(help="Column with D²min; only the method ard needs it.")
+    ] = "Nonaffine Squared Displacement",
+    cutoff: Annotated[float, typer.Option(help="Range of the descriptors, in nearest-neighbour distances.")] = 4.0,
+    order: Annotated[int, typer.Option(help="Neighbours in a correlation, 1 to 3.")] = 3,
+    method: Annotated[str, typer.Option(help="logistic, svm or ard.")] = "logistic",
+    activation: Annotated[str, typer.Option(help="What moved the atoms, for the card: thermal or shear.")] = "thermal",
+    species: Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")] = "",
+) -> None:
+    """Train a classifier of who will rearrange, and judge it on a whole configuration it has not seen.
+
+    Labels come from a trajectory with: glassml apply run.dump -m nonaffine -o labels.xyz
+
+    Example: glassml train activity 1.xyz 2.xyz 3.xyz --active-species Cu --nearest 2.7 -o mine.safetensors
+    """
+    from ovito_glassml.descriptors.ace import ACEDescriptors
+    from ovito_glassml.learn import activity_evaluation, activity_training
+    from ovito_glassml.learn.model_file import save_model, write_card
+
+    if method not in activity_training.METHODS:
+        raise UsageError(f"There is no method {method!r}; choose from {', '.join(activity_training.METHODS)}.")
+    _check_output(output, ".safetensors")
+    held_out = test or files[-1:]
+    samples = {file: _activity_samples(file, label, displacement, species) for file in {*files, *held_out}}
+    training = [sample for file in files if file not in held_out for sample in samples[file]]
+    judges = [sample for file in held_out for sample in samples[file]]
+    names = judges[0].structure.species_names
+    descriptor = ACEDescriptors(names, cutoff * nearest, nearest, order=order)
+    title = f"who rearranges among {active_species} atoms of {'-'.join(names)}"
+    design = activity_training.ActivityDesign(title, "", descriptor, active_species, activation, method)
+    with progress_bar("Training") as update:
+        model = activity_training.train_activity(training, design, progress=update)
+    scores = activity_evaluation.score_samples(model, judges)
+    table = activity_evaluation.score_table("Held-out configurations", scores, "Whole files that were not trained on.")
+    save_model(output, replace(model.header, results=(table,)), model.tensors())
+    card = write_card(output)
+    _print_table(table)
+    console.print(f"Wrote {output} and its card {card}.", highlight=False, soft_wrap=True)
+
+
+def _activity_samples(file: Path, label: str, displacement: str, species: str) -> list[Any]:
+    from ovito_glassml.adapter.files import read_columns
+    from ovito_glassml.learn.activity_data import labelled_sample
+
+    stem = file.name.split(".")[0]
+    frames = read_columns(file, (label,), (displacement,), species=species)
+    return [
+        labelled_sample(structure, columns[label], columns.get(displacement), stem) for structure, columns in frames
+    ]
+
+
 def _labelled_samples(files: list[Path], label: str, species: str) -> list[Any]:
     from ovito_glassml.adapter.files import read_labelled
     from ovito_glassml.learn.stiffness_training import LabelledSample

@@ -1,6 +1,6 @@
 """What all errors caused by input have in common."""
 
-__all__ = ["GlassMLError"]
+__all__ = ["GlassMLError", "TrainingError"]
 
 
 class GlassMLError(ValueError):
@@ -8,3 +8,7 @@ class GlassMLError(ValueError):
 
     The command line prints such a message and nothing else; anything else is a bug and keeps its traceback.
     """
+
+
+class TrainingError(GlassMLError):
+    """A model cannot be trained on these data; the message says why and what to do."""

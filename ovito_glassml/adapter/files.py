@@ -123,14 +123,42 @@ def read_labelled(file: Path, label: str, *, species: str = "") -> Iterator[tupl
     FileError
         If the file cannot be read or has no such column.
     """
+    for structure, columns in read_columns(file, (label,), species=species):
+        yield structure, columns[label]
+
+
+def read_columns(
+    file: Path, needed: Sequence[str], optional: Sequence[str] = (), *, species: str = ""
+) -> Iterator[tuple[Structure, dict[str, NDArray[np.float64]]]]:
+    """Yield structure and per-particle columns of every frame of a file.
+
+    Parameters
+    ----------
+    file : Path
+        Anything OVITO reads.
+    needed, optional : sequence of str
+        Names of columns, compared as by `read_labelled`; optional ones are left out where the file lacks them.
+    species : str
+        Names for unnamed particle types, in type order.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read or lacks a needed column.
+    """
     pipeline = open_trajectory(file)
     for frame in range(pipeline.num_frames):
         data = _compute(pipeline, file, frame)
         structure = structure_from_data(data, species=species)
         names = {_plain(name): name for name in data.particles}
-        if _plain(label) not in names:
-            raise FileError(f"{file} has no column {label!r}; it has {', '.join(data.particles)}.")
-        yield structure, np.asarray(data.particles[names[_plain(label)]], dtype=np.float64)
+        for label in needed:
+            if _plain(label) not in names:
+                raise FileError(f"{file} has no column {label!r}; it has {', '.join(data.particles)}.")
+        present = [label for label in (*needed, *optional) if _plain(label) in names]
+        yield (
+            structure,
+            {label: np.asarray(data.particles[names[_plain(label)]], dtype=np.float64) for label in present},
+        )
 
 
 def _plain(name: str) -> str:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from ovito_glassml.labels.activity import label_by_quantile
+from ovito_glassml.labels.activity import ACTIVE, INACTIVE, NEITHER, LabelError, label_by_quantile
 from ovito_glassml.labels.nonaffine import nonaffine_squared_displacement
 from ovito_glassml.learn.activity import active_atoms
 from ovito_glassml.simulate.shards import Shard, provenance, read_frames, write_frames
@@ -27,8 +27,11 @@ __all__ = [
     "ActivitySample",
     "compact_shear",
     "compact_thermal",
+    "configurations",
+    "labelled_sample",
     "read_shear",
     "read_thermal",
+    "replica_displacements",
     "thermal_from_archive",
     "thermal_snapshot_of",
 ]
@@ -53,6 +56,36 @@ class ActivitySample(NamedTuple):
     activity: NDArray[np.int8]
     displacement: NDArray[np.float64]
     configuration: str
+
+
+def labelled_sample(
+    structure: Structure, activity: ArrayLike, displacement: ArrayLike | None, configuration: str
+) -> ActivitySample:
+    """A sample from columns of a user's file.
+
+    Parameters
+    ----------
+    structure : Structure
+    activity : (N,) array
+        1 active, 0 inactive, −1 or NaN neither.
+    displacement : (N,) array, optional
+        D²min; unknown by default.
+    configuration : str
+        Such as the name of the file.
+
+    Raises
+    ------
+    LabelError
+        For other labels.
+    """
+    labels = np.where(np.isnan(activity), NEITHER, activity)
+    strange = np.setdiff1d(labels, (ACTIVE, INACTIVE, NEITHER))
+    if len(strange):
+        raise LabelError(
+            f"{configuration} has the activity {strange[0]:g}; labels are 1 (active), 0 (inactive) and -1 (neither)."
+        )
+    moved = np.full(len(structure), np.nan) if displacement is None else np.asarray(displacement, dtype=np.float64)
+    return ActivitySample(structure, labels.astype(np.int8), moved, configuration)
 
 
 def read_shear(path: Path) -> list[ActivitySample]:

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.descriptors.ace import ACEDescriptors
+from ovito_glassml.errors import TrainingError
 from ovito_glassml.labels.activity import ACTIVE, NEITHER
 from ovito_glassml.learn.activity import KIND, ActivityModel, LinearClassifier, active_atoms
 from ovito_glassml.learn.activity_data import ActivitySample, configurations
 from ovito_glassml.learn.extrapolation import ExtrapolationScore, fit_extrapolation
 from ovito_glassml.learn.model_file import ModelHeader, ResultTable
-from ovito_glassml.learn.stiffness_training import TrainingError
 
 __all__ = [
     "FOLDS",

@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ __all__ = [
     "load_model",
     "model_path",
     "read_header",
+    "remembered",
     "render_card",
     "save_model",
     "take_tensor",
@@ -45,6 +47,7 @@ METADATA_KEY = "ovito_glassml"
 SUFFIX = ".safetensors"
 #: Stands in the file where the digest will be while the digest is computed.
 BLANK_DIGEST = "0" * 64
+Model = TypeVar("Model")
 SHIPPED_MODELS = Path(__file__).resolve().parent.parent / "models"
 
 
@@ -337,6 +340,28 @@ def model_path(name_or_path: str | os.PathLike[str]) -> Path:
         f"There is no model {str(name_or_path)!r}; give the path of a {SUFFIX} file or one of the shipped models: "
         f"{', '.join(list_models()) or 'none'}."
     )
+
+
+def remembered(load: Callable[[Path], Model], count: int = 8) -> Callable[[str], Model]:
+    """A function that loads models by name or path, again only if the file has changed.
+
+    Parameters
+    ----------
+    load : callable
+        Reads a model from its path.
+    count : int
+        Models kept in memory; a pipeline holds few.
+    """
+
+    @lru_cache(maxsize=count)
+    def read(path: Path, modified: int) -> Model:
+        return load(path)
+
+    def loaded(name_or_path: str) -> Model:
+        path = model_path(name_or_path)
+        return read(path, path.stat().st_mtime_ns)
+
+    return loaded
 
 
 def list_models() -> tuple[str, ...]:

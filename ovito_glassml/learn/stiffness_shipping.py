@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.model_file import ResultTable, save_model, write_card
 from ovito_glassml.learn.stiffness import StiffnessModel
 from ovito_glassml.learn.stiffness_data import foreign_structures, thermal_snapshot
@@ -32,7 +33,6 @@ from ovito_glassml.learn.stiffness_training import (
     PUBLISHED,
     LabelledSample,
     ModelDesign,
-    TrainingError,
     scan_networks,
     train,
 )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.descriptors.rdf import RDFDescriptors
-from ovito_glassml.errors import GlassMLError
+from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.angles import AngularSums
 from ovito_glassml.learn.extrapolation import fit_extrapolation
 from ovito_glassml.learn.model_file import ModelHeader, ResultTable
@@ -32,7 +32,6 @@ __all__ = [
     "PUBLISHED",
     "LabelledSample",
     "ModelDesign",
-    "TrainingError",
     "scan_networks",
     "train",
 ]
@@ -49,10 +48,6 @@ ANGULAR_WIDTH = 0.078
 FOLDS = 5
 
 Progress = Callable[[float, str], None]
-
-
-class TrainingError(GlassMLError):
-    """A model cannot be trained on these data; the message says why and what to do."""
 
 
 class LabelledSample(NamedTuple):

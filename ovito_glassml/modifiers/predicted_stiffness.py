@@ -9,8 +9,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,13 +19,15 @@ from traits.api import Bool, HasStrictTraits, Range, Str
 from ovito_glassml.adapter.input import structure_from_data
 from ovito_glassml.adapter.output import color_by, mean_and_spread, write_attributes, write_histogram, write_property
 from ovito_glassml.adapter.progress import with_progress
-from ovito_glassml.learn.model_file import model_path
+from ovito_glassml.learn.model_file import remembered
 from ovito_glassml.learn.stiffness import StiffnessModel, StiffnessPrediction
 
 __all__ = ["PredictedStiffnessModifier"]
 
 #: Above this fraction of extrapolating atoms the result as a whole is doubtful.
 WARNING_FRACTION = 0.1
+
+_loaded = remembered(StiffnessModel.load)
 
 
 class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
@@ -154,14 +154,3 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
                 f"Predicted stiffness: {extrapolating:.0%} of the atoms are unlike the training data of {self.model}; "
                 "read its card and trust the values only where Predicted Stiffness Extrapolation is below 1."
             )
-
-
-def _loaded(name_or_path: str) -> StiffnessModel:
-    """The model, read again only if its file has changed."""
-    path = model_path(name_or_path)
-    return _load(path, path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=4)
-def _load(path: Path, modified: int) -> StiffnessModel:
-    return StiffnessModel.load(path)

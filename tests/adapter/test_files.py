@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ovito_glassml.adapter.files import FileError, read_labelled
+from ovito_glassml.adapter.files import FileError, read_columns, read_labelled
 
 XYZ_FRAME = """2
 Lattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3:Stiffness:R:1
@@ -33,6 +33,11 @@ def test_capitals_and_spaces_of_a_column_do_not_matter(two_frames):
 def test_a_missing_column_is_refused_with_those_there_are(two_frames):
     with pytest.raises(FileError, match=r"no column 'Energy'; it has .*Stiffness"):
         list(read_labelled(two_frames, "Energy"))
+
+
+def test_columns_that_may_be_missing_are_left_out(two_frames):
+    for _, columns in read_columns(two_frames, ("Stiffness",), ("stiffness", "Nonaffine")):
+        assert list(columns) == ["Stiffness", "stiffness"]
 
 
 @pytest.mark.filterwarnings("ignore")

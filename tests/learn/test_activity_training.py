@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ovito_glassml.descriptors.ace import ACEDescriptors
+from ovito_glassml.errors import TrainingError
 from ovito_glassml.labels.activity import label_by_quantile
 from ovito_glassml.learn.activity import ActivityModel, shipped_model_for
 from ovito_glassml.learn.activity_data import ActivitySample
@@ -17,7 +18,6 @@ from ovito_glassml.learn.activity_training import (
     train_activity,
 )
 from ovito_glassml.learn.model_file import ModelError, save_model
-from ovito_glassml.learn.stiffness_training import TrainingError
 from ovito_glassml.neighbours import neighbour_lists
 from ovito_glassml.structure import Structure
 

@@ -1,6 +1,7 @@
 """Model files: what is written comes back, and nothing that is damaged is ever used."""
 
 import json
+import os
 import pickle
 
 import numpy as np
@@ -16,6 +17,7 @@ from ovito_glassml.learn.model_file import (
     load_model,
     model_path,
     read_header,
+    remembered,
     render_card,
     save_model,
     take_tensor,
@@ -244,3 +246,18 @@ def test_card_says_all_that_the_header_says(model):
 def test_tables_with_missing_values_are_refused():
     with pytest.raises(ModelError, match="fill every column"):
         ResultTable("broken", ("a", "b"), ((1,),))
+
+
+def test_a_model_is_read_again_only_when_its_file_changed(model):
+    loads = []
+
+    def load(path):
+        loads.append(path)
+        return read_header(path).title
+
+    title = remembered(load)
+    assert [title(str(model)), title(str(model))] == ["a model for tests"] * 2
+    assert len(loads) == 1
+    save_model(model, example_header(title="a newer one"), TENSORS)
+    os.utime(model, ns=(1, 1))
+    assert title(str(model)) == "a newer one"

@@ -2,8 +2,9 @@
 
 import pytest
 
+from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.stiffness_shipping import cooling_rate, leave_one_out, read_samples, transfer
-from ovito_glassml.learn.stiffness_training import PUBLISHED, TrainingError
+from ovito_glassml.learn.stiffness_training import PUBLISHED
 from ovito_glassml.shipped import TEST_SAMPLES, sample_file
 
 

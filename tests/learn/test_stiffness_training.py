@@ -5,13 +5,13 @@ import re
 import numpy as np
 import pytest
 
+from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn import stiffness_training
 from ovito_glassml.learn.stiffness_training import (
     BY_SPECIES,
     FOLDS,
     PUBLISHED,
     LabelledSample,
-    TrainingError,
     scan_networks,
     train,
 )
