@@ -19,6 +19,8 @@ from ovito_glassml.structure import Structure
 __all__ = [
     "ConfigurationScore",
     "cross_validation_table",
+    "jackknife_error",
+    "left_out_accuracies",
     "mean_and_error",
     "score_samples",
     "score_table",
@@ -128,10 +130,22 @@ def mean_and_error(data: LabelledRows, decisions: NDArray) -> tuple[float, float
     leaving out one configuration after the other (jackknife).
     """
     whole = balanced_accuracy(data.labels, decisions > 0)
+    return whole, jackknife_error(left_out_accuracies(data, decisions))
+
+
+def left_out_accuracies(data: LabelledRows, decisions: NDArray) -> NDArray[np.float64]:
+    """Balanced accuracy over all configurations but one, for each that leaves atoms of both classes."""
     without = []
     for number in np.unique(data.configuration):
         kept = data.configuration != number
         if len(np.unique(data.labels[kept])) == 2:
             without.append(balanced_accuracy(data.labels[kept], decisions[kept] > 0))
+    return np.array(without)
+
+
+def jackknife_error(without: NDArray) -> float:
+    """Standard error of a quantity from its values without one configuration each; NaN for fewer than two."""
     count = len(without)
-    return whole, float(np.sqrt((count - 1) / count * np.sum((np.array(without) - np.mean(without)) ** 2)))
+    if count < 2:
+        return float("nan")
+    return float(np.sqrt((count - 1) / count * np.sum((without - without.mean()) ** 2)))
