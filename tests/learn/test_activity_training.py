@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
+from activity_mixtures import crowded_sample, crowding
 
 from ovito_glassml.descriptors.ace import ACEDescriptors
 from ovito_glassml.errors import TrainingError
-from ovito_glassml.labels.activity import label_by_quantile
 from ovito_glassml.learn.activity import ActivityModel, shipped_model_for
-from ovito_glassml.learn.activity_data import ActivitySample
 from ovito_glassml.learn.activity_training import (
     METHODS,
     ActivityDesign,
@@ -18,40 +17,14 @@ from ovito_glassml.learn.activity_training import (
     train_activity,
 )
 from ovito_glassml.learn.model_file import ModelError, save_model
-from ovito_glassml.neighbours import neighbour_lists
 from ovito_glassml.structure import Structure
 
 DESCRIPTOR = ACEDescriptors(("A", "B"), cutoff=3.0, nearest=1.0, order=1, n_max=6)
 
 
-def random_mixture(seed, edge=8):
-    """A shaken lattice with spacing 1: 80 % A, 20 % B."""
-    rng = np.random.default_rng(seed)
-    corners = np.stack(np.meshgrid(*[np.arange(edge)] * 3, indexing="ij"), axis=-1).reshape(-1, 3)
-    positions = corners + rng.uniform(-0.25, 0.25, corners.shape)
-    kinds = (rng.random(len(positions)) < 0.2).astype(int)
-    return Structure(positions, kinds, ("A", "B"), np.eye(3) * edge, pbc=(True, True, True))
-
-
-def crowding(structure):
-    """How many atoms press on each atom, B counting double."""
-    lists = neighbour_lists(structure, 2.0)
-    centre = np.repeat(np.arange(len(structure)), np.diff(lists.offsets))
-    weight = np.where(structure.species[lists.indices] == 1, 2.0, 1.0)
-    return np.bincount(centre, weight * np.exp(-4 * lists.distances.astype(float)), minlength=len(structure))
-
-
-def sample(seed, name=None):
-    """The least crowded atoms are called active."""
-    structure = random_mixture(seed)
-    moved = np.exp(-crowding(structure))
-    labels = label_by_quantile(moved, 0.2, 0.2, structure.species == 0)
-    return ActivitySample(structure, labels, moved, name or f"configuration {seed}")
-
-
 @pytest.fixture(scope="module")
 def samples():
-    return [sample(seed) for seed in range(4)]
+    return [crowded_sample(seed) for seed in range(4)]
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +58,7 @@ def test_probability_is_calibrated_where_labels_are_random(design):
     rng = np.random.default_rng(5)
 
     def noisy(seed):
-        plain = sample(seed)
+        plain = crowded_sample(seed)
         score = crowding(plain.structure)
         chance = 1 / (1 + np.exp((score - np.median(score)) / score.std()))
         labels = np.where(plain.structure.species == 0, rng.random(len(score)) < chance, -1).astype(np.int8)
