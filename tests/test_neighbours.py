@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import ovito_glassml
-from ovito_glassml.neighbours import average_within, build_cell_list, neighbour_lists
+from ovito_glassml.neighbours import average_within, build_cell_list, neighbour_counts, neighbour_lists
 from ovito_glassml.structure import Structure, StructureError
 
 
@@ -38,6 +38,11 @@ def test_shells_of_a_crystal(fcc):
     radii, counts = np.unique(np.round(lists.distances, 3), return_counts=True)
     np.testing.assert_allclose(radii, np.round(4.0 * np.sqrt([0.5, 1, 1.5, 2]), 3), atol=1e-5)
     np.testing.assert_array_equal(counts / len(fcc), [12, 6, 24, 12])
+
+
+def test_counts_are_those_of_the_lists(any_structure):
+    counts = neighbour_counts(build_cell_list(any_structure, 5.0))
+    np.testing.assert_array_equal(counts, np.diff(neighbour_lists(any_structure, 5.0).offsets))
 
 
 def test_an_atom_sees_its_own_images(one_atom):

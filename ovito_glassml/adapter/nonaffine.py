@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +10,9 @@ from ovito.data import DataCollection
 from ovito.modifiers import AtomicStrainModifier
 from ovito.pipeline import StaticSource
 
+from ovito_glassml.adapter.progress import part_of, with_progress
 from ovito_glassml.adapter.trajectory import Motion
-from ovito_glassml.neighbours import CellGrid, build_cell_list, neighbour_counts
+from ovito_glassml.neighbours import CellGrid, CellList, build_cell_list, neighbour_counts
 
 __all__ = ["AFFINE_MAPPINGS", "ovito_nonaffine_displacements"]
 
@@ -24,8 +25,11 @@ FEWEST_NEIGHBOURS = 4
 #: Displacements smaller than this share of the coordinates are rounding errors.
 ROUNDING = 1e-13
 
-#: Atoms evaluated between two signs of life, at most.
-BLOCK_SIZE = 4096
+#: Atoms evaluated between two signs of life, at most. Smaller blocks have more surroundings for each atom.
+BLOCK_SIZE = 2048
+
+#: Share of the time that goes into the search for neighbours.
+SEARCH_SHARE = 0.1
 
 
 def ovito_nonaffine_displacements(
@@ -61,10 +65,12 @@ def ovito_nonaffine_displacements(
     squares = np.full(len(motion.start), np.nan)
     if not len(squares):
         return squares, np.zeros(0, dtype=np.int64)
-    cells = build_cell_list(motion.start, cutoff)
-    yield 0.0
-    neighbours = neighbour_counts(cells)
-    yield 0.0
+
+    def search(report: Callable[[float], None]) -> tuple[CellList, NDArray[np.int64]]:
+        cells = build_cell_list(motion.start, cutoff)
+        return cells, neighbour_counts(cells, report)
+
+    cells, neighbours = yield from part_of(with_progress(search), 0.0, SEARCH_SHARE)
     positions = np.column_stack(cells.grid[:3])
     done = 0
     for block in _compact_blocks(positions, cells.order):
@@ -73,7 +79,7 @@ def ovito_nonaffine_displacements(
         values = _strained(positions[entries], moved, motion.deformation, cutoff, affine_mapping)
         squares[cells.grid.atom[block]] = values[inner]
         done += len(block)
-        yield done / len(squares)
+        yield SEARCH_SHARE + (1 - SEARCH_SHARE) * done / len(squares)
     scale = max(np.abs(values).max() for values in (positions, motion.start.positions, motion.displacements))
     squares[squares < neighbours * (ROUNDING * scale) ** 2] = 0.0
     squares[neighbours < FEWEST_NEIGHBOURS] = np.nan

@@ -60,7 +60,8 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
     Two minimised frames, before and after a step of strain, show a plastic event. In thermal
     motion D²min also contains vibrations. Its mean over many runs from one start is what the
     structure can tell: with `isoconfigurational`, frame 0 is the start and every further frame the
-    end of one run, and all frames show the same values, which are computed once.
+    end of one run, and all frames show the same values, which are computed once. Two frames, before
+    and after an event, label the structure before it in this way.
 
     Outputs:
 

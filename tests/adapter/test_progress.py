@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from ovito_glassml.adapter.progress import with_progress
+from ovito_glassml.adapter.progress import part_of, with_progress
 
 
 def exhaust(generator):
@@ -79,3 +79,19 @@ def test_work_that_has_not_begun_is_dropped():
     exhaust(first)
     assert len(log) == 5
     assert not dropped
+
+
+def test_steps_of_longer_work_share_the_scale_and_return_their_results():
+    def work():
+        yield 0.5
+        yield 1.0
+        return "done"
+
+    def both():
+        first = yield from part_of(work(), 0.0, 0.4)
+        second = yield from part_of(work(), 0.4, 1.0)
+        return first + second
+
+    fractions, result = exhaust(both())
+    assert fractions == pytest.approx([0.2, 0.4, 0.7, 1.0])
+    assert result == "donedone"
