@@ -173,7 +173,7 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
 
     threshold = Range(
         low=0.0,
-        value=4.4,
+        value=4.374,
         exclude_low=True,
         label="Threshold (length²)",
         ovito_group="Labels",
@@ -182,7 +182,7 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
     """
     D²min above which an atom is active, in the square of the length unit.
 
-    :Default: ``4.4``, 0.6 squares of the nearest-neighbour distance in Cu-Zr.
+    :Default: ``4.374``, 0.6 squares of the nearest-neighbour distance in Cu-Zr.
     """
 
     active_share = Range(
