@@ -118,7 +118,7 @@ def _strained(
     reference = _frame(positions, box, lower)
     data = _frame(np.einsum("ij,kj->ik", moved, deformation), deformation @ box, deformation @ lower)
     strain = AtomicStrainModifier(
-        reference=StaticSource(data=reference),
+        reference=StaticSource(data=reference),  # type: ignore[arg-type]
         cutoff=cutoff,
         affine_mapping=getattr(AtomicStrainModifier.AffineMapping, affine_mapping),
         minimum_image_convention=False,

@@ -76,7 +76,7 @@ def match_ids(wanted: NDArray, available: NDArray) -> NDArray[np.int64]:
     return np.where(available[index] == wanted, index, -1)
 
 
-def reference_file(**metadata: str) -> OvitoObject:
+def reference_file(**metadata: str) -> Any:
     """Trait for a second input of a modifier: an OVITO `FileSource`, or the name of a file to load into one."""
     return _ReferenceFile(FileSource).clone(**metadata)
 
@@ -88,7 +88,7 @@ class _ReferenceFile(OvitoObject):
     def validate(self, owner: object, name: str, value: Any) -> FileSource:
         if isinstance(value, str | Path):
             value = open_trajectory(Path(value)).source
-        return super().validate(owner, name, value)
+        return super().validate(owner, name, value)  # type: ignore[misc]
 
 
 @dataclass(frozen=True, eq=False)

@@ -240,7 +240,7 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
     """
 
     def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[assignment]
         if not self._has_file():
             state.pop("reference", None)  # which only OVITO itself can store
         return state
@@ -298,7 +298,7 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
         return self.reference is not None and self.reference.num_frames > 0
 
     def _wanted_frame(self, frame: int) -> int:
-        return frame + self.frame_offset if self.use_frame_offset else self.reference_frame
+        return int(frame + self.frame_offset if self.use_frame_offset else self.reference_frame)
 
     def _reference_data(self, frame: int, input_slots: dict[str, ModifierInterface.InputSlot]) -> DataCollection:
         """The frame to compare with."""
