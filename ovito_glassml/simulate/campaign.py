@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ovito_glassml.simulate.anneal import AnnealSettings, anneal
+from ovito_glassml.simulate.barriers import BarrierSettings, barriers
 from ovito_glassml.simulate.engine import Progress, SimulationError, clear_intermediate, write_atomically
 from ovito_glassml.simulate.isoconfigurational import IsoconfigurationalSettings, isoconfigurational
 from ovito_glassml.simulate.quench import QuenchSettings, quench
@@ -80,6 +81,11 @@ def _vibrations_job(settings: VibrationSettings, job: Job, folder: Path, progres
     vibrations(source.structure, settings, job.output(folder), progress, origin=_origin(source))
 
 
+def _barriers_job(settings: BarrierSettings, job: Job, folder: Path, progress: Progress) -> None:
+    source = read_shard(folder / f"{job.input}.xyz.gz")
+    barriers(source.structure, settings, job.output(folder), progress, origin=_origin(source))
+
+
 def _shear_md_job(settings: ShearMDSettings, job: Job, folder: Path, progress: Progress) -> None:
     frames = read_frames(folder / f"{job.input}.xyz.gz")
     if not -len(frames) <= settings.frame < len(frames):
@@ -96,6 +102,7 @@ def _origin(source: Shard) -> dict[str, object]:
 PROTOCOLS = {
     "quench": Protocol(QuenchSettings, _from_scratch(quench)),
     "vibrations": Protocol(VibrationSettings, _vibrations_job),
+    "barriers": Protocol(BarrierSettings, _barriers_job),
     "anneal": Protocol(AnnealSettings, _from_scratch(anneal)),
     "shear-aqs": Protocol(ShearAQSSettings, _from_scratch(shear_aqs)),
     "shear-md": Protocol(ShearMDSettings, _shear_md_job),

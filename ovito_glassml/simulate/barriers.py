@@ -1,0 +1,329 @@
+"""Activation energy of every atom of a metallic glass: the mean barrier of the events that it sets off."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ovito_glassml.simulate.engine import (
+    Progress,
+    SimulationError,
+    clear_intermediate,
+    intermediate,
+    load_checkpoint,
+    save_atomically,
+)
+from ovito_glassml.simulate.local_forces import MARGIN, Surroundings, energy_and_forces, read_tables
+from ovito_glassml.simulate.potentials import copper_zirconium
+from ovito_glassml.simulate.saddle_search import (
+    CONNECTED,
+    DISCONNECTED,
+    FAILED,
+    SAME,
+    Search,
+    SearchSettings,
+    relax,
+    search,
+)
+from ovito_glassml.simulate.shards import provenance, write_shard
+from ovito_glassml.simulate.vibrations import check_structure
+from ovito_glassml.structure import Structure
+
+__all__ = ["DUPLICATE", "BarrierSettings", "barriers", "label_columns", "search_atom"]
+
+#: A connected search that ended in a saddle which an earlier one of the same atom had found.
+DUPLICATE = 4
+
+#: Largest force in eV/Å on any atom of the minimised glass.
+MINIMUM_FORCE = 1e-4
+
+#: Seconds between two checkpoints.
+CHECKPOINT_INTERVAL = 20.0
+
+#: Force evaluations a connected event costs on average, measured; for estimates of time only.
+CALLS_PER_EVENT = 550
+
+#: eV; saddles that differ by more are different.
+SAME_ENERGY = 1e-3
+
+
+@dataclass(frozen=True)
+class BarrierSettings:
+    """How activation energies are measured.
+
+    Attributes
+    ----------
+    events : int
+        Connected events per atom after which no more are looked for.
+    searches : int
+        Searches per atom at most.
+    seed : int
+        Starts the random pushes. A search depends on it, the index of the atom and its own number only.
+    region_radius : float
+        Å around the atom within which atoms move; all others stand still. Cut out of a glass at
+        rest, a region of 9 Å (160 atoms) relaxes by less than 0.01 Å.
+    push_radius : float
+        Å around the atom within which the first push acts: its first shell.
+    labelled : int or None
+        Label so many atoms, drawn at random; None: all.
+    """
+
+    events: int = 10
+    searches: int = 60
+    seed: int = 1
+    region_radius: float = 9.0
+    push_radius: float = 3.6
+    labelled: int | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.events <= self.searches:
+            raise SimulationError(
+                f"{self.events} events do not fit into {self.searches} searches; allow more searches."
+            )
+        if not 0 < self.push_radius <= self.region_radius:
+            raise SimulationError(
+                f"Atoms within {self.push_radius:g} Å cannot be pushed where only those within "
+                f"{self.region_radius:g} Å move; enlarge region_radius."
+            )
+        if self.labelled is not None and self.labelled < 1:
+            raise SimulationError(f"{self.labelled} atoms cannot be labelled; give at least 1, or none for all.")
+
+    def atom_steps(self, atoms: int) -> float:
+        """Cost: number of moving atoms times number of force evaluations."""
+        moving = 0.058 * 4.19 * self.region_radius**3
+        return min(atoms, self.labelled or atoms) * self.events * CALLS_PER_EVENT * moving
+
+
+def barriers(
+    structure: Structure,
+    settings: BarrierSettings,
+    output: Path,
+    progress: Progress,
+    *,
+    origin: Mapping[str, object] | None = None,
+    processes: int = 1,
+) -> None:
+    """Search saddles around every atom and write the labels.
+
+    The structure is minimised first, in its cell. Then, atom by atom, random pushes of the atom and its
+    first shell start single-ended searches (see `saddle_search`); those whose saddle has the minimum
+    itself on one side and another one on the other are its events.
+
+    The label is the mean over all events in the order they were found, **duplicates included**: a saddle that is
+    found twice counts twice, as in published labels, which average over searches. The mean then
+    weighs each saddle with the width of the way to it, does not depend on when two saddles count as
+    one, and halves of the searches estimate the same quantity, so that its reliability can be told.
+
+    Parameters
+    ----------
+    structure : Structure
+        Cu-Zr in an orthogonal periodic cell, best an inherent structure.
+    settings : BarrierSettings
+        How many events, and in what region.
+    output : Path
+        ``.xyz.gz`` with the minimised structure and the columns ``Activation_Energy`` (eV, NaN without
+        an event), ``Activation_Energy_Count`` (events in that mean), ``Barriers`` (eV, one component
+        an event in the order of the searches, then NaN), and the numbers of ``Searches``, of
+        ``Converged_Searches`` (at a saddle), of ``Disconnected_Searches`` (at a saddle of other minima) and of
+        ``Duplicate_Searches`` (at a saddle found before). Their totals are in the header.
+    progress : callable
+        Fraction and text.
+    origin : mapping, optional
+        Header entries that say how the structure was made.
+    processes : int
+        Processes that share the atoms. The result does not depend on it.
+
+    Raises
+    ------
+    SimulationError
+        If the structure is of other species, in another or too small a cell, or what an interrupted run
+        left beside `output` belongs to other settings.
+    """
+    interaction = copper_zirconium()
+    check_structure(structure, interaction)
+    kinds = np.array([interaction.species.index(structure.species_names[kind]) for kind in structure.species])
+    lengths = np.diag(np.asarray(structure.cell))
+    glass, drop = _minimised(Surroundings(read_tables(interaction), structure.positions, kinds, lengths))
+    chosen = _chosen(len(structure), settings)
+    found = _Findings(intermediate(output, "searches"), glass, settings)
+    todo = [atom for atom in chosen if not found.done[atom]]
+    for atom, (outcomes, heights) in zip(todo, _searched(glass, todo, settings, processes), strict=True):
+        found.add(atom, outcomes, heights)
+        finished = int(found.done.sum())
+        progress(finished / len(chosen), f"{finished} of {len(chosen)} atoms searched")
+    columns = label_columns(found.outcomes, found.heights, settings.events)
+    positions = (glass.positions - structure.origin) % lengths + structure.origin
+    relaxed = Structure(
+        positions, kinds, interaction.species, structure.cell, structure.origin, structure.pbc, structure.ids
+    )
+    header = {
+        **provenance("barriers", asdict(settings)),
+        "search": json.dumps(SearchSettings()._asdict(), sort_keys=True),
+        "relaxation_energy": f"{drop:.6f}",
+        **_totals(columns),
+        **(origin or {}),
+    }
+    write_shard(output, relaxed, columns, header)
+    clear_intermediate(output)
+
+
+def _minimised(glass: Surroundings) -> tuple[Surroundings, float]:
+    """The glass at rest, and by how much its energy (eV) fell."""
+    field = glass.of(np.arange(len(glass.positions)), np.arange(0))
+    before = energy_and_forces(field, glass.positions, np.empty_like(glass.positions))
+    x, nowhere = glass.positions.ravel(), np.full(glass.positions.size, np.inf)
+    after, force = relax(field, x, MINIMUM_FORCE, 5000, nowhere, 0.0, np.zeros(1, dtype=np.int64))
+    if not force < MINIMUM_FORCE:
+        raise SimulationError(
+            f"The structure does not come to rest, a force of {force:.2g} eV/Å remains; is it in Å, and a solid?"
+        )
+    return Surroundings(glass.tables, x.reshape(-1, 3), glass.kinds, glass.lengths), before - after
+
+
+def _chosen(count: int, settings: BarrierSettings) -> NDArray[np.int64]:
+    """Indices of the atoms to label, ascending."""
+    if settings.labelled is None or settings.labelled >= count:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(settings.seed).permutation(count)[: settings.labelled])
+
+
+def search_atom(glass: Surroundings, atom: int, settings: BarrierSettings) -> tuple[NDArray, NDArray]:
+    """All searches of one atom.
+
+    Returns
+    -------
+    outcomes : (searches,) int8 array
+        `FAILED`, `DISCONNECTED`, `CONNECTED`, `DUPLICATE`, or 0 where none was needed any more.
+    heights : (searches,) array
+        Barriers in eV; NaN without a saddle.
+    """
+    outcomes, heights = np.zeros(settings.searches, dtype=np.int8), np.full(settings.searches, np.nan)
+    mobile, field = glass.around(atom, settings.region_radius)
+    start = glass.positions[mobile]
+    offsets = glass.shortest(start - glass.positions[atom])
+    pushed = np.linalg.norm(offsets, axis=1) <= settings.push_radius
+    events: list[Search] = []
+    for number in range(settings.searches):
+        direction = np.zeros_like(start)
+        random = np.random.default_rng([settings.seed, atom, number])
+        direction[pushed] = random.normal(size=(np.count_nonzero(pushed), 3))
+        found = search(field, start, direction, SearchSettings())
+        outcomes[number], heights[number] = found.outcome, found.barrier
+        if found.outcome == CONNECTED:
+            moved = offsets + found.saddle - start
+            if np.linalg.norm(moved, axis=1).max() > settings.region_radius + MARGIN:
+                outcomes[number] = FAILED  # atoms met others that the region does not know
+                continue
+            if any(_same(found, earlier) for earlier in events):
+                outcomes[number] = DUPLICATE
+            events.append(found)
+            if len(events) == settings.events:
+                break
+    return outcomes, heights
+
+
+def _same(one: Search, other: Search) -> bool:
+    if abs(one.barrier - other.barrier) > SAME_ENERGY:
+        return False
+    return bool(np.linalg.norm(one.saddle - other.saddle, axis=1).max() < SAME)
+
+
+def label_columns(outcomes: NDArray, heights: NDArray, events: int) -> dict[str, NDArray]:
+    """Columns of the labels from the outcomes and barriers (N, searches) of all searches."""
+    connected = (outcomes == CONNECTED) | (outcomes == DUPLICATE)
+    count = connected.sum(axis=1)
+    listed = np.full((len(outcomes), events), np.nan)
+    for atom in np.flatnonzero(count):
+        listed[atom, : count[atom]] = heights[atom, connected[atom]]
+    mean = np.where(connected, heights, 0.0).sum(axis=1) / np.where(count, count, np.nan)
+    return {
+        "Activation_Energy": mean,
+        "Activation_Energy_Count": count,
+        "Barriers": listed,
+        "Searches": (outcomes > 0).sum(axis=1),
+        "Converged_Searches": (outcomes > FAILED).sum(axis=1),
+        "Disconnected_Searches": (outcomes == DISCONNECTED).sum(axis=1),
+        "Duplicate_Searches": (outcomes == DUPLICATE).sum(axis=1),
+    }
+
+
+def _totals(columns: Mapping[str, NDArray]) -> dict[str, object]:
+    names = ("Searches", "Converged_Searches", "Disconnected_Searches", "Duplicate_Searches")
+    totals: dict[str, object] = {name.lower(): int(columns[name].sum()) for name in names}
+    return {**totals, "connected_searches": int(columns["Activation_Energy_Count"].sum())}
+
+
+class _Findings:
+    """Outcomes and barriers (N, searches) of the atoms done so far, saved now and then."""
+
+    def __init__(self, file: Path, glass: Surroundings, settings: BarrierSettings) -> None:
+        self.file, self.saved_at = file, time.monotonic()
+        described = json.dumps([asdict(settings), SearchSettings()]).encode() + glass.positions.tobytes()
+        self.key = np.array(hashlib.sha256(described).hexdigest())
+        shape = len(glass.positions), settings.searches
+        self.outcomes, self.heights = np.zeros(shape, dtype=np.int8), np.full(shape, np.nan)
+        if file.exists():
+            saved = load_checkpoint(file)
+            if saved["key"] != self.key:
+                raise SimulationError(
+                    f"{file} was left by a run with other settings or another structure; delete it to start anew."
+                )
+            self.outcomes, self.heights = saved["outcomes"], saved["heights"]
+
+    @property
+    def done(self) -> NDArray[np.bool_]:
+        return self.outcomes[:, 0] > 0
+
+    def add(self, atom: int, outcomes: NDArray, heights: NDArray) -> None:
+        self.outcomes[atom], self.heights[atom] = outcomes, heights
+        if time.monotonic() - self.saved_at > CHECKPOINT_INTERVAL:
+            self.saved_at = time.monotonic()
+            save_atomically(self.file, {"key": self.key, "outcomes": self.outcomes, "heights": self.heights})
+
+
+def _searched(
+    glass: Surroundings, atoms: Sequence[int], settings: BarrierSettings, processes: int
+) -> Iterator[tuple[NDArray, NDArray]]:
+    """Results of `search_atom` in the order of the atoms."""
+    if processes == 1 or len(atoms) < 2:
+        yield from (search_atom(glass, atom, settings) for atom in atoms)
+        return
+    # Spawned, because a process forked after a parallel Numba kernel hangs.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(processes, context, initializer=_begin_worker, initargs=(glass, settings))
+    try:
+        yield from pool.map(_search_in_worker, atoms)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+_worker: tuple[Surroundings, BarrierSettings]
+
+
+def _begin_worker(glass: Surroundings, settings: BarrierSettings) -> None:
+    global _worker
+    _worker = glass, settings
+    parent = multiprocessing.parent_process()
+
+    def end_with_parent() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(3)
+
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def _search_in_worker(atom: int) -> tuple[NDArray, NDArray]:
+    glass, settings = _worker
+    return search_atom(glass, atom, settings)

@@ -1,0 +1,368 @@
+"""Saddle points of the energy around a minimum, found from one side: activation and relaxation.
+
+A search pushes a few atoms in a random direction until the energy surface has a direction of negative
+curvature, climbs along it while it relaxes all others, and slides down on both sides of the saddle.
+
+Source: the activation-relaxation technique (nouveau) of R. Malek, N. Mousseau, Phys. Rev. E 62, 7723
+(2000), with the lowest mode by Lanczos iteration.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ovito_glassml.compile import compiled
+from ovito_glassml.simulate.local_forces import LocalForces, energy_and_forces
+
+__all__ = [
+    "CONNECTED",
+    "DISCONNECTED",
+    "FAILED",
+    "SAME",
+    "Climb",
+    "Search",
+    "SearchSettings",
+    "climb",
+    "lowest_mode",
+    "relax",
+    "search",
+]
+
+
+class SearchSettings(NamedTuple):
+    """What decides how a search goes; lengths in Å, forces in eV/Å.
+
+    Attributes
+    ----------
+    push : float
+        Length of one step along the random direction, all atoms together.
+    pushes : int
+        Steps after which a search without negative curvature is given up.
+    curvature : float
+        eV/Å²; below it the lowest mode is followed. Well below zero, where the mode has taken shape.
+    stride : float
+        Longest step along the mode.
+    strides : int
+        Steps along the mode after which a search is given up.
+    force_tolerance : float
+        Largest force on any atom at a saddle. Errors of the energy are its square over the curvature.
+    relaxed : float
+        Largest force on any atom at a minimum.
+    """
+
+    push: float = 0.3
+    pushes: int = 30
+    curvature: float = -0.5
+    stride: float = 0.2
+    strides: int = 60
+    force_tolerance: float = 0.01
+    relaxed: float = 0.02
+
+
+class Memory(NamedTuple):
+    """Past steps and changes of the gradient, from which L-BFGS guesses the curvature."""
+
+    steps: NDArray[np.float64]
+    changes: NDArray[np.float64]
+    products: NDArray[np.float64]
+    count: NDArray[np.int64]
+
+
+#: Steps that L-BFGS remembers.
+REMEMBERED = 12
+
+#: Å²/eV, inverse curvature of a typical direction in a metallic glass, for steps without memory.
+COMPLIANCE = 0.08
+
+#: Å, longest move of one atom in one step of relaxation.
+LONGEST = 0.15
+
+#: Å, first step (all atoms together) from a saddle down its mode.
+SLIDE = 0.15
+
+#: Å; two configurations are the same if no atom differs by more. Neighbouring minima differ by several times that.
+SAME = 0.15
+
+#: Outcomes of a search: no saddle; one that is not next to the start; one that is.
+FAILED, DISCONNECTED, CONNECTED = 1, 2, 3
+
+#: Å, displacement (all atoms together) for curvatures by finite differences.
+PROBE = 0.005
+
+
+@compiled(error_model="numpy")
+def _memory(size):
+    past = np.empty((REMEMBERED, size))
+    return Memory(past, np.empty_like(past), np.empty(REMEMBERED), np.zeros(1, dtype=np.int64))
+
+
+@compiled(error_model="numpy")
+def _remember(memory, step, change):
+    """Add a step and the change of the gradient over it, unless the curvature along it is not positive."""
+    product = np.dot(step, change)
+    if product <= 1e-3 * np.dot(step, step):
+        memory.count[0] = 0
+        return
+    place = memory.count[0] % REMEMBERED
+    memory.steps[place], memory.changes[place], memory.products[place] = step, change, product
+    memory.count[0] += 1
+
+
+@compiled(error_model="numpy")
+def _downhill(memory, force):
+    """Step of L-BFGS for a force; without memory along the force."""
+    step = force.copy()
+    newest, known = memory.count[0] - 1, min(memory.count[0], REMEMBERED)
+    if known == 0:
+        return COMPLIANCE * step
+    shares = np.empty(known)
+    for back in range(known):
+        place = (newest - back) % REMEMBERED
+        shares[back] = np.dot(memory.steps[place], step) / memory.products[place]
+        step -= shares[back] * memory.changes[place]
+    place = newest % REMEMBERED
+    step *= memory.products[place] / np.dot(memory.changes[place], memory.changes[place])
+    for back in range(known - 1, -1, -1):
+        place = (newest - back) % REMEMBERED
+        share = np.dot(memory.changes[place], step) / memory.products[place]
+        step += (shares[back] - share) * memory.steps[place]
+    return step
+
+
+@compiled(error_model="numpy")
+def _largest(vectors):
+    """Largest length among the three-vectors of a flat array."""
+    largest = 0.0
+    for k in range(0, len(vectors), 3):
+        largest = max(largest, vectors[k] ** 2 + vectors[k + 1] ** 2 + vectors[k + 2] ** 2)
+    return np.sqrt(largest)
+
+
+@compiled(error_model="numpy")
+def _shorten(step, longest):
+    length = _largest(step)
+    if length > longest:
+        step *= longest / length
+
+
+@compiled(error_model="numpy")
+def _force(field, x, calls):
+    """Energy and flat forces at flat positions."""
+    force = np.empty((len(x) // 3, 3))
+    energy = energy_and_forces(field, x.reshape(-1, 3), force)
+    calls[0] += 1
+    return energy, force.ravel()
+
+
+@compiled(error_model="numpy")
+def relax(field, x, tolerance, steps, home, near, calls):
+    """Minimum below `x` (flat, moved there) by L-BFGS.
+
+    Stops early where all atoms are within `near` of `home`. Returns the energy and the largest force.
+    """
+    memory = _memory(len(x))
+    energy, force = _force(field, x, calls)
+    for _ in range(steps):
+        if _largest(force) < tolerance or _largest(x - home) < near:
+            break
+        step = _downhill(memory, force)
+        if np.dot(step, force) <= 0:
+            memory.count[0] = 0
+            step = COMPLIANCE * force
+        _shorten(step, LONGEST)
+        old = force
+        x += step
+        new_energy, force = _force(field, x, calls)
+        if new_energy > energy + 0.01:  # too long a step: back, and along the force
+            x -= step
+            memory.count[0] = 0
+            step = 0.25 * COMPLIANCE * old
+            _shorten(step, 0.25 * LONGEST)
+            x += step
+            new_energy, force = _force(field, x, calls)
+        else:
+            _remember(memory, step, old - force)
+        energy = new_energy
+    return energy, _largest(force)
+
+
+@compiled(error_model="numpy")
+def lowest_mode(field, x, force, mode, vectors, accuracy, calls):
+    """Lowest curvature (eV/Å²) at `x` and into `mode` its direction, by Lanczos from that direction.
+
+    At most so many force calls as `vectors`; fewer once the curvature changes by less than `accuracy`
+    relative to itself.
+    """
+    basis = np.empty((vectors, len(x)))
+    matrix = np.zeros((vectors, vectors))
+    basis[0] = mode / np.linalg.norm(mode)
+    lowest, coefficients = 0.0, np.ones(1)
+    for k in range(vectors):
+        _, probed = _force(field, x + PROBE * basis[k], calls)
+        product = (force - probed) / PROBE
+        matrix[k, k] = np.dot(basis[k], product)
+        values, combinations = np.linalg.eigh(matrix[: k + 1, : k + 1])
+        change = abs(values[0] - lowest)
+        lowest, coefficients = values[0], combinations[:, 0].copy()
+        if k + 1 == vectors or (k > 0 and change < accuracy * max(abs(lowest), 0.1)):
+            break
+        for earlier in range(k + 1):  # all of them: rounding and probing errors spoil orthogonality
+            product -= np.dot(basis[earlier], product) * basis[earlier]
+        length = np.linalg.norm(product)
+        if length < 1e-6:
+            break
+        basis[k + 1] = product / length
+        matrix[k, k + 1] = matrix[k + 1, k] = length
+    mode[:] = 0.0
+    for k in range(len(coefficients)):
+        mode += coefficients[k] * basis[k]
+    mode /= np.linalg.norm(mode)
+    return lowest
+
+
+@compiled(error_model="numpy")
+def _relax_across(field, x, energy, force, mode, steps, tolerance, memory, calls):
+    """Some steps of relaxation perpendicular to `mode`; returns energy and force."""
+    across = force - np.dot(force, mode) * mode
+    for _ in range(steps):
+        if _largest(across) < tolerance:
+            break
+        step = _downhill(memory, across)
+        step -= np.dot(step, mode) * mode
+        _shorten(step, LONGEST)
+        x += step
+        old = across
+        energy, force = _force(field, x, calls)
+        across = force - np.dot(force, mode) * mode
+        _remember(memory, step, old - across)
+    return energy, force
+
+
+class Climb(NamedTuple):
+    """End of a climb.
+
+    Attributes
+    ----------
+    converged : bool
+        Whether a saddle was reached.
+    energy : float
+        eV, on the scale of `energy_and_forces`.
+    curvature : float
+        Lowest, eV/Å².
+    """
+
+    converged: bool
+    energy: float
+    curvature: float
+
+
+@compiled(error_model="numpy")
+def climb(field, start, direction, settings, x, mode, calls):
+    """Climb from the minimum `start` (flat) along the unit vector `direction` to a saddle.
+
+    The saddle goes into `x`, its mode, pointing away from the start, into `mode`.
+    """
+    x[:], mode[:] = start, direction
+    memory = _memory(len(x))
+    energy, force, curvature = 0.0, np.zeros_like(x), 1.0
+    for push in range(settings.pushes):
+        x += settings.push * direction
+        energy, force = _force(field, x, calls)
+        memory.count[0] = 0
+        energy, force = _relax_across(field, x, energy, force, direction, 1 + push // 2, 0.05, memory, calls)
+        if push < 1:
+            continue
+        curvature = lowest_mode(field, x, force, mode, 12 if push == 1 else 6, 0.02, calls)
+        if curvature < settings.curvature:
+            break
+    else:
+        return Climb(False, energy, curvature)
+    if np.dot(mode, x - start) < 0:
+        mode *= -1
+    for stride in range(settings.strides):
+        along = np.dot(force, mode)
+        # A Newton step along the mode of a saddle. Where the curvature has turned positive again, on uphill.
+        length = -along / abs(curvature) if curvature < 0 else -np.sign(along) * settings.stride
+        length = min(max(length, -settings.stride), settings.stride)
+        x += length * mode
+        energy, force = _force(field, x, calls)
+        tolerance = max(0.5 * abs(np.dot(force, mode)), 0.5 * settings.force_tolerance)
+        energy, force = _relax_across(field, x, energy, force, mode, 1 + stride // 2, tolerance, memory, calls)
+        old = mode.copy()
+        curvature = lowest_mode(field, x, force, mode, 5, 0.02, calls)
+        if np.dot(mode, old) < 0:
+            mode *= -1
+        if _largest(force) < settings.force_tolerance and curvature < 0:
+            return Climb(True, energy, curvature)
+    return Climb(False, energy, curvature)
+
+
+class Search(NamedTuple):
+    """What one search found.
+
+    Attributes
+    ----------
+    outcome : int
+        `FAILED`, `DISCONNECTED` or `CONNECTED`.
+    barrier : float
+        eV from the start to the saddle; NaN if there is none.
+    saddle, mode : (m, 3) arrays
+        Of the mobile atoms; the mode points away from the start.
+    final : (m, 3) array
+        The minimum on the other side.
+    curvature : float
+        eV/Å², along the mode.
+    calls : int
+        Force evaluations.
+    """
+
+    outcome: int
+    barrier: float
+    saddle: NDArray[np.float64]
+    mode: NDArray[np.float64]
+    final: NDArray[np.float64]
+    curvature: float
+    calls: int
+
+
+def search(field: LocalForces, start: NDArray, direction: NDArray, settings: SearchSettings) -> Search:
+    """Climb from a minimum, slide down on both sides of the saddle, and see whether one side is the start.
+
+    Parameters
+    ----------
+    field : LocalForces
+        Forces on the mobile atoms.
+    start : (m, 3) array
+        Minimum, Å.
+    direction : (m, 3) array
+        First push; its length does not matter.
+    settings : SearchSettings
+        See there.
+    """
+    home, calls = start.ravel(), np.zeros(1, dtype=np.int64)
+    saddle, mode = np.empty_like(home), np.empty_like(home)
+    lowest = energy_and_forces(field, start, np.empty_like(start))
+    unit = direction.ravel() / np.linalg.norm(direction)
+    top = climb(field, home, unit, settings, saddle, mode, calls)
+    shape = start.shape
+    if not top.converged:
+        nothing = np.full(shape, np.nan)
+        return Search(FAILED, np.nan, nothing, nothing, nothing, top.curvature, int(calls[0]))
+    if np.dot(mode, saddle - home) < 0:
+        mode *= -1
+    ends, at_home = [], []
+    for side in (-1, 1):
+        end = saddle + side * SLIDE * mode
+        relax(field, end, settings.relaxed, 500, home, 0.5 * SAME, calls)
+        ends.append(end)
+        at_home.append(np.linalg.norm((end - home).reshape(shape), axis=1).max() < SAME)
+    # Either both sides or none: no way from this minimum to another one.
+    outcome = CONNECTED if at_home[0] != at_home[1] else DISCONNECTED
+    if at_home[1]:
+        mode *= -1
+    final = ends[at_home.index(False)] if False in at_home else ends[1]
+    found = saddle.reshape(shape), mode.reshape(shape), final.reshape(shape)
+    return Search(outcome, float(top.energy - lowest), *found, float(top.curvature), int(calls[0]))
