@@ -387,6 +387,35 @@ def simulate_vibrations(
     console.print(f"Wrote {output}; train on such files with: glassml train stiffness {output} ...", highlight=False)
 
 
+@simulate_app.command("barriers")
+def simulate_barriers(
+    file: Annotated[Path, typer.Argument(help="Inherent structure of Cu-Zr in a rectangular cell.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Result, ends in .xyz.gz.")],
+    events: Annotated[int, typer.Option(help="Events per atom over whose barriers the label is the mean.")] = 10,
+    searches: Annotated[int, typer.Option(help="Searches per atom at most.")] = 60,
+    seed: Annotated[int, typer.Option(help="Starts the random pushes.")] = 1,
+    labelled: Annotated[int | None, typer.Option(help="Label so many atoms drawn at random; all by default.")] = None,
+    processes: Annotated[int, typer.Option(help="Processes that share the atoms.", min=1)] = os.cpu_count() or 1,
+    species: Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")] = "",
+) -> None:
+    """Search the saddles around every atom and average their barriers: the activation energy of each atom.
+
+    Stop it whenever you like: the same command continues from the last half minute.
+
+    Example: glassml simulate barriers glass.xyz.gz --events 10 -o barriers.xyz.gz
+    """
+    from ovito_glassml.adapter.files import open_trajectory
+    from ovito_glassml.adapter.input import structure_from_data
+    from ovito_glassml.simulate.barriers import BarrierSettings, barriers
+
+    settings = BarrierSettings(events=events, searches=searches, seed=seed, labelled=labelled)
+    _check_output(output, ".xyz.gz")
+    structure = structure_from_data(open_trajectory(file).compute(), species=species)
+    with progress_bar("Compiling") as update:
+        barriers(structure, settings, output, update, processes=processes)
+    console.print(f"Wrote {output}; its column Activation_Energy holds the mean barriers in eV.", highlight=False)
+
+
 @simulate_app.command("anneal")
 def simulate_anneal(
     output: Annotated[Path, typer.Option("--output", "-o", help="Result, ends in .xyz.gz; one frame a structure.")],
