@@ -1,0 +1,681 @@
+"""Which structure decides who rearranges: linear classifiers on ACE descriptors of growing body order.
+
+Every number is about configurations that the classifier has not been trained on. Needs the extra `train`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+from threadpoolctl import threadpool_limits
+
+from ovito_glassml.descriptors.ace import ACEDescriptors
+from ovito_glassml.errors import TrainingError
+from ovito_glassml.labels.activity import ACTIVE, INACTIVE, NEITHER, label_by_quantile
+from ovito_glassml.learn.activity import active_atoms
+from ovito_glassml.learn.activity_data import (
+    EXTREME_SHARE,
+    ActivitySample,
+    configurations,
+    labelled_sample,
+)
+from ovito_glassml.learn.activity_evaluation import jackknife_error, left_out_accuracies
+from ovito_glassml.learn.activity_training import (
+    FOLDS,
+    SMALLEST_CLASS,
+    LabelledRows,
+    balanced_accuracy,
+    cross_validate,
+    describe,
+    fit_line,
+    log_displacement,
+)
+from ovito_glassml.structure import Structure
+from ovito_glassml.study.pieces import Numbers, Piece, run_pieces
+from ovito_glassml.study.selection import forward_selection
+
+__all__ = [
+    "COLUMNS",
+    "ActivityStudy",
+    "Group",
+    "Observation",
+    "feature_blocks",
+    "make_group",
+    "observe",
+    "order_ends",
+    "run_study",
+    "species_of",
+]
+
+Progress = Callable[[float, str], None]
+
+ACTIVITY = "Activity"
+DISPLACEMENT = "Nonaffine Squared Displacement"
+REPLICAS = "Replica Nonaffine Squared Displacement"
+PROPENSITY = "Propensity"
+#: Columns of the files; either the first or the third is needed.
+COLUMNS = (ACTIVITY, DISPLACEMENT, REPLICAS, PROPENSITY)
+
+#: Strengths of regularisation to choose from: decades, since the accuracy hardly depends on them.
+STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+#: Features that are selected one after the other.
+STEPS = 20
+#: Sets of configurations or replicas that points of a curve are averaged over.
+DRAWS = 3
+#: ARD inverts a matrix of the size of the features in hundreds of steps: minutes beyond this number.
+MOST_FOR_REGRESSION = 250
+#: Atoms in a regression on unbinarised displacements.
+REGRESSION_ATOMS = 4000
+#: Thickness of the slices that maps show, in nearest-neighbour distances.
+SLICE = 1.5
+
+
+class Observation(NamedTuple):
+    """A labelled structure, the D²min (N, R) of every run behind its label, and its propensities (N,)."""
+
+    sample: ActivitySample
+    replicas: NDArray[np.float64] | None = None
+    propensity: NDArray[np.float64] | None = None
+
+
+class Group(NamedTuple):
+    """Observations of one kind of activation, and a digest of the files they come from."""
+
+    name: str
+    observations: tuple[Observation, ...]
+    digest: str
+
+
+@dataclass(frozen=True)
+class ActivityStudy:
+    """What is varied, and what stays the same.
+
+    Parameters
+    ----------
+    species : tuple of str
+        All species of the glass, the active one first.
+    nearest : float
+        Nearest-neighbour distance, the unit of cutoffs.
+    cutoffs : tuple of float
+        In nearest-neighbour distances.
+    cutoff : float
+        The one at which everything but the cutoff is studied.
+    n_max, degree : int, float
+        Of the descriptors; the published 10 and 10, or 20 and 18 for one species, by default.
+    atoms : int
+        Labelled atoms of a group that are used at most, an even share of both classes.
+    """
+
+    species: tuple[str, ...]
+    nearest: float
+    cutoffs: tuple[float, ...] = (2.0, 3.0, 4.0, 5.0)
+    cutoff: float = 4.0
+    n_max: int = 0
+    degree: float = 0.0
+    atoms: int = 10_000
+
+    def __post_init__(self) -> None:
+        published = (20, 18.0) if len(self.species) == 1 else (10, 10.0)
+        object.__setattr__(self, "n_max", self.n_max or published[0])
+        object.__setattr__(self, "degree", self.degree or published[1])
+        object.__setattr__(self, "cutoffs", tuple(sorted({*self.cutoffs, self.cutoff})))
+        self.descriptor(self.cutoff)
+
+    @property
+    def active_species(self) -> str:
+        """The species whose atoms are classified."""
+        return self.species[0]
+
+    def descriptor(self, cutoff: float, order: int = 3, printed: bool = False) -> ACEDescriptors:
+        """Descriptors with a cutoff in nearest-neighbour distances.
+
+        `printed` scales distances in the transform by the cutoff, as the publication prints it, and not
+        by the nearest-neighbour distance.
+        """
+        reach = cutoff * self.nearest
+        scale = reach if printed else self.nearest
+        return ACEDescriptors(self.species, reach, scale, order=order, n_max=self.n_max, degree=self.degree)
+
+
+def observe(
+    structure: Structure, columns: Mapping[str, NDArray], configuration: str, active_species: str
+) -> Observation:
+    """A labelled structure from the columns of a file.
+
+    Parameters
+    ----------
+    structure : Structure
+    columns : mapping
+        Some of `COLUMNS`. Without labels, the twentieths of the active species that moved most and least
+        on average over all runs are labelled.
+    configuration : str
+        Such as the name of the file.
+    active_species : str
+        Labels of other species are ignored.
+
+    Raises
+    ------
+    TrainingError
+        If there are neither labels nor runs.
+    """
+    eligible = active_atoms(structure, active_species)
+    replicas = columns.get(REPLICAS)
+    if replicas is not None:
+        replicas = replicas.reshape(len(structure), -1)
+    if ACTIVITY in columns:
+        sample = labelled_sample(structure, columns[ACTIVITY], columns.get(DISPLACEMENT), configuration)
+        labels = np.where(eligible, sample.activity, NEITHER).astype(np.int8)
+        sample = sample._replace(activity=labels)
+    elif replicas is not None:
+        moved = replicas.mean(axis=1)
+        labels = label_by_quantile(moved, EXTREME_SHARE, EXTREME_SHARE, eligible)
+        sample = ActivitySample(structure, labels, moved, configuration)
+    else:
+        raise TrainingError(
+            f"{configuration} has neither a column {ACTIVITY!r} nor {REPLICAS!r}; "
+            "label it with: glassml apply --modifier nonaffine"
+        )
+    return Observation(sample, replicas, columns.get(PROPENSITY))
+
+
+def species_of(structures: Sequence[Structure], active: str = "") -> tuple[str, ...]:
+    """All species of some structures, the active one first; by default the most frequent one.
+
+    Raises
+    ------
+    TrainingError
+        If no atom is of the active species.
+    """
+    counts: Counter[str] = Counter()
+    for structure in structures:
+        numbers = np.bincount(structure.species, minlength=len(structure.species_names))
+        counts.update(dict(zip(structure.species_names, numbers.tolist(), strict=True)))
+    present = [name for name, count in counts.items() if count]
+    if not present:
+        raise TrainingError("The files hold no atoms; give structures.")
+    active = active or max(present, key=lambda name: counts[name])
+    if active not in present:
+        raise TrainingError(f"The files have no {active} atoms; choose the active species from {', '.join(present)}.")
+    return (active, *sorted(name for name in present if name != active))
+
+
+def make_group(
+    name: str, frames: Sequence[tuple[str, Structure, Mapping[str, NDArray]]], active_species: str, digest: str
+) -> Group:
+    """All labelled structures of one kind of activation.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``thermal``.
+    frames : sequence of (configuration, structure, columns)
+        For `observe`. Structures without labelled atoms are left out.
+    active_species : str
+    digest : str
+        Changes with the files.
+
+    Raises
+    ------
+    TrainingError
+        If nothing is labelled, or all belongs to one configuration, or too few atoms of a class are there.
+    """
+    observations = [observe(structure, columns, owner, active_species) for owner, structure, columns in frames]
+    kept = [one for one in observations if (one.sample.activity != NEITHER).any()]
+    if not kept:
+        raise TrainingError(
+            f"No {active_species} atom of the {name} data is labelled; choose another active species, "
+            "or label the files with: glassml apply --modifier nonaffine"
+        )
+    names = configurations([one.sample for one in kept])
+    if len(names) < 2:
+        raise TrainingError(
+            f"The {name} data are a single configuration, {names[0]}; give at least two files, "
+            "one to learn from and one to judge by."
+        )
+    labels = np.concatenate([one.sample.activity for one in kept])
+    for kind, text in ((ACTIVE, "active"), (INACTIVE, "inactive")):
+        count = np.count_nonzero(labels == kind)
+        if count < SMALLEST_CLASS:
+            raise TrainingError(
+                f"The {name} data have {count} {text} {active_species} atoms; give files with at least "
+                f"{SMALLEST_CLASS} of each class, or another active species."
+            )
+    return Group(name, tuple(kept), digest)
+
+
+def feature_blocks(descriptor: ACEDescriptors) -> list[tuple[int, bool, int]]:
+    """(bodies, whether neighbours of the first species only, number of features up to its end) in their order."""
+    kinds = [(len(label) + 1, all(slot[0] == descriptor.species[0] for slot in label)) for label in descriptor.labels]
+    ends = {kind: end for end, kind in enumerate(kinds, start=1)}
+    return [(bodies, alone, end) for (bodies, alone), end in ends.items()]
+
+
+def order_ends(descriptor: ACEDescriptors) -> dict[int, int]:
+    """Number of features up to each body order, those of lower order included."""
+    return {bodies: end for bodies, _, end in feature_blocks(descriptor)}
+
+
+def run_study(
+    study: ActivityStudy, groups: Sequence[Group], folder: Path, progress: Progress
+) -> dict[str, dict[str, Numbers]]:
+    """All numbers, by group and then by piece; those that the folder has already are not computed again.
+
+    Parameters
+    ----------
+    study : ActivityStudy
+    groups : sequence of Group
+    folder : Path
+        For the numbers.
+    progress : callable
+        Fraction and text.
+    """
+    pieces = {group.name: _pieces(study, group) for group in groups}
+    with threadpool_limits(1, "blas"):
+        results = run_pieces([piece for part in pieces.values() for piece in part], folder, progress)
+    return {
+        name: {piece.name.removeprefix(f"{name}-"): results[piece.name] for piece in part}
+        for name, part in pieces.items()
+    }
+
+
+class _Bench:
+    """The labelled atoms of a group, and their descriptors as long as the same ones are asked for."""
+
+    def __init__(self, study: ActivityStudy, group: Group) -> None:
+        self.study = study
+        self.group = group
+        self._rows: tuple[ACEDescriptors, LabelledRows] | None = None
+
+    @cached_property
+    def samples(self) -> list[ActivitySample]:
+        return _thinned([observation.sample for observation in self.group.observations], self.study.atoms)
+
+    def rows(self, descriptor: ACEDescriptors, progress: Progress) -> LabelledRows:
+        if self._rows is None or self._rows[0] != descriptor:
+            self._rows = None
+            self._rows = (descriptor, describe(self.samples, descriptor, progress))
+        return self._rows[1]
+
+
+def _thinned(samples: Sequence[ActivitySample], most: int) -> list[ActivitySample]:
+    """No more than half of `most` labelled atoms of either class, chosen at random."""
+    rng = np.random.default_rng(1)
+    labels = np.concatenate([sample.activity for sample in samples])
+    for kind in (ACTIVE, INACTIVE):
+        members = np.flatnonzero(labels == kind)
+        superfluous = max(len(members) - most // 2, 0)
+        labels[rng.permutation(members)[:superfluous]] = NEITHER
+    ends = np.cumsum([len(sample.activity) for sample in samples])
+    parts = np.split(labels, ends[:-1])
+    return [sample._replace(activity=part) for sample, part in zip(samples, parts, strict=True)]
+
+
+def _pieces(study: ActivityStudy, group: Group) -> list[Piece]:
+    """What can be learned from a group; efforts are seconds for some thousand atoms."""
+    bench = _Bench(study, group)
+    common = {"group": group.digest} | {
+        key: value for key, value in asdict(study).items() if key not in ("cutoffs", "cutoff")
+    }
+    observations = group.observations
+
+    def piece(name: str, compute: Callable[..., Numbers], effort: float, cutoff: float = study.cutoff) -> Piece:
+        inputs = {**common, "cutoff": cutoff}
+        return Piece(f"{group.name}-{name}", inputs, partial(compute, bench, cutoff), effort)
+
+    pieces = [piece(f"accuracy-{cutoff:g}", accuracy_by_count, 50, cutoff) for cutoff in study.cutoffs]
+    pieces += [
+        piece("transform", printed_transform, 25),
+        piece("selection", selected_features, 40),
+        piece("learning", learning_curve, 45),
+        piece("distributions", first_descriptors, 1),
+        piece("map", event_map, 1),
+    ]
+    if all(observation.replicas is not None for observation in observations) and _replica_counts(observations)[-1] > 1:
+        pieces.append(piece("replicas", accuracy_by_replicas, 30))
+    if all(np.isfinite(o.sample.displacement[_eligible(study, o)]).any() for o in observations):
+        pieces.append(piece("regression", regression_by_count, 15))
+        if all(observation.propensity is not None for observation in observations):
+            pieces.append(piece("propensity", displacement_and_propensity, 1))
+    return pieces
+
+
+def _eligible(study: ActivityStudy, observation: Observation) -> NDArray[np.bool_]:
+    return active_atoms(observation.sample.structure, study.active_species)
+
+
+def accuracy_by_count(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
+    """Balanced accuracy with the first features in body order."""
+    descriptor = bench.study.descriptor(cutoff)
+    data = bench.rows(descriptor, progress)
+    return _scored(data, _feature_counts(descriptor), progress)
+
+
+def printed_transform(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
+    """The same at the ends of the body orders, with distances scaled by the cutoff."""
+    descriptor = bench.study.descriptor(cutoff, printed=True)
+    data = bench.rows(descriptor, progress)
+    return _scored(data, list(order_ends(descriptor).values()), progress)
+
+
+def _feature_counts(descriptor: ACEDescriptors) -> list[int]:
+    """Numbers of features to try: the end of every block and some before it, more for the radial ones."""
+    counts = set()
+    start = 0
+    for bodies, _, end in feature_blocks(descriptor):
+        steps = np.geomspace(1, end - start, 5 if bodies == 2 else 3)
+        counts |= {start + round(step) for step in steps}
+        start = end
+    return sorted(counts)
+
+
+def _scored(data: LabelledRows, counts: Sequence[int], progress: Progress) -> Numbers:
+    """Cross-validated balanced accuracy of the first columns."""
+    columns: dict[str, list] = {"features": [], "accuracy": [], "error": [], "strength": [], "left_out": []}
+    for number, count in enumerate(counts):
+        progress(sum(counts[:number]) / sum(counts), f"{count} features")
+        validation = cross_validate(data.columns(slice(0, count)), strengths=STRENGTHS)
+        _append(columns, data, validation.decisions, features=count, strength=validation.strength)
+    return {name: np.array(values) for name, values in columns.items()}
+
+
+def _append(columns: dict[str, list], data: LabelledRows, decisions: NDArray, **further: float) -> None:
+    """One more point: accuracy, its error and the values without each configuration."""
+    without = left_out_accuracies(data, decisions)
+    point = {
+        "accuracy": balanced_accuracy(data.labels, decisions > 0),
+        "error": jackknife_error(without),
+        "left_out": without,
+        **further,
+    }
+    for name, value in point.items():
+        columns[name].append(value)
+
+
+def selected_features(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
+    """Forward selection among the radial and among all features, and principal components in their order.
+
+    Judged by configurations that took no part in the selection: there is one selection a fold, and one
+    on all data that says which features come first.
+    """
+    descriptor = bench.study.descriptor(cutoff)
+    data = bench.rows(descriptor, progress)
+    ends = order_ends(descriptor)
+    pools = {"radial": ends[2], "all": ends[max(ends)]}
+    numbers: Numbers = {}
+    for place, (name, end) in enumerate(pools.items()):
+        part = partial(_part, progress, place, 3)
+        numbers |= {f"{name}_{key}": values for key, values in _selection(data, descriptor, end, part).items()}
+    components = _component_scores(data)
+    counts = [count for count in (1, 2, 3, 5, 8, 12, 20, 40, 80, 160) if count < components.rows.shape[1]]
+    scored = _scored(components, counts, lambda done, text: progress((2 + done) / 3, f"principal components, {text}"))
+    return numbers | {f"pca_{name}": values for name, values in scored.items()}
+
+
+def _selection(data: LabelledRows, descriptor: ACEDescriptors, end: int, progress: Progress) -> Numbers:
+    """Accuracy step by step, names in the order of choice, and in that of every fold."""
+    pool = data.columns(slice(0, end))
+    names = np.array(descriptor.feature_names)
+    folds = [data.configuration % _fold_count(data) == number for number in range(_fold_count(data))]
+    decisions = np.zeros((min(STEPS, end), len(data.labels)))
+    orders = [
+        _select(pool, held, decisions, partial(_part, progress, number, len(folds) + 1))
+        for number, held in enumerate(folds)
+    ]
+    nobody = np.zeros(len(data.labels), dtype=bool)
+    final = _select(pool, nobody, decisions, partial(_part, progress, len(folds), len(folds) + 1))
+    columns: dict[str, list] = {"features": [], "accuracy": [], "error": [], "left_out": []}
+    for step, values in enumerate(decisions, start=1):
+        _append(columns, data, values, features=step)
+    scores = {name: np.array(values) for name, values in columns.items()}
+    return scores | {"order": names[final], "orders": names[np.array(orders)]}
+
+
+def _select(data: LabelledRows, held: NDArray[np.bool_], decisions: NDArray, progress: Progress) -> list[int]:
+    """Forward selection without the configurations held back; fills the decisions about them step by step."""
+    train = ~held
+    mean, scale = data.rows[train].mean(axis=0), data.rows[train].std(axis=0)
+    rows = (data.rows - mean) / np.where(scale > 0, scale, 1.0)
+    chosen: list[int] = []
+    steps = forward_selection(rows[train], data.labels[train], len(decisions))
+    for step, (chosen, coefficients) in enumerate(steps):
+        progress(step / len(decisions), f"selecting feature {step + 1}")
+        decisions[step, held] = coefficients[0] + rows[held][:, chosen] @ coefficients[1:]
+    return chosen
+
+
+def _component_scores(data: LabelledRows) -> LabelledRows:
+    """Principal components of the standardised features, the one with the most variance first."""
+    scale = data.rows.std(axis=0)
+    rows = (data.rows - data.rows.mean(axis=0)) / np.where(scale > 0, scale, 1.0)
+    _, directions = np.linalg.eigh(rows.T @ rows)
+    return data._replace(rows=rows @ directions[:, ::-1])
+
+
+def learning_curve(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
+    """Accuracy against the number of configurations trained on, for features up to each body order."""
+    descriptor = bench.study.descriptor(cutoff)
+    data = bench.rows(descriptor, progress)
+    largest = len(data.names) - -(-len(data.names) // _fold_count(data))
+    sizes = np.unique(np.round(np.geomspace(1, largest, 7)).astype(int))
+    columns: dict[str, list] = {
+        name: [] for name in ("bodies", "configurations", "atoms", "accuracy", "error", "left_out")
+    }
+    points = [(bodies, end, size) for bodies, end in order_ends(descriptor).items() for size in sizes]
+    strengths: dict[int, float] = {}
+    for number, (bodies, end, size) in enumerate(points):
+        progress(number / len(points), f"{size} configurations, up to {bodies} bodies")
+        part = data.columns(slice(0, end))
+        if bodies not in strengths:
+            strengths[bodies] = cross_validate(part, strengths=STRENGTHS).strength
+        draws = [_trained_on_few(part, size, strengths[bodies], draw) for draw in range(DRAWS)]
+        without = np.mean([left_out_accuracies(data, decisions) for decisions, _ in draws], axis=0)
+        accuracy = np.mean([balanced_accuracy(data.labels, decisions > 0) for decisions, _ in draws])
+        values = (bodies, size, np.mean([atoms for _, atoms in draws]), accuracy, jackknife_error(without), without)
+        for name, value in zip(columns, values, strict=True):
+            columns[name].append(value)
+    return {name: np.array(values) for name, values in columns.items()}
+
+
+def _trained_on_few(data: LabelledRows, size: int, strength: float, draw: int) -> tuple[NDArray[np.float64], float]:
+    """Decisions about all atoms after training on some configurations of the other folds, and the atoms these had.
+
+    The penalty on the weights stays the same, so relative to the atoms it grows as they get fewer.
+    """
+    decisions = np.zeros(len(data.labels))
+    counts = []
+    full = len(data.labels) * (1 - 1 / _fold_count(data))
+    for fold in range(_fold_count(data)):
+        held = data.configuration % _fold_count(data) == fold
+        others = np.random.default_rng((draw, fold)).permutation(np.unique(data.configuration[~held]))
+        # A configuration without atoms of one class needs company.
+        for most in range(size, len(others) + 1):
+            few = data.atoms(np.isin(data.configuration, others[:most]))
+            if len(np.unique(few.labels)) == 2:
+                break
+        line = fit_line(few, "logistic", strength * full / len(few.labels))
+        decisions[held] = line.decide(data.rows[held])
+        counts.append(len(few.labels))
+    return decisions, float(np.mean(counts))
+
+
+def accuracy_by_replicas(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
+    """Accuracy against the number of runs behind the labels: judged by such labels, and by those of all runs."""
+    descriptor = bench.study.descriptor(cutoff, order=2)
+    observations = bench.group.observations
+    rows, replicas, places = [], [], []
+    for number, observation in enumerate(observations):
+        progress(0.4 * number / len(observations), f"describing {observation.sample.configuration}")
+        eligible = _eligible(bench.study, observation)
+        rows.append(descriptor.compute(replace(observation.sample.structure, mask=eligible)))
+        replicas.append(observation.replicas[eligible])  # type: ignore[index]
+        places.append(number)
+    counts = _replica_counts(observations)
+    most = counts[-1]
+    columns: dict[str, list] = {name: [] for name in ("replicas", "accuracy", "error", "against_all", "reliability")}
+    whole = _labelled_by(rows, replicas, observations, slice(0, most))
+    validation = cross_validate(whole, strengths=STRENGTHS)
+    for step, count in enumerate(counts):
+        progress(0.4 + 0.6 * step / len(counts), f"labels by {count} runs")
+        subsets = [slice(k * count, (k + 1) * count) for k in range(min(DRAWS, most // count))]
+        values = [
+            _judged(_labelled_by(rows, replicas, observations, one), whole, validation.strength) for one in subsets
+        ]
+        without = np.mean([value[1] for value in values], axis=0)
+        point = (
+            count,
+            np.mean([value[0] for value in values]),
+            jackknife_error(without),
+            np.mean([value[2] for value in values]),
+            _reliability(replicas, count),
+        )
+        for name, value in zip(columns, point, strict=True):
+            columns[name].append(value)
+    return {name: np.array(values) for name, values in columns.items()}
+
+
+def _replica_counts(observations: Sequence[Observation]) -> list[int]:
+    """1, 2, 4 … up to the number of runs that all observations have."""
+    most = min(observation.replicas.shape[1] for observation in observations)  # type: ignore[union-attr]
+    return sorted({min(2**k, most) for k in range(most.bit_length() + 1)})
+
+
+def _labelled_by(
+    rows: Sequence[NDArray], replicas: Sequence[NDArray], observations: Sequence[Observation], runs: slice
+) -> LabelledRows:
+    """The extremes of the mean over some of the runs."""
+    names = configurations([observation.sample for observation in observations])
+    parts = []
+    for row, moved, observation in zip(rows, replicas, observations, strict=True):
+        mean = moved[:, runs].mean(axis=1)
+        labels = label_by_quantile(mean, EXTREME_SHARE, EXTREME_SHARE)
+        kept = labels != NEITHER
+        place = np.full(np.count_nonzero(kept), names.index(observation.sample.configuration))
+        parts.append((row[kept].astype(np.float64), labels[kept], mean[kept], place))
+    rows_, labels_, mean_, places = map(np.concatenate, zip(*parts, strict=True))
+    return LabelledRows(rows_, labels_, mean_, places, names)
+
+
+def _judged(few: LabelledRows, whole: LabelledRows, strength: float) -> tuple[float, NDArray[np.float64], float]:
+    """Trained on labels by a few runs: accuracy on such labels, without each configuration, and on those by all."""
+    decisions, against = np.zeros(len(few.labels)), np.zeros(len(whole.labels))
+    for fold in range(_fold_count(few)):
+        held, held_whole = (data.configuration % _fold_count(few) == fold for data in (few, whole))
+        line = fit_line(few.atoms(~held), "logistic", strength)
+        decisions[held] = line.decide(few.rows[held])
+        against[held_whole] = line.decide(whole.rows[held_whole])
+    accuracy = balanced_accuracy(few.labels, decisions > 0)
+    return accuracy, left_out_accuracies(few, decisions), balanced_accuracy(whole.labels, against > 0)
+
+
+def _reliability(replicas: Sequence[NDArray], count: int) -> float:
+    """Correlation of log D²min averaged over one set of runs with that over as many others; NaN without others."""
+    correlations = []
+    for moved in replicas:
+        if 2 * count > moved.shape[1]:
+            return float("nan")
+        first, second = (
+            log_displacement(part.mean(axis=1)) for part in (moved[:, :count], moved[:, count : 2 * count])
+        )
+        correlations.append(np.corrcoef(first, second)[0, 1])
+    return float(np.mean(correlations))
+
+
+def regression_by_count(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
+    """Pearson correlation of log D²min with its ARD regression on atoms of configurations not trained on."""
+    descriptor = bench.study.descriptor(cutoff, order=2)
+    samples = [_random_atoms(bench.study, o) for o in bench.group.observations]
+    data = describe(_thinned(samples, REGRESSION_ATOMS), descriptor, progress)
+    target = log_displacement(data.displacement)
+    ends = [end for _, _, end in feature_blocks(descriptor)]
+    counts = [count for count in _feature_counts(descriptor) if count in ends or 2 < count <= ends[0]]
+    counts = [count for count in counts if count <= MOST_FOR_REGRESSION]
+    columns: dict[str, list] = {"features": [], "correlation": [], "error": []}
+    for step, count in enumerate(counts):
+        progress(step / len(counts), f"{count} features")
+        part = data.columns(slice(0, count))
+        predicted = np.zeros(len(target))
+        for fold in range(_fold_count(data)):
+            held = data.configuration % _fold_count(data) == fold
+            predicted[held] = fit_line(part.atoms(~held), "ard", 0.0).decide(part.rows[held])
+        numbers = np.unique(data.configuration)
+        without = [
+            np.corrcoef(predicted[data.configuration != n], target[data.configuration != n])[0, 1] for n in numbers
+        ]
+        point = (count, np.corrcoef(predicted, target)[0, 1], jackknife_error(np.array(without)))
+        for name, value in zip(columns, point, strict=True):
+            columns[name].append(value)
+    return {name: np.array(values) for name, values in columns.items()}
+
+
+def _random_atoms(study: ActivityStudy, observation: Observation) -> ActivitySample:
+    """The same structure with all atoms whose D²min is known in two equal classes, for drawing from."""
+    sample = observation.sample
+    known = _eligible(study, observation) & np.isfinite(sample.displacement)
+    return sample._replace(activity=label_by_quantile(sample.displacement, 0.5, 0.5, known))
+
+
+def first_descriptors(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
+    """First radial descriptor of every species for all labelled atoms; more negative where it is denser."""
+    descriptor = bench.study.descriptor(cutoff, order=1)
+    data = bench.rows(descriptor, progress)
+    first = [k for k, label in enumerate(descriptor.labels) if label[0][1] == 1]
+    return {
+        "names": np.array(descriptor.feature_names)[first],
+        "values": data.rows[:, first],
+        "labels": data.labels,
+        "configuration": data.configuration,
+    }
+
+
+def event_map(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
+    """A slice through the first configuration's structure with the most active atoms, where most are labelled."""
+    first = bench.group.observations[0].sample.configuration
+    samples = [o.sample for o in bench.group.observations if o.sample.configuration == first]
+    sample = max(samples, key=lambda one: np.count_nonzero(one.activity == ACTIVE))
+    structure = sample.structure
+    width = SLICE * bench.study.nearest
+    height = structure.positions[:, 2]
+    labelled = height[sample.activity != NEITHER]
+    places = np.arange(height.min() + width / 2, max(height.max() - width / 2, height.min() + width), width / 4)
+    inside = [np.count_nonzero(np.abs(labelled - place) < width / 2) for place in places]
+    shown = np.abs(height - places[np.argmax(inside)]) < width / 2
+    return {
+        "positions": structure.positions[shown],
+        "species": np.array(structure.species_names)[structure.species[shown]],
+        "id": structure.ids[shown],
+        "activity": sample.activity[shown],
+        "displacement": sample.displacement[shown],
+    }
+
+
+def displacement_and_propensity(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
+    """D²min and propensity of all atoms of the active species, and their correlations by configuration."""
+    displacement, propensity, pearson, spearman = [], [], [], []
+    for observation in bench.group.observations:
+        eligible = _eligible(bench.study, observation) & np.isfinite(observation.sample.displacement)
+        displacement.append(observation.sample.displacement[eligible])
+        propensity.append(observation.propensity[eligible])  # type: ignore[index]
+        pearson.append(np.corrcoef(displacement[-1], propensity[-1])[0, 1])
+        spearman.append(spearmanr(displacement[-1], propensity[-1]).statistic)
+    return {
+        "displacement": np.concatenate(displacement),
+        "propensity": np.concatenate(propensity),
+        "pearson": np.array(pearson),
+        "spearman": np.array(spearman),
+    }
+
+
+def _fold_count(data: LabelledRows) -> int:
+    return min(FOLDS, len(data.names))
+
+
+def _part(progress: Progress, number: int, total: int, fraction: float, text: str) -> None:
+    progress((number + fraction) / total, text)

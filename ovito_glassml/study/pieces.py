@@ -1,0 +1,113 @@
+"""Long work in named pieces, each kept on disk until something that it depends on changes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import ovito_glassml
+
+__all__ = ["Numbers", "Piece", "digest_of", "run_pieces"]
+
+Progress = Callable[[float, str], None]
+Numbers = dict[str, NDArray]
+
+_DIGEST = "digest of inputs"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a study.
+
+    Attributes
+    ----------
+    name : str
+        Of the result and its file.
+    inputs : mapping
+        Everything that the result depends on, as JSON knows it: digests of files and settings.
+    compute : callable
+        Takes a progress callback and returns named arrays.
+    effort : float
+        Relative to other pieces, for the time left.
+    """
+
+    name: str
+    inputs: Mapping[str, object]
+    compute: Callable[[Progress], Numbers]
+    effort: float = 1.0
+
+    @property
+    def digest(self) -> str:
+        """Changes whenever an input does, and with the version of the package."""
+        record = {"name": self.name, "version": ovito_glassml.__version__, "inputs": dict(self.inputs)}
+        return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
+
+
+def run_pieces(pieces: Sequence[Piece], folder: Path, progress: Progress) -> dict[str, Numbers]:
+    """Results of all pieces, computed unless the folder has them already.
+
+    A result is written as soon as it is there, whole or not at all, so that a killed study loses one piece.
+
+    Parameters
+    ----------
+    pieces : sequence of Piece
+    folder : Path
+        One file a piece; made if it is not there.
+    progress : callable
+        Fraction of the work that is left when starting, and text.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    results = {piece.name: _kept(piece, folder) for piece in pieces}
+    total = sum(piece.effort for piece in pieces if results[piece.name] is None)
+    done = 0.0
+    for piece in pieces:
+        if results[piece.name] is not None:
+            continue
+
+        def report(fraction: float, text: str, piece: Piece = piece, done: float = done) -> None:
+            progress((done + fraction * piece.effort) / total, f"{piece.name.replace('-', ', ')}: {text}")
+
+        report(0.0, "starting")
+        numbers = piece.compute(report)
+        _keep(piece, folder, numbers)
+        results[piece.name] = numbers
+        done += piece.effort
+    return {name: numbers for name, numbers in results.items() if numbers is not None}
+
+
+def digest_of(files: Sequence[Path], *further: str) -> str:
+    """Changes with the names and the contents of files, and with further text."""
+    digest = hashlib.sha256(json.dumps([[file.name for file in files], further]).encode())
+    for file in files:
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _kept(piece: Piece, folder: Path) -> Numbers | None:
+    """An earlier result, if it was made from the same inputs and is whole."""
+    try:
+        with np.load(folder / f"{piece.name}.npz", allow_pickle=False) as archive:
+            numbers = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return None
+    return numbers if str(numbers.pop(_DIGEST, "")) == piece.digest else None
+
+
+def _keep(piece: Piece, folder: Path, numbers: Numbers) -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **{_DIGEST: np.array(piece.digest)}, **numbers)  # type: ignore[arg-type]
+    temporary = folder / f".{piece.name}.{os.getpid()}.tmp"
+    try:
+        temporary.write_bytes(buffer.getvalue())
+        os.replace(temporary, folder / f"{piece.name}.npz")
+    finally:
+        temporary.unlink(missing_ok=True)
