@@ -13,12 +13,12 @@ from matplotlib.colors import Normalize
 from numpy.typing import NDArray
 
 from ovito_glassml.figures.style import COLOURS, new_figure, save_figure, save_table
+from ovito_glassml.learn.evaluation import parity
 from ovito_glassml.learn.stiffness import StiffnessModel, StiffnessPrediction
 from ovito_glassml.learn.stiffness_evaluation import (
     COARSE_RADIUS,
     SampleScore,
     extreme_rdfs,
-    parity,
     radius_scan,
     score_sample,
 )

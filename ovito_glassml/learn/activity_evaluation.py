@@ -12,8 +12,8 @@ from ovito_glassml.labels.activity import ACTIVE, NEITHER
 from ovito_glassml.learn.activity import ActivityModel
 from ovito_glassml.learn.activity_data import ActivitySample, configurations
 from ovito_glassml.learn.activity_training import LabelledRows, balanced_accuracy, cross_validate
+from ovito_glassml.learn.evaluation import area_under_roc
 from ovito_glassml.learn.model_file import ResultTable
-from ovito_glassml.learn.stiffness_evaluation import area_under_roc
 from ovito_glassml.structure import Structure
 
 __all__ = [

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from ovito_glassml.descriptors.rdf import RDFDescriptors
 from ovito_glassml.labels.vibrations import stiffness_from_msd
+from ovito_glassml.learn.evaluation import area_under_roc, pearson
 from ovito_glassml.learn.model_file import ResultTable
 from ovito_glassml.learn.stiffness import StiffnessModel
 from ovito_glassml.learn.stiffness_training import LabelledSample
@@ -20,10 +20,8 @@ from ovito_glassml.structure import Structure
 __all__ = [
     "COARSE_RADIUS",
     "SampleScore",
-    "area_under_roc",
     "extreme_rdfs",
     "label_reliability",
-    "parity",
     "radius_scan",
     "rate_differences",
     "score_sample",
@@ -89,8 +87,8 @@ def score_sample(model: StiffnessModel, sample: LabelledSample, seen: Structure 
     measured, predicted = sample.stiffness[labelled], prediction.stiffness[labelled]
     return SampleScore(
         name=sample.name,
-        correlation=_correlation(predicted, measured),
-        coarse=_correlation(prediction.coarse[labelled], measured_coarse[labelled]),
+        correlation=pearson(predicted, measured),
+        coarse=pearson(prediction.coarse[labelled], measured_coarse[labelled]),
         predicted_mean=float(predicted.mean()),
         measured_mean=float(measured.mean()),
         error=float(np.sqrt(np.mean((predicted - measured) ** 2))),
@@ -168,13 +166,6 @@ def separation_table(
     )
 
 
-def area_under_roc(negative: NDArray, positive: NDArray) -> float:
-    """Probability that a positive value exceeds a negative one, ties counted half."""
-    ranks = rankdata(np.concatenate([negative, positive]))
-    count = len(positive)
-    return float((ranks[len(negative) :].sum() - count * (count + 1) / 2) / (count * len(negative)))
-
-
 def label_reliability(msd: NDArray, temperatures: Sequence[float]) -> float:
     """Largest correlation with the labels that a perfect model could be expected to reach.
 
@@ -194,33 +185,6 @@ def label_reliability(msd: NDArray, temperatures: Sequence[float]) -> float:
     items = stiffness.shape[1]
     shared = 1 - stiffness.var(axis=0).sum() / stiffness.sum(axis=1).var()
     return float(np.sqrt(max(0.0, items / (items - 1) * shared)))
-
-
-def parity(predicted: NDArray, measured: NDArray, atoms_per_bin: int = 100) -> dict[str, NDArray]:
-    """Mean measured against mean predicted stiffness of atoms sorted by prediction.
-
-    Parameters
-    ----------
-    predicted, measured : (N,) arrays
-        Atoms without a label (NaN) are left out.
-    atoms_per_bin : int
-        As published: 100. The remainder that fills no bin, the stiffest atoms, is left out.
-
-    Returns
-    -------
-    dict
-        ``predicted`` and ``measured`` means and the ``standard_error`` of the latter, one a bin.
-    """
-    both = np.isfinite(predicted) & np.isfinite(measured)
-    order = np.argsort(predicted[both], kind="stable")
-    bins = len(order) // atoms_per_bin
-    chosen = order[: bins * atoms_per_bin].reshape(bins, atoms_per_bin)
-    binned = measured[both][chosen]
-    return {
-        "predicted": predicted[both][chosen].mean(axis=1),
-        "measured": binned.mean(axis=1),
-        "standard_error": binned.std(axis=1, ddof=1) / np.sqrt(atoms_per_bin),
-    }
 
 
 def extreme_rdfs(
@@ -283,11 +247,7 @@ def radius_scan(
         ]
         both = np.isfinite(averages[0]) & np.isfinite(averages[1])
         results["radius"].append(radius)
-        results["correlation"].append(_correlation(averages[0][both], averages[1][both]))
+        results["correlation"].append(pearson(averages[0][both], averages[1][both]))
         results["predicted_spread"].append(float(averages[0][both].std()))
         results["measured_spread"].append(float(averages[1][both].std()))
     return {key: np.array(column) for key, column in results.items()}
-
-
-def _correlation(first: NDArray, second: NDArray) -> float:
-    return float(np.corrcoef(first, second)[0, 1])

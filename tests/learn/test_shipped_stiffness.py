@@ -5,10 +5,11 @@ import re
 import numpy as np
 import pytest
 
+from ovito_glassml.learn.evaluation import area_under_roc
 from ovito_glassml.learn.model_file import SHIPPED_MODELS, list_models, load_model, read_header, render_card
 from ovito_glassml.learn.stiffness import StiffnessModel
 from ovito_glassml.learn.stiffness_data import FOREIGN_STRUCTURES, foreign_path
-from ovito_glassml.learn.stiffness_evaluation import area_under_roc, score_sample
+from ovito_glassml.learn.stiffness_evaluation import score_sample
 from ovito_glassml.learn.stiffness_shipping import cooling_rate, read_samples
 from ovito_glassml.shipped import STIFFNESS_MODELS, TEST_SAMPLES, sample_file
 from ovito_glassml.simulate.shards import read_shard

@@ -6,10 +6,8 @@ import pytest
 from ovito_glassml.labels.vibrations import BOLTZMANN_EV
 from ovito_glassml.learn.stiffness_evaluation import (
     SampleScore,
-    area_under_roc,
     extreme_rdfs,
     label_reliability,
-    parity,
     radius_scan,
     rate_differences,
     score_sample,
@@ -44,16 +42,6 @@ def test_another_structure_may_be_shown(species_model, spring_glasses):
     assert score.measured_mean == pytest.approx(sample.stiffness.mean())
 
 
-def test_area_under_the_curve_counts_pairs():
-    assert area_under_roc(np.array([1.0, 2.0]), np.array([3.0, 4.0])) == 1.0
-    assert area_under_roc(np.array([3.0, 4.0]), np.array([1.0, 2.0])) == 0.0
-    assert area_under_roc(np.array([1.0, 2.0]), np.array([1.0, 2.0])) == 0.5
-    rng = np.random.default_rng(1)
-    negative, positive = rng.integers(0, 9, 50), rng.integers(2, 12, 70)
-    pairs = positive[:, None] - negative
-    assert area_under_roc(negative, positive) == pytest.approx(np.mean((pairs > 0) + 0.5 * (pairs == 0)))
-
-
 def test_reliability_of_known_noise():
     """Six readings of a truth of unit variance, each with noise of unit variance: √(6/7)."""
     rng = np.random.default_rng(1)
@@ -61,14 +49,6 @@ def test_reliability_of_known_noise():
     stiffness = 20 + rng.normal(size=(200_000, 1)) + rng.normal(size=(200_000, 6))
     msd = BOLTZMANN_EV * temperatures / stiffness
     assert label_reliability(msd, temperatures) == pytest.approx(np.sqrt(6 / 7), abs=0.005)
-
-
-def test_parity_bins_hold_a_hundred_atoms_each_in_order():
-    predicted = np.random.default_rng(1).permutation(1050).astype(float)
-    bins = parity(predicted, 2 * predicted)
-    np.testing.assert_allclose(bins["predicted"], 49.5 + 100 * np.arange(10))
-    np.testing.assert_allclose(bins["measured"], 2 * bins["predicted"])
-    np.testing.assert_allclose(bins["standard_error"], 2 * np.std(np.arange(100), ddof=1) / 10)
 
 
 def test_extreme_rdfs_tell_soft_surroundings_from_stiff_ones(spring_glasses):
