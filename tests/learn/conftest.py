@@ -5,6 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
+from ovito_glassml.learn import scnn_training
+from ovito_glassml.learn.scnn_training import BarrierSample, TrainingSettings, describe_samples, train_scnn
 from ovito_glassml.learn.stiffness_training import BY_SPECIES, PUBLISHED, LabelledSample, train
 from ovito_glassml.neighbours import neighbour_lists
 from ovito_glassml.structure import Structure
@@ -51,3 +53,38 @@ def species_model(spring_glasses):
 @pytest.fixture(scope="session")
 def published_model(spring_glasses):
     return train(spring_glasses[:2], design=PUBLISHED)
+
+
+#: Enough for three hundred atoms.
+BRIEF = TrainingSettings(epochs=15, most_cycles=2, dropout=0.3)
+
+
+def crowding(structure):
+    """Number of near neighbours, Zr counted twice: what every descriptor can see."""
+    lists = neighbour_lists(structure, 5.0)
+    centre = np.repeat(np.arange(len(structure)), np.diff(lists.offsets))
+    weights = (1.0 + structure.species[lists.indices]) * np.exp(-((lists.distances / 3.0) ** 4))
+    return 0.1 * np.bincount(centre, weights, minlength=len(structure))
+
+
+@pytest.fixture(scope="session")
+def barrier_glasses():
+    """Three samples; crowded atoms have a high barrier."""
+    samples = [shaken_crystal(seed, repeat=9) for seed in (1, 2, 3)]
+    return [BarrierSample(sample, crowding(sample), f"sample-{k}") for k, sample in enumerate(samples, start=1)]
+
+
+def prototype_model(samples, design):
+    """Learned on the first sample, stopped by the second."""
+    data = describe_samples(samples, design, learned=[0])
+    return train_scnn(data, data.of_samples([0]), data.of_samples([1]), design=design, settings=BRIEF)
+
+
+@pytest.fixture(scope="session")
+def environment_scnn(barrier_glasses):
+    return prototype_model(barrier_glasses[:2], scnn_training.ENVIRONMENT)
+
+
+@pytest.fixture(scope="session")
+def bessel_scnn(barrier_glasses):
+    return prototype_model(barrier_glasses[:2], scnn_training.PUBLISHED)

@@ -1,0 +1,234 @@
+"""Descriptor rows of the prototype network: own species, radial sums, angular power spectra, averaged over shells.
+
+The published 264 parameters do not know the atom's own species, mix the species in their angular
+part and look two shells far. A row of `EnvironmentDescriptors` has what they lack. Its power
+spectrum is projected to a few components before it is averaged over neighbours: averaging is
+linear, so the result is that of averaging first, and no wide row is ever stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ovito_glassml.descriptors.bessel import BesselDescriptors
+from ovito_glassml.descriptors.blocks import assemble, species_columns
+from ovito_glassml.descriptors.shells import ShellAverage, shell_average
+from ovito_glassml.descriptors.soap import SOAPDescriptors
+from ovito_glassml.neighbours import BLOCK_SIZE, Progress, sort_in_space, stage
+from ovito_glassml.structure import Structure
+
+__all__ = ["EnvironmentDescriptors", "fit_environments"]
+
+#: Standard deviations below this share of the largest are raised to it: such features are noise.
+SMALLEST_SPREAD = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class EnvironmentDescriptors:
+    """Rows (own species, radial sums)⁰ … ⁴, (angular components)⁰ … ²; the exponent counts shell averages.
+
+    Attributes
+    ----------
+    radial : BesselDescriptors
+        Gives the radial sums B by neighbour species; its cutoff is that of the averages.
+    angular : SOAPDescriptors
+        Gives the power spectrum, with its radial matrix.
+    mean, scale : (P,) arrays
+        Standardise the power spectrum.
+    projection : (P, C) array
+        Components of the standardised power spectrum.
+    radial_shells, angular_shells : int
+        How often each part is averaged over neighbours.
+    dtype : {'float32', 'float64'}
+        Precision of the computation and of the rows.
+    """
+
+    radial: BesselDescriptors
+    angular: SOAPDescriptors
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    projection: NDArray[np.float64]
+    radial_shells: int = 4
+    angular_shells: int = 2
+    dtype: str = "float32"
+
+    @property
+    def species(self) -> tuple[str, ...]:
+        """Names of the species, in the order of the columns."""
+        return self.radial.species
+
+    @property
+    def reach(self) -> float:
+        """Distance beyond which no atom matters."""
+        step = self.radial.cutoff
+        return max(step * (1 + self.radial_shells), step * self.angular_shells + self.angular.reach)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """One name per column; the digit counts averages."""
+        own = [f"own_{name}" for name in self.species[1:]]
+        radial = [f"B_{name}_n{n}" for name in self.species for n in range(1, self.radial.n_max + 1)]
+        angular = [f"P_{number}" for number in range(1, self.projection.shape[1] + 1)]
+        names = [f"{name}_{shell}" for shell in range(self.radial_shells + 1) for name in own + radial]
+        return tuple(names + [f"{name}_{shell}" for shell in range(self.angular_shells + 1) for name in angular])
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for descriptors that give equal rows."""
+        digest = hashlib.sha256(repr((self.radial, self.angular, self.radial_shells, self.angular_shells)).encode())
+        for array in (self.angular.orthonormalization(), self.mean, self.scale, self.projection):
+            digest.update(np.ascontiguousarray(array, dtype=np.float64).tobytes())
+        return f"{digest.hexdigest()} {self.dtype}"
+
+    def in_double_precision(self) -> EnvironmentDescriptors:
+        """The same descriptors, for reproducing numbers rather than for speed."""
+        return replace(
+            self,
+            radial=replace(self.radial, dtype="float64"),
+            angular=replace(self.angular, dtype="float64"),
+            dtype="float64",
+        )
+
+    def compute(self, structure: Structure, progress: Progress | None = None) -> NDArray:
+        """Rows for the selected atoms of a structure, in their order.
+
+        Parameters
+        ----------
+        structure : Structure
+        progress : callable, optional
+            Called with the fraction done; may raise to stop.
+
+        Returns
+        -------
+        (M, F) array
+        """
+        blocks = self.iterate_blocks(structure, stage(progress, 0.0, 0.9))
+        return assemble(structure, len(self.feature_names), self.dtype, blocks, stage(progress, 0.9, 1.0))
+
+    def iterate_blocks(
+        self, structure: Structure, progress: Progress | None = None
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray]]:
+        """Yield (atom indices, rows) for blocks of selected atoms in space order.
+
+        Beside one block of rows this holds the levels of averaging, about two hundred numbers an
+        atom, for the selected atoms and a halo around them.
+
+        Parameters
+        ----------
+        structure : Structure
+        progress : callable, optional
+            Called with the fraction done of what precedes the first block; may raise to stop.
+
+        Raises
+        ------
+        StructureError
+            As `build_cell_list`, and for atoms of other species.
+        """
+        if not len(structure):
+            return
+        columns = species_columns(structure, self.species)
+        ordered, order = sort_in_space(structure, self.radial.cutoff)
+        average = shell_average(ordered, self.radial.cutoff, stage(progress, 0.0, 0.15))
+        halos = [np.ones(len(ordered), dtype=np.bool_) if ordered.mask is None else ordered.mask]
+        for _ in range(max(self.radial_shells, self.angular_shells)):
+            halos.append(average.neighbourhood(halos[-1]))
+        radial = [self._radial(ordered, columns, halos[self.radial_shells])]
+        angular = [self._angular(ordered, halos[self.angular_shells], stage(progress, 0.15, 0.85))]
+        _add_levels(average, radial, halos, self.radial_shells, stage(progress, 0.85, 0.92))
+        _add_levels(average, angular, halos, self.angular_shells, stage(progress, 0.92, 1.0))
+        selected = np.flatnonzero(halos[0])
+        for first in range(0, len(selected), BLOCK_SIZE):
+            block = selected[first : first + BLOCK_SIZE]
+            parts = [average.average(levels[-1], block) for levels in (radial, angular)]
+            rows = [level[block] for level in radial] + parts[:1] + [level[block] for level in angular] + parts[1:]
+            yield order[block], np.hstack(rows)
+
+    def _radial(self, structure: Structure, columns: NDArray, mask: NDArray[np.bool_]) -> NDArray:
+        """Own species and radial sums of the atoms in `mask`, NaN for the others."""
+        own = np.eye(len(self.species), dtype=self.dtype)[columns[structure.species]][:, 1:]
+        sums = np.full((len(structure), self.radial.radial_count), np.nan, dtype=self.dtype)
+        for indices, rows in self.radial.iterate_blocks(replace(structure, mask=mask)):
+            sums[indices] = rows[:, : self.radial.radial_count]
+        return np.hstack([own, sums])
+
+    def _angular(self, structure: Structure, mask: NDArray[np.bool_], progress: Progress | None) -> NDArray:
+        """Components of the power spectrum of the atoms in `mask`, NaN for the others."""
+        components = np.full((len(structure), self.projection.shape[1]), np.nan, dtype=self.dtype)
+        matrix = (self.projection / self.scale[:, None]).astype(self.dtype)
+        constant = (self.mean @ (self.projection / self.scale[:, None])).astype(self.dtype)
+        wanted, done = np.count_nonzero(mask), 0
+        for indices, rows in self.angular.iterate_blocks(replace(structure, mask=mask)):
+            components[indices] = rows @ matrix - constant
+            done += len(indices)
+            if progress is not None:
+                progress(done / wanted)
+        return components
+
+
+def _add_levels(
+    average: ShellAverage, levels: list[NDArray], halos: Sequence[NDArray], shells: int, progress: Progress | None
+) -> None:
+    """Append all averages but the last, which is taken block by block, each where the next one needs it."""
+    for shell in range(1, shells):
+        mask = halos[shells - shell]
+        level = np.full_like(levels[-1], np.nan)
+        level[mask] = average.average(levels[-1], np.flatnonzero(mask))
+        levels.append(level)
+        if progress is not None:
+            progress(shell / shells)
+
+
+def fit_environments(
+    structures: Sequence[Structure],
+    species: tuple[str, ...],
+    *,
+    cutoff: float = 5.0,
+    n_radial: int = 8,
+    n_angular: int = 4,
+    l_max: int = 6,
+    sigma: float = 0.5,
+    components: int = 64,
+) -> EnvironmentDescriptors:
+    """Choose the components of the power spectrum in which the environments of training structures differ most.
+
+    Parameters
+    ----------
+    structures : sequence of Structure
+        Training structures.
+    species : tuple of str
+        Order of the species.
+    cutoff : float
+        Å; 5 by default, the first two shells of a metallic glass.
+    n_radial : int
+        Radial sums for each species.
+    n_angular, l_max, sigma
+        Of the power spectrum: radial functions, highest degree, width of the Gaussians in Å.
+    components : int
+        Principal components kept.
+
+    Returns
+    -------
+    EnvironmentDescriptors
+    """
+    radial = BesselDescriptors(species, cutoff, n_radial, l_max=1, shells=0)
+    angular = SOAPDescriptors(species, cutoff, n_angular, l_max, sigma)
+    angular = replace(angular, radial_matrix=angular.orthonormalization())
+    width = angular.feature_count
+    count, total, products = 0, np.zeros(width), np.zeros((width, width))
+    for structure in structures:
+        for _, block in angular.iterate_blocks(replace(structure, mask=None)):
+            rows = block.astype(np.float64)
+            count += len(rows)
+            total += rows.sum(axis=0)
+            products += rows.T @ rows
+    mean = total / count
+    covariance = products / count - np.outer(mean, mean)
+    spread = np.sqrt(np.maximum(np.diag(covariance), 0))
+    scale = np.maximum(spread, SMALLEST_SPREAD * spread.max())
+    _, axes = np.linalg.eigh(covariance / np.outer(scale, scale))
+    return EnvironmentDescriptors(radial, angular, mean, scale, np.ascontiguousarray(axes[:, : -components - 1 : -1]))

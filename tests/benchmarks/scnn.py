@@ -1,0 +1,87 @@
+"""Scores of prototype networks on labelled glasses, one whole sample left out at a time.
+
+Run ``python tests/benchmarks/scnn.py FOLDER`` on a folder of barrier data, ``config*.npz`` or shards
+``*.xyz.gz`` with a column ``Activation_Energy``. ``--design bessel`` takes the published 264
+parameters, ``--leave 0,3`` only some samples, ``--seeds`` adds the spread over five seeds,
+``--atoms`` the published division by atom, ``--printed`` the loss as it is printed. One core, minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ovito_glassml.figures.lasca import read_barriers
+from ovito_glassml.learn.model_file import ResultTable
+from ovito_glassml.learn.scnn_evaluation import area_on_atoms, fold_tables, leave_one_out, seed_table
+from ovito_glassml.learn.scnn_training import (
+    ENVIRONMENT,
+    PUBLISHED,
+    BarrierSample,
+    LossWeights,
+    TrainingSettings,
+    describe_samples,
+)
+from ovito_glassml.simulate.shards import read_shard
+
+DESIGNS = {"environment": ENVIRONMENT, "bessel": PUBLISHED}
+
+
+def samples_of(folder: Path) -> list[BarrierSample]:
+    """Labelled samples of a folder, in the order of their names."""
+    shards = sorted(folder.glob("*.xyz.gz"))
+    if not shards:
+        return [BarrierSample(glass.structure, glass.values, glass.name) for glass in read_barriers(folder)]
+    read = [(read_shard(file), file.name.split(".")[0]) for file in shards]
+    return [BarrierSample(shard.structure, shard.columns["Activation_Energy"], name) for shard, name in read]
+
+
+def show(table: ResultTable) -> None:
+    """Print a table as Markdown."""
+    print(table.markdown() + "\n", flush=True)
+
+
+def main() -> None:
+    """Everything that was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--design", choices=DESIGNS, default="environment")
+    parser.add_argument("--leave", default="")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", action="store_true")
+    parser.add_argument("--atoms", action="store_true")
+    parser.add_argument("--printed", action="store_true")
+    parser.add_argument("--weights", type=float, nargs=5, metavar="λ")
+    options = parser.parse_args()
+    samples, design = samples_of(options.folder), DESIGNS[options.design]
+    settings = TrainingSettings()
+    if options.weights:
+        settings = replace(settings, weights=LossWeights(*options.weights))
+    if options.printed:
+        settings = replace(settings, separation="min", unit_prototypes=False, own_class=False)
+    chosen = [int(number) for number in options.leave.split(",")] if options.leave else list(range(len(samples)))
+    start, done = time.perf_counter(), []
+    for number in chosen:
+        done += leave_one_out(samples, design, settings, seed=options.seed, numbers=[number])
+        seconds = time.perf_counter() - start
+        score = done[-1]
+        print(f"{score.name}: AUC {score.prototypes:.3f}, plain {score.plain:.3f}, R {score.regression:.3f}", end="")
+        print(f", shares {np.round(score.shares, 2)}, {seconds:.0f} s", flush=True)
+    for table in fold_tables(done, f"Whole samples left out, {options.design}"):
+        show(table)
+    if options.atoms:
+        prototypes, plain = area_on_atoms(describe_samples(samples, design), design, settings, seed=options.seed)
+        print(f"Divided by atom, as published: AUC {prototypes:.3f}, plain {plain:.3f}", flush=True)
+    if options.seeds:
+        last = len(samples) - 1
+        data = describe_samples(samples, design, learned=list(range(1, last)))
+        parts = (data.of_samples(range(1, last)), data.of_samples([last]), data.of_samples([0]))
+        show(seed_table(data, *parts, design=design, settings=settings)[0])
+
+
+if __name__ == "__main__":
+    main()
