@@ -40,7 +40,7 @@ from ovito_glassml.simulate.shards import provenance, write_shard
 from ovito_glassml.simulate.vibrations import check_structure
 from ovito_glassml.structure import Structure
 
-__all__ = ["DUPLICATE", "BarrierSettings", "barriers", "label_columns", "search_atom"]
+__all__ = ["DUPLICATE", "BarrierSettings", "barriers", "label_columns", "minimised", "search_atom"]
 
 #: A connected search that ended in a saddle which an earlier one of the same atom had found.
 DUPLICATE = 4
@@ -154,7 +154,7 @@ def barriers(
     check_structure(structure, interaction)
     kinds = np.array([interaction.species.index(structure.species_names[kind]) for kind in structure.species])
     lengths = np.diag(np.asarray(structure.cell))
-    glass, drop = _minimised(Surroundings(read_tables(interaction), structure.positions, kinds, lengths))
+    glass, drop = minimised(Surroundings(read_tables(interaction), structure.positions, kinds, lengths))
     chosen = _chosen(len(structure), settings)
     found = _Findings(intermediate(output, "searches"), glass, settings)
     todo = [atom for atom in chosen if not found.done[atom]]
@@ -178,7 +178,7 @@ def barriers(
     clear_intermediate(output)
 
 
-def _minimised(glass: Surroundings) -> tuple[Surroundings, float]:
+def minimised(glass: Surroundings) -> tuple[Surroundings, float]:
     """The glass at rest, and by how much its energy (eV) fell."""
     field = glass.of(np.arange(len(glass.positions)), np.arange(0))
     before = energy_and_forces(field, glass.positions, np.empty_like(glass.positions))

