@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ovito_glassml.modifiers.bessel_descriptors import BesselDescriptorsModifier
     from ovito_glassml.modifiers.lasca import LaSCAModifier
     from ovito_glassml.modifiers.nonaffine_activity import NonaffineActivityModifier
+    from ovito_glassml.modifiers.predicted_activity import PredictedActivityModifier
     from ovito_glassml.modifiers.predicted_stiffness import PredictedStiffnessModifier
     from ovito_glassml.modifiers.rdf_descriptors import RDFDescriptorsModifier
     from ovito_glassml.modifiers.soap_descriptors import SOAPDescriptorsModifier
@@ -27,6 +28,7 @@ _MODULES = {
     "BesselDescriptorsModifier": "ovito_glassml.modifiers.bessel_descriptors",
     "LaSCAModifier": "ovito_glassml.modifiers.lasca",
     "NonaffineActivityModifier": "ovito_glassml.modifiers.nonaffine_activity",
+    "PredictedActivityModifier": "ovito_glassml.modifiers.predicted_activity",
     "PredictedStiffnessModifier": "ovito_glassml.modifiers.predicted_stiffness",
     "RDFDescriptorsModifier": "ovito_glassml.modifiers.rdf_descriptors",
     "SOAPDescriptorsModifier": "ovito_glassml.modifiers.soap_descriptors",
@@ -38,6 +40,7 @@ __all__ = [
     "BesselDescriptorsModifier",
     "LaSCAModifier",
     "NonaffineActivityModifier",
+    "PredictedActivityModifier",
     "PredictedStiffnessModifier",
     "RDFDescriptorsModifier",
     "SOAPDescriptorsModifier",

@@ -50,6 +50,7 @@ MODIFIERS = {
     "soap": "SOAPDescriptorsModifier",
     "ace": "ACEDescriptorsModifier",
     "nonaffine": "NonaffineActivityModifier",
+    "activity": "PredictedActivityModifier",
     "vibrations": "AtomicStiffnessModifier",
     "stiffness": "PredictedStiffnessModifier",
     "lasca": "LaSCAModifier",

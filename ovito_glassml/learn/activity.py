@@ -253,7 +253,7 @@ def shipped_model_for(structure: Structure, activation: str = "thermal") -> str:
         header = read_header(name)
         if header.kind == KIND and set(present) <= set(header.species):
             composition = header.training["composition"]
-            distance = sum(abs(present.get(key, 0) / len(structure) - share) for key, share in composition.items())
+            distance = sum(abs(present.get(key, 0) / max(1, len(structure)) - share) for key, share in composition.items())
             candidates.append((round(distance, 6), header.training["activation"] != activation, name))
     if not candidates:
         raise ModelError(

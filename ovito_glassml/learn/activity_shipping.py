@@ -255,7 +255,9 @@ def _ship_one(glass: Glass, activation: str, folders: Sequence[Path], progress: 
     results.append(_left_out(samples, design))
     results.append(choice)
     results += _on_the_other_kind(glass, activation, folders, model)
-    limits = (_REST, _EXTREMES, _ONE_STATE[activation])
+    count = len(configurations(learned))
+    few = f"Trained on {count} configurations; the standard errors in the tables say how certain it is."
+    limits = (_REST, _EXTREMES, _ONE_STATE[activation], few)
     header = replace(model.header, results=tuple(results), limits=limits, references=_REFERENCES)
     return replace(model, header=header)
 
@@ -302,12 +304,17 @@ def _summary(glass: Glass, activation: str) -> str:
 
 def _how_made(glass: Glass, activation: str, folders: Sequence[Path]) -> dict[str, Any]:
     """The protocol of the training data, from the files themselves."""
-    header = read_frames(_files(glass, activation, folders)[0])[0].header
-    if header["protocol"] == "archive":
+    headers = [read_frames(path)[0].header for path in _files(glass, activation, folders)]
+    if headers[0]["protocol"] == "archive":
         return {"how": _ARCHIVE}
-    settings = json.loads(str(header["settings"]).replace("'", '"'))
-    kept = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in settings.items() if key != "seed")
-    return {"how": f"glassml simulate, protocol {header['protocol']} with LAMMPS {header['lammps']}: {kept}"}
+    settings = [json.loads(str(header["settings"]).replace("'", '"')) for header in headers]
+    kept = []
+    for key in settings[0]:
+        values = dict.fromkeys(one[key] for one in settings)
+        if key != "seed":
+            kept.append(f"{key.replace('_', ' ')} {' or '.join(map(str, values))}")
+    protocol, lammps = headers[0]["protocol"], headers[0]["lammps"]
+    return {"how": f"glassml simulate, protocol {protocol} with LAMMPS {lammps}: {', '.join(kept)}"}
 
 
 def main(arguments: Sequence[str]) -> None:

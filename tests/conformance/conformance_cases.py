@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -23,6 +24,13 @@ TRICLINIC = np.array([[14.0, 0.6, -0.9], [-5.0, 13.5, 0.4], [4.0, -6.0, 15.0]])
 
 #: So small that atoms meet several images of each other, and of themselves.
 SMALL = np.array([[5.2, 0.3, 0.0], [0.6, 4.9, 0.4], [-0.5, 0.7, 5.6]])
+
+#: Parameters of a modifier that compares two properties, and the properties of the input for it.
+COMPARED = {"predicted": "First Quantity", "true": "Second Quantity"}
+
+
+#: Modifiers whose default model for Cu-Zr classifies the atoms of one species only.
+ONE_SPECIES = {"PredictedActivityModifier": "Cu"}
 
 
 @dataclass(frozen=True)
@@ -46,8 +54,8 @@ class Case:
         return self.modifier.__name__
 
     def make(self, **parameters: Any) -> ModifierInterface:
-        """An instance."""
-        return self.modifier(**parameters)
+        """An instance; one that compares two properties compares those of the input."""
+        return self.modifier(**self.needed | parameters)
 
     def has(self, trait: str) -> bool:
         """Whether the modifier has a parameter of this name."""
@@ -57,6 +65,21 @@ class Case:
     def needs_trajectory(self) -> bool:
         """Whether it analyses a window of frames or compares with one, which its parameters then describe."""
         return self.has("number_of_frames") or self.has("reference_frame")
+
+    def answers_for(self, sample: Sample) -> np.ndarray:
+        """Which atoms of a Cu-Zr sample must get a value; the others must get none."""
+        only = ONE_SPECIES.get(self.modifier.__name__)
+        return np.array([only in (None, sample.names[kind]) for kind in sample.kinds])
+
+    @property
+    def compares(self) -> bool:
+        """Whether it compares two properties of its input and writes scores in place of particle properties."""
+        return all(self.has(trait) for trait in COMPARED)
+
+    @property
+    def needed(self) -> dict[str, str]:
+        """Parameters without which the defaults would look for what is not in the input."""
+        return dict(COMPARED) if self.compares else {}
 
     @property
     def prefix(self) -> str:
@@ -92,6 +115,8 @@ class Sample:
         Rows.
     pbc : three bool
     ids : (N,) array
+    quantities : (N, 2) array
+        Properties in all frames, for modifiers that compare two; the others have to leave them alone.
     """
 
     positions: np.ndarray
@@ -100,6 +125,7 @@ class Sample:
     cell: np.ndarray | None
     pbc: tuple[bool, bool, bool]
     ids: np.ndarray
+    quantities: np.ndarray
 
     def frames(self) -> list[DataCollection]:
         """OVITO's view of it."""
@@ -115,11 +141,14 @@ class Sample:
         types = particles.create_property("Particle Type", data=self.kinds)
         for number, name in self.names.items():
             types.types.append(ParticleType(id=number, name=name))
+        for name, values in zip(COMPARED.values(), self.quantities.T, strict=True):
+            particles.create_property(name, data=values)
         return data
 
     def take(self, atoms: Any) -> Sample:
         """Some of the atoms, or all in another order."""
-        return replace(self, positions=self.positions[:, atoms], kinds=self.kinds[atoms], ids=self.ids[atoms])
+        per_atom = {name: getattr(self, name)[atoms] for name in ("kinds", "ids", "quantities")}
+        return replace(self, positions=self.positions[:, atoms], **per_atom)
 
     def rotated(self, rotation: np.ndarray) -> Sample:
         """The same configuration, turned with its cell."""
@@ -135,8 +164,12 @@ class Sample:
         shifts = np.array(list(itertools.product((0, 1), repeat=3))) @ self.cell
         count = self.positions.shape[1]
         positions = np.concatenate([self.positions + shift for shift in shifts], axis=1)
-        ids = np.arange(1, 8 * count + 1)
-        return replace(self, positions=positions, kinds=np.tile(self.kinds, 8), cell=2 * self.cell, ids=ids)
+        per_atom = {
+            "kinds": np.tile(self.kinds, 8),
+            "ids": np.arange(1, 8 * count + 1),
+            "quantities": np.tile(self.quantities, (8, 1)),
+        }
+        return replace(self, positions=positions, cell=2 * self.cell, **per_atom)
 
 
 def glass(
@@ -156,7 +189,12 @@ def glass(
     sites = _packed(_hashable(box), pbc if cell is not None else (False,) * 3, count, seed)
     positions = sites + rng.normal(0, 0.05, (frames, count, 3))
     kinds = 1 + np.arange(count) % len(names)
-    return Sample(positions, kinds, names, cell, pbc, rng.permutation(count) + 1)
+    return Sample(positions, kinds, names, cell, pbc, rng.permutation(count) + 1, _quantities(count))
+
+
+def _quantities(count: int) -> np.ndarray:
+    """Two numbers per atom that have something in common."""
+    return np.random.default_rng(8).normal(size=(count, 2)) @ [[1.0, 0.5], [0.0, 0.5]]
 
 
 def _hashable(matrix: np.ndarray) -> tuple[tuple[float, ...], ...]:
@@ -190,7 +228,8 @@ def large_glass(count: int = 6000) -> Sample:
     positions = sites + rng.normal(0, 0.05, (12, len(sites), 3)) + rng.uniform(-0.4, 0.4, sites.shape)
     cell = np.eye(3) * edge * spacing
     kinds = 1 + np.arange(len(sites)) % 2
-    return Sample(positions, kinds, {1: "Cu", 2: "Zr"}, cell, (True,) * 3, rng.permutation(len(sites)) + 1)
+    ids = rng.permutation(len(sites)) + 1
+    return Sample(positions, kinds, {1: "Cu", 2: "Zr"}, cell, (True,) * 3, ids, _quantities(len(sites)))
 
 
 class _Frames(PipelineSourceInterface):
@@ -232,15 +271,28 @@ def computed(
     return pipeline(frames, modifier).compute(telling_frame(modifier) if frame is None else frame)
 
 
-def written(data: DataCollection, before: DataCollection | None = None) -> dict[str, np.ndarray]:
+def added(data: DataCollection) -> dict[str, np.ndarray]:
     """The particle properties that a modifier has added, as arrays."""
-    known = _INPUT_PROPERTIES if before is None else set(before.particles or ())
     if data.particles is None:
         return {}
-    return {name: np.array(data.particles[name][...]) for name in data.particles if name not in known | {"Color"}}
+    return {name: np.array(data.particles[name][...]) for name in data.particles if name not in _INPUT_PROPERTIES}
+
+
+def written(data: DataCollection) -> dict[str, np.ndarray]:
+    """The particle properties that a modifier has added, or if it added none its scores, which belong to all atoms.
+
+    Scores are the attributes that are no integers, which count atoms, and no limits of intervals, which small
+    samples do not have.
+    """
+    if data.particles is None or added(data):
+        return added(data)
+    values = {name: value for name, value in data.attributes.items() if "." in name and isinstance(value, float)}
+    scores = {name: value for name, value in values.items() if not re.search(r"_(low|high)\b", name)}
+    return {name: np.full(data.particles.count, value) for name, value in scores.items()}
 
 
 _INPUT_PROPERTIES = {"Position", "Particle Identifier", "Particle Type", "Selection", "Color", "Periodic Image"}
+_INPUT_PROPERTIES |= set(COMPARED.values()) | {name.replace(" ", "") for name in COMPARED.values()}
 
 
 def undefined(values: np.ndarray) -> np.ndarray:
@@ -273,9 +325,11 @@ def write_xyz(sample: Sample, file: Path) -> None:
     """Extended XYZ with all digits of the coordinates."""
     lattice = " ".join(repr(float(value)) for value in sample.cell.ravel())
     periodic = " ".join("T" if flag else "F" for flag in sample.pbc)
-    comment = f'Lattice="{lattice}" pbc="{periodic}" Properties=species:S:1:pos:R:3:id:I:1'
+    quantities = "".join(f":{name.replace(' ', '')}:R:1" for name in COMPARED.values())
+    comment = f'Lattice="{lattice}" pbc="{periodic}" Properties=species:S:1:pos:R:3:id:I:1{quantities}'
     with open(file, "w") as sink:
         for positions in sample.positions:
             sink.write(f"{len(positions)}\n{comment}\n")
-            for kind, (x, y, z), identifier in zip(sample.kinds, positions.tolist(), sample.ids, strict=True):
-                sink.write(f"{sample.names[int(kind)]} {x!r} {y!r} {z!r} {identifier}\n")
+            rows = zip(sample.kinds, positions.tolist(), sample.ids, sample.quantities.tolist(), strict=True)
+            for kind, (x, y, z), identifier, (first, second) in rows:
+                sink.write(f"{sample.names[int(kind)]} {x!r} {y!r} {z!r} {identifier} {first!r} {second!r}\n")

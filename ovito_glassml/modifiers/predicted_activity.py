@@ -1,0 +1,147 @@
+##### Glass ML: Predicted activity #####
+#
+# Predicts from a single structure which atoms will rearrange, in heat or under shear.
+# The model follows the species and the composition; models are listed by the command: glassml models
+# Atoms whose extrapolation is above 1 are unlike those that the model was trained on.
+
+"""Which atoms will rearrange, predicted from a single structure."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ovito.data import DataCollection
+from ovito.pipeline import ModifierInterface
+from traits.api import Bool, Enum, HasStrictTraits, Str
+
+from ovito_glassml.adapter.input import structure_from_data
+from ovito_glassml.adapter.output import color_by, mean_and_spread, write_attributes, write_histogram, write_property
+from ovito_glassml.adapter.progress import with_progress
+from ovito_glassml.learn.activity import ACTIVATIONS, ActivityModel, ActivityPrediction, shipped_model_for
+from ovito_glassml.learn.model_file import remembered
+
+__all__ = ["PredictedActivityModifier"]
+
+#: Above this fraction of extrapolating atoms the result as a whole is doubtful.
+WARNING_FRACTION = 0.1
+
+_loaded = remembered(ActivityModel.load)
+
+
+class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
+    """Predict which atoms will rearrange, from positions and species alone.
+
+    Logistic regression on correlations of the neighbours (ACE) tells atoms that are active from
+    those that are not, as a probability: that the atom is active, given that it is one of the
+    two. *Active* atoms are, for thermal models, those whose neighbourhoods moved most in many
+    runs from one structure, and for shear models those with D²min > 0.6 r0² in a plastic event of
+    athermal shear. Most atoms are neither, and get some probability in between: use it to rank.
+
+    One species of a mixture is classified, the one named in the model's card
+    (``glassml models show NAME``): A in the Lennard-Jones mixtures, Cu in Cu-Zr. The models were
+    trained on inherent structures. Lengths are in the unit of the model: Å for Cu-Zr, σ for the
+    others.
+
+    Outputs:
+
+    * ``Activity Probability``: particle property; NaN for atoms of other species.
+    * ``Activity Probability Extrapolation``: particle property, distance from the training data;
+      1 is the 99th percentile of the training atoms.
+    * ``activity-probability-histogram``: table.
+    * ``PredictedActivity.model``: attribute, name of the model used.
+    * ``PredictedActivity.mean``, ``PredictedActivity.std``: attributes, mean and standard
+      deviation of the probability.
+    * ``PredictedActivity.likely_active``: attribute, number of atoms with a probability above 0.5.
+    * ``PredictedActivity.extrapolating_fraction``: attribute, the fraction of classified atoms
+      whose extrapolation is above 1. Above 0.1 a warning is printed.
+    * ``PredictedActivity.undefined``: attribute, the number of atoms without a value (NaN): those
+      of other species, and those not selected with `only_selected`.
+
+    Errors are raised for unnamed types, for species that no model knows, for a model file that is
+    missing, damaged or of another kind, and for two atoms in one place.
+    """
+
+    model = Str(
+        "", label="Model (shipped name or file)", ovito_group="Predicted activity", ovito_placeholder="by species"
+    )
+    """
+    Name of a shipped model or path of a model file.
+
+    :Default: ``""``, the shipped model that knows all species and whose training data are closest in
+              composition; of two for the same glass, the one for `activation`.
+    """
+
+    activation = Enum(*ACTIVATIONS, label="Rearrangements by", ovito_group="Predicted activity")
+    """
+    What makes the atoms move: ``"thermal"`` or ``"shear"``. Only for the choice of a model; Cu-Zr has
+    a shear model only.
+
+    :Default: ``"thermal"``
+    """
+
+    species = Str("", label="Species of unnamed types", ovito_group="Predicted activity", ovito_placeholder="Cu,Zr")
+    """
+    Names in the order of the numeric particle types, such as ``"Cu,Zr"`` or ``"A,B"``, for files that
+    do not name them.
+
+    :Default: ``""``, the names in the data.
+    """
+
+    only_selected = Bool(False, label="Use only selected particles", ovito_group="Predicted activity")
+    """
+    Predict for selected atoms only. The others still count as neighbours.
+
+    :Default: ``False``
+    """
+
+    color_by_result = Bool(False, label="Color particles by activity", ovito_group="Predicted activity")
+    """
+    Color the particles by ``Activity Probability`` with OVITO's own color coding.
+
+    :Default: ``False``, the colors stay as they are.
+    """
+
+    def modify(self, data: DataCollection, **kwargs: Any) -> Generator[str | float, None, None]:
+        structure = structure_from_data(data, species=self.species, only_selected=self.only_selected)
+        yield "Loading the model"
+        name = self.model or shipped_model_for(structure, self.activation)
+        model = _loaded(name)
+        yield "Predicting activity"
+        prediction = yield from with_progress(lambda report: model.predict(structure, progress=report))
+        yield "Writing properties"
+        _write(data, prediction, name)
+        if self.color_by_result:
+            color_by(data, "Activity Probability")
+
+
+def _write(data: DataCollection, prediction: ActivityPrediction, name: str) -> None:
+    probability = prediction.probability
+    write_property(data, "Activity Probability", probability)
+    write_property(data, "Activity Probability Extrapolation", prediction.extrapolation)
+    write_histogram(
+        data,
+        "activity-probability-histogram",
+        "Histogram of activity probability",
+        probability,
+        "Probability of being active (0 to 1)",
+    )
+    mean, spread = mean_and_spread(probability)
+    predicted = np.isfinite(probability)
+    extrapolating = float((prediction.extrapolation[predicted] > 1).mean()) if predicted.any() else 0.0
+    statistics: dict[str, float | int | str] = {
+        "model": Path(name).stem,
+        "mean": mean,
+        "std": spread,
+        "likely_active": int((probability[predicted] > 0.5).sum()),
+        "extrapolating_fraction": extrapolating,
+        "undefined": int((~predicted).sum()),
+    }
+    write_attributes(data, "PredictedActivity", statistics)
+    if extrapolating > WARNING_FRACTION:
+        print(
+            f"Predicted activity: {extrapolating:.0%} of the classified atoms are unlike the training data of {name}; "
+            "read its card and trust the values only where Activity Probability Extrapolation is below 1."
+        )
