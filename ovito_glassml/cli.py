@@ -344,7 +344,7 @@ def study_activity(
     shear: Annotated[
         list[str] | None, typer.Option(help="Files, or a quoted pattern of them: labels from plastic events.")
     ] = None,
-    active_species: Annotated[str, typer.Option(help="Whose atoms to tell apart; by default the most frequent.")] = "",
+    active_species: Annotated[str, typer.Option(help="Whose atoms to tell apart; by default the most labelled.")] = "",
     nearest: Annotated[
         float | None, typer.Option(help="Nearest-neighbour distance; by default the first peak of g(r).", min=1e-6)
     ] = None,
@@ -416,7 +416,7 @@ def _activity_groups(files: dict[str, list[Path]], active: str, species: str) ->
                 columns = read_columns(path, (), COLUMNS, species=species)
                 frames[kind] += [(str(path), structure, values) for structure, values in columns]
                 done += 1
-    names = species_of([structure for part in frames.values() for _, structure, _ in part], active)
+    names = species_of([frame for part in frames.values() for frame in part], active)
     digests = {kind: digest_of(files[kind], names[0], species) for kind in frames}
     return [make_group(kind, part, names[0], digests[kind]) for kind, part in frames.items()], names
 

@@ -186,25 +186,35 @@ def observe(
     return Observation(sample, replicas, columns.get(PROPENSITY))
 
 
-def species_of(structures: Sequence[Structure], active: str = "") -> tuple[str, ...]:
-    """All species of some structures, the active one first; by default the most frequent one.
+def species_of(frames: Sequence[tuple[str, Structure, Mapping[str, NDArray]]], active: str = "") -> tuple[str, ...]:
+    """All species of some frames, the active one first.
+
+    Parameters
+    ----------
+    frames : sequence of (configuration, structure, columns)
+        As for `make_group`.
+    active : str
+        By default the species of most labelled atoms, or of most atoms where runs are given in place of labels.
 
     Raises
     ------
     TrainingError
         If no atom is of the active species.
     """
-    counts: Counter[str] = Counter()
-    for structure in structures:
-        numbers = np.bincount(structure.species, minlength=len(structure.species_names))
-        counts.update(dict(zip(structure.species_names, numbers.tolist(), strict=True)))
-    present = [name for name, count in counts.items() if count]
+    atoms: Counter[str] = Counter()
+    labelled: Counter[str] = Counter()
+    for _, structure, columns in frames:
+        names = structure.species_names
+        chosen = np.nan_to_num(columns[ACTIVITY], nan=NEITHER) != NEITHER if ACTIVITY in columns else slice(0, 0)
+        for counts, kinds in ((atoms, structure.species), (labelled, structure.species[chosen])):
+            counts.update(dict(zip(names, np.bincount(kinds, minlength=len(names)).tolist(), strict=True)))
+    present = sorted(name for name, count in atoms.items() if count)
     if not present:
         raise TrainingError("The files hold no atoms; give structures.")
-    active = active or max(present, key=lambda name: counts[name])
+    active = active or max(present, key=lambda name: (labelled[name], atoms[name]))
     if active not in present:
         raise TrainingError(f"The files have no {active} atoms; choose the active species from {', '.join(present)}.")
-    return (active, *sorted(name for name in present if name != active))
+    return (active, *(name for name in present if name != active))
 
 
 def make_group(

@@ -183,8 +183,9 @@ def _selection(study: ActivityStudy, numbers: dict[str, Numbers]) -> str:
     return (
         f"**First features selected** among the radial ones: {', '.join(order[:6])} (the first two are the same in "
         f"{agreeing} of {len(orders)} selections that left out some configurations); accuracy with 1, 2 and "
-        f"{min(10, len(order))} of them {', '.join(steps)}. Among all features: {', '.join(chosen['all_order'][:4])}; "
-        f"one {_text(_at(chosen, 1, 'all_'))}, at best {_text(most)} with {most.features}."
+        f"{min(10, len(order))}, selected without the configurations judged, {', '.join(steps)}. "
+        f"Among all features: {', '.join(chosen['all_order'][:4])}; one "
+        f"{_text(_at(chosen, 1, 'all_'))}, at best {_text(most)} with {most.features}."
     )
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from study_mixtures import SMALL, heated, mixture, sheared, small_study
+from study_mixtures import SMALL, heated, sheared, small_study
 
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.labels.activity import LabelError
@@ -183,11 +183,14 @@ def test_labels_by_runs_are_the_extremes_of_their_mean():
 
 
 def test_species_begin_with_the_active_one():
-    structures = [mixture(1)]
-    assert species_of(structures) == ("A", "B")
-    assert species_of(structures, "B") == ("B", "A")
+    structure, columns = sheared(1)
+    others = {"Activity": np.where(structure.species == 1, 1.0, np.nan)}
+    assert species_of([("runs", structure, {})]) == ("A", "B")
+    assert species_of([("runs", structure, {})], "B") == ("B", "A")
+    assert species_of([("labels", structure, columns)]) == ("A", "B")
+    assert species_of([("labels of few", structure, others)]) == ("B", "A")
     with pytest.raises(TrainingError, match="no Cu atoms; choose the active species from A, B"):
-        species_of(structures, "Cu")
+        species_of([("runs", structure, {})], "Cu")
 
 
 @pytest.mark.parametrize(
