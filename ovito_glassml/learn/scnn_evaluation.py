@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from ovito_glassml.errors import TrainingError
+from ovito_glassml.learn.evaluation import area_under_roc, pearson
 from ovito_glassml.learn.model_file import ResultTable
 from ovito_glassml.learn.scnn import CLASSES, PROTOTYPES, ScnnModel
 from ovito_glassml.learn.scnn_training import (
@@ -25,21 +25,21 @@ from ovito_glassml.learn.scnn_training import (
     fit_prototypes,
     train_plain,
 )
-from ovito_glassml.learn.stiffness_evaluation import area_under_roc
 
 __all__ = [
     "HIGH_FRACTION",
     "FoldScore",
     "area_of_highest",
     "area_on_atoms",
-    "auc_ceiling",
-    "calibration_curve",
+    "balanced_calibration",
+    "by_atom_table",
     "compare_quadruples",
     "fold_tables",
     "highest",
     "leave_one_out",
     "quadruple_area",
     "score_model",
+    "score_tables",
     "seed_table",
     "shares",
 ]
@@ -195,7 +195,7 @@ def _fold(
         area_of_highest(barrier, logit),
         area_of_highest(barrier, plain.predict(table)),
         balanced_brier(network.probabilities(logit), highest(barrier)),
-        float(np.corrcoef(predicted, barrier)[0, 1]) if regression else np.nan,
+        pearson(predicted, barrier) if regression else np.nan,
         shares(similarity.argmax(axis=1).astype(np.int32)),
         network.cosines(),
         barrier,
@@ -221,10 +221,27 @@ def fold_tables(scores: Sequence[FoldScore], title: str) -> list[ResultTable]:
         barrier = np.concatenate([score.barrier for score in scores])
         predicted = np.concatenate([score.predicted for score in scores])
         means = np.concatenate([np.full(len(score.barrier), score.barrier.mean()) for score in scores])
-        pooled = (("regressor", _correlation(predicted, barrier)), ("mean of the sample", _correlation(means, barrier)))
+        pooled = (("regressor", pearson(predicted, barrier)), ("mean of the sample", pearson(means, barrier)))
         tables.append(ResultTable("Pooled over samples", ("prediction", "R"), pooled))
     tables.append(interpretation_table([(score.name, score.cosines, score.shares) for score in scores]))
     return tables
+
+
+def score_tables(scores: Sequence[FoldScore], title: str) -> list[ResultTable]:
+    """Scores of one model on several samples, and its prototypes."""
+    rows = tuple((score.name, score.prototypes, score.brier) for score in scores)
+    note = "AUC: of the highest fifth of each sample's barriers. Brier: classes weigh the same; 0.25 is ignorance."
+    nearest = [(score.name, score.cosines, score.shares) for score in scores]
+    return [ResultTable(title, ("sample", "AUC", "Brier"), rows, note), interpretation_table(nearest)]
+
+
+def by_atom_table(
+    data: TrainingData, design: ScnnDesign = ENVIRONMENT, settings: TrainingSettings | None = None, *, seed: int = 1
+) -> ResultTable:
+    """What `area_on_atoms` finds, as a table."""
+    rows = tuple(zip(("prototypes", "plain network"), area_on_atoms(data, design, settings, seed=seed), strict=True))
+    note = "Half of the atoms to learn from, a quarter to stop by, a quarter to judge by; neighbours are shared."
+    return ResultTable("Divided by atom, as published", ("network", "AUC"), rows, note)
 
 
 def interpretation_table(models: Sequence[tuple[str, NDArray, NDArray]]) -> ResultTable:
@@ -295,7 +312,7 @@ def area_on_atoms(
     return first, second
 
 
-def calibration_curve(
+def balanced_calibration(
     probability: NDArray, high: NDArray[np.bool_], bins: int = 10
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean probability and frequency of high barriers in bins of probability, at equal prevalence.
@@ -312,30 +329,6 @@ def calibration_curve(
         predicted = np.bincount(place, weights * probability, bins) / total
         observed = np.bincount(place, weights * high, bins) / total
     return predicted, observed
-
-
-def auc_ceiling(reliability: float, fraction: float = HIGH_FRACTION) -> float:
-    """Area under the ROC curve of a perfect predictor when the labels are noisy.
-
-    Truth and label are taken as bivariate normal with correlation √reliability; the share
-    `fraction` with the highest labels is the class to be found.
-
-    Parameters
-    ----------
-    reliability : float
-        Correlation of two measurements of the label, such as by Spearman and Brown from halves.
-    fraction : float
-        Share of atoms called high.
-    """
-    correlation = np.sqrt(reliability)
-    threshold = norm.ppf(1 - fraction)
-    truth = np.linspace(-8, 8, 4001)
-    above = norm.sf((threshold - correlation * truth) / np.sqrt(max(1 - reliability, 1e-12)))
-    density = norm.pdf(truth)
-    high, low = density * above / fraction, density * (1 - above) / (1 - fraction)
-    step = truth[1] - truth[0]
-    below = np.cumsum(low) * step - 0.5 * low * step
-    return float((high * below).sum() * step)
 
 
 def quadruple_area(
@@ -413,7 +406,3 @@ def compare_quadruples(
         if progress is not None:
             progress((number + 1) / quadruples)
     return area, np.sort(random)
-
-
-def _correlation(first: NDArray, second: NDArray) -> float:
-    return float(np.corrcoef(first, second)[0, 1])

@@ -2,8 +2,8 @@
 
 Stages: (1) initialise; (2) train all but the head; (3) replace each prototype by the embedding of
 the most similar training atom of its class; (4) train the head alone. Stages 2 to 4 are repeated
-until the area under the ROC curve on validation atoms stops improving; states in which a
-prototype is the nearest of hardly any atom come last.
+until the area under the ROC curve on validation atoms stops improving; states in which a prototype
+is the nearest of hardly any atom, or resembles one of the other class, are kept only for want of better.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ovito_glassml.descriptors.bessel import BesselDescriptors
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.environments import fit_environments
+from ovito_glassml.learn.evaluation import area_under_roc
 from ovito_glassml.learn.extrapolation import ExtrapolationScore, fit_extrapolation
 from ovito_glassml.learn.model_file import ModelHeader, ResultTable
 from ovito_glassml.learn.scnn import (
@@ -36,7 +37,6 @@ from ovito_glassml.learn.scnn import (
     reach,
 )
 from ovito_glassml.learn.stiffness import ANY_SPECIES
-from ovito_glassml.learn.stiffness_evaluation import area_under_roc
 from ovito_glassml.neighbours import build_cell_list
 from ovito_glassml.structure import Structure
 
@@ -148,10 +148,10 @@ class LossWeights:
         λ₅, of the head's weights on prototypes of the other class.
     """
 
-    cluster: float = 0.03
-    separation: float = 0.03
-    orthogonality: float = 0.01
-    subspace: float = 0.002
+    cluster: float = 0.1
+    separation: float = 0.1
+    orthogonality: float = 0.005
+    subspace: float = 0.001
     sparsity: float = 0.01
 
 
@@ -308,6 +308,7 @@ class _Rows:
 
     inputs: Any
     high: NDArray[np.bool_]
+    barrier: NDArray[np.float64]
     atoms: NDArray[np.int64]  # places in the training data
     unseen: Any
     unseen_high: NDArray[np.bool_]
@@ -348,7 +349,9 @@ def _split(
     def whitened(chosen: NDArray) -> Any:
         return torch.as_tensor((data.rows[chosen] - mean) / scale @ whitening, dtype=torch.float32)
 
-    return _Rows(whitened(learned), high, learned, whitened(validated), unseen_high, mean, scale, whitening, threshold)
+    return _Rows(
+        whitened(learned), high, barrier, learned, whitened(validated), unseen_high, mean, scale, whitening, threshold
+    )
 
 
 def _encoder(inputs: int, design: ScnnDesign, dropout: float) -> Any:
@@ -360,11 +363,6 @@ def _encoder(inputs: int, design: ScnnDesign, dropout: float) -> Any:
     return nn.Sequential(first, activation(), nn.Dropout(dropout), second, activation())
 
 
-def _epoch(high: NDArray[np.bool_], fixed: NDArray | None, rng: np.random.Generator) -> NDArray[np.int64]:
-    """All atoms of the rarer class and as many of the other, in random order."""
-    return rng.permutation(balanced(high, rng) if fixed is None else fixed)
-
-
 def balanced(high: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
     """Places of all atoms of the rarer class and of as many others."""
     members = [np.flatnonzero(~high), np.flatnonzero(high)]
@@ -373,24 +371,51 @@ def balanced(high: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.in
 
 
 def _fit(
-    parameters: Any, loss: Callable[[NDArray], Any], rows: _Rows, settings: TrainingSettings, rate: float,
-    fixed: NDArray | None, rng: np.random.Generator, report: Callable[[float], None],
+    parameters: Any, loss: Callable[[NDArray], Any], choose: Callable[[], NDArray], settings: TrainingSettings,
+    rate: float, rng: np.random.Generator, report: Callable[[float], None],
 ) -> None:  # fmt: skip
-    """Minimise `loss` of batches; the learning rate rises for a tenth of the time and then falls to zero."""
+    """Minimise `loss` of batches of the rows chosen for each epoch.
+
+    The learning rate rises for a tenth of the time and then falls to zero.
+    """
     import torch
 
     optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=settings.weight_decay)
-    size = 2 * int(min(rows.high.sum(), (~rows.high).sum()))
-    steps = settings.epochs * -(-(size if fixed is None else len(fixed)) // BATCH)
+    steps = settings.epochs * -(-len(choose()) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps + 1, pct_start=0.1)
     for epoch in range(settings.epochs):
         report(epoch / settings.epochs)
-        order = _epoch(rows.high, fixed, rng)
+        order = rng.permutation(choose())
         for first in range(0, len(order), BATCH):
             optimiser.zero_grad()
             loss(order[first : first + BATCH]).backward()
             optimiser.step()
             schedule.step()
+
+
+def _chooser(rows: _Rows, settings: TrainingSettings, rng: np.random.Generator) -> Callable[[], NDArray]:
+    """As many atoms of one class as of the other, the same or new ones in each epoch."""
+    fixed = balanced(rows.high, rng) if settings.fixed_others else None
+    return lambda: balanced(rows.high, rng) if fixed is None else fixed
+
+
+def _regress(
+    encoder: Any, design: ScnnDesign, rows: _Rows, settings: TrainingSettings, rng: np.random.Generator
+) -> Any:
+    """Train encoder and a line to predict the standardised barriers of all atoms; the line."""
+    import torch
+
+    line = torch.nn.Linear(design.embedding, 1)
+    targets = torch.as_tensor((rows.barrier - rows.barrier.mean()) / rows.barrier.std(), dtype=torch.float32)
+    everything = np.arange(len(targets))
+
+    def loss(batch: NDArray) -> Any:
+        return ((line(encoder(rows.inputs[batch]))[:, 0] - targets[batch]) ** 2).mean()
+
+    encoder.train()
+    parameters = [*encoder.parameters(), *line.parameters()]
+    _fit(parameters, loss, lambda: everything, settings, settings.learning_rate, rng, lambda fraction: None)
+    return line
 
 
 class _Scnn:
@@ -470,11 +495,10 @@ class _Scnn:
         self.chosen = np.array(taken)
         self.prototypes.data.copy_(embeddings[taken])
 
-    def fit_head(self, fixed: NDArray | None, rng: np.random.Generator) -> None:
-        """Stage 4: cross-entropy and sparsity, over the head alone."""
+    def fit_head(self, chosen: NDArray) -> None:
+        """Stage 4: cross-entropy of the chosen rows and sparsity, over the head alone."""
         import torch
 
-        chosen = balanced(self.rows.high, rng) if fixed is None else fixed
         similarities = self.cosines(self.embed(self.rows.inputs[chosen])).detach()
         targets = self.high[chosen].long()
         foreign = self.classes != torch.arange(2)[:, None]
@@ -490,11 +514,12 @@ class _Scnn:
         similarities = self.cosines(self.embed(inputs)).detach()
         return (similarities @ (self.head[1] - self.head[0]).detach()).numpy().astype(np.float64)
 
-    def all_used(self) -> bool:
-        """Whether each prototype is the nearest of a fair share of the atoms to learn from."""
+    def is_sound(self) -> bool:
+        """Whether the prototypes explain: each the nearest of enough atoms to learn from, the classes opposed."""
         nearest = self.cosines(self.embed(self.rows.inputs)).argmax(dim=1).numpy()
         counts = np.bincount(nearest, minlength=PROTOTYPES)
-        return bool((counts >= SMALLEST_SHARE * len(nearest)).all())
+        between = self.cosines(self.prototypes).detach().numpy()[np.ix_(CLASSES == 0, CLASSES == 1)]
+        return bool((counts >= SMALLEST_SHARE * len(nearest)).all() and between.max() < 0)
 
     def state(self) -> dict[str, Any]:
         """A copy of everything that training changes."""
@@ -600,10 +625,11 @@ def _train(
     import torch
 
     rng = np.random.default_rng(seed)
-    fixed = balanced(rows.high, rng) if settings.fixed_others else None
+    choose = _chooser(rows, settings, rng)
     with torch.random.fork_rng(devices=[]), _one_thread():
         torch.manual_seed(seed)
         scnn = _Scnn(rows, design, settings)
+        report(0.0, "initialising")
         scnn.start_prototypes(rng)
         best, best_cycle, best_state = (False, -1.0), 0, scnn.state()
         for cycle in range(settings.most_cycles):
@@ -615,12 +641,12 @@ def _train(
             scnn.head.requires_grad_(False)
             parameters = [*scnn.encoder.parameters(), scnn.prototypes]
             rate = settings.learning_rate / (1 + cycle)
-            _fit(parameters, scnn.loss, rows, settings, rate, fixed, rng, part)
+            _fit(parameters, scnn.loss, choose, settings, rate, rng, part)
             scnn.become_atoms()
             scnn.head.requires_grad_(True)
-            scnn.fit_head(fixed, rng)
+            scnn.fit_head(choose())
             logits = scnn.logits(rows.unseen)
-            quality = scnn.all_used(), area_under_roc(logits[~rows.unseen_high], logits[rows.unseen_high])
+            quality = scnn.is_sound(), area_under_roc(logits[~rows.unseen_high], logits[rows.unseen_high])
             if quality > best:
                 best, best_cycle, best_state = quality, cycle, scnn.state()
                 calibration = balanced_logistic(logits, rows.unseen_high)
@@ -822,42 +848,51 @@ def train_plain(
 
     settings = settings or TrainingSettings()
     rows = _split(data, learned, validated, settings)
-    barrier = data.barrier[learned]
-    mean, spread = float(barrier.mean()), float(barrier.std()) or 1.0
-    targets = torch.as_tensor((barrier - mean) / spread if regression else rows.high, dtype=torch.float32)
     rng = np.random.default_rng(seed)
-    fixed = np.arange(len(barrier)) if regression else balanced(rows.high, rng) if settings.fixed_others else None
     with torch.random.fork_rng(devices=[]), _one_thread():
         torch.manual_seed(seed)
         encoder = _encoder(rows.inputs.shape[1], design, settings.dropout)
-        network = torch.nn.Sequential(encoder, torch.nn.Linear(design.embedding, 1))
-        measure = torch.nn.functional.mse_loss if regression else torch.nn.functional.binary_cross_entropy_with_logits
-        best, best_state = -1.0, copy.deepcopy(network.state_dict())
-        for cycle in range(settings.most_cycles):
-            network.train()
-
-            def loss(batch: NDArray) -> Any:
-                return measure(network(rows.inputs[batch])[:, 0], targets[batch])
-
-            rate = settings.learning_rate / (1 + cycle)
-            _fit(network.parameters(), loss, rows, settings, rate, fixed, rng, lambda fraction: None)
-            network.eval()
-            with torch.no_grad():
-                logits = network(rows.unseen)[:, 0].numpy().astype(np.float64)
-            area = area_under_roc(logits[~rows.unseen_high], logits[rows.unseen_high])
-            if area <= best:
-                break
-            best, best_state = area, copy.deepcopy(network.state_dict())
-        network.load_state_dict(best_state)
+        if regression:
+            network = torch.nn.Sequential(encoder, _regress(encoder, design, rows, settings, rng))
+        else:
+            network = _classify(encoder, design, rows, settings, rng)
         network.eval()
+    spread, mean = (float(rows.barrier.std()), float(rows.barrier.mean())) if regression else (1.0, 0.0)
 
     def predict(table: NDArray) -> NDArray[np.float64]:
         inputs = torch.as_tensor((table - rows.mean) / rows.scale @ rows.whitening, dtype=torch.float32)
         with torch.no_grad(), _one_thread():
-            result = network(inputs)[:, 0].numpy().astype(np.float64)
-        return result * spread + mean if regression else result
+            return network(inputs)[:, 0].numpy().astype(np.float64) * spread + mean
 
     return PlainNetwork(predict)
+
+
+def _classify(
+    encoder: Any, design: ScnnDesign, rows: _Rows, settings: TrainingSettings, rng: np.random.Generator
+) -> Any:
+    """Encoder and one plain logit, trained in the same cycles as a prototype network."""
+    import torch
+
+    choose = _chooser(rows, settings, rng)
+    network = torch.nn.Sequential(encoder, torch.nn.Linear(design.embedding, 1))
+    targets = torch.as_tensor(rows.high, dtype=torch.float32)
+    entropy = torch.nn.functional.binary_cross_entropy_with_logits
+    best, best_state = -1.0, copy.deepcopy(network.state_dict())
+    for cycle in range(settings.most_cycles):
+        network.train()
+        _fit(
+            network.parameters(), lambda batch: entropy(network(rows.inputs[batch])[:, 0], targets[batch]), choose,
+            settings, settings.learning_rate / (1 + cycle), rng, lambda fraction: None,
+        )  # fmt: skip
+        network.eval()
+        with torch.no_grad():
+            logits = network(rows.unseen)[:, 0].numpy().astype(np.float64)
+        area = area_under_roc(logits[~rows.unseen_high], logits[rows.unseen_high])
+        if area <= best:
+            break
+        best, best_state = area, copy.deepcopy(network.state_dict())
+    network.load_state_dict(best_state)
+    return network
 
 
 @contextmanager

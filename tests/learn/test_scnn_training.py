@@ -105,7 +105,7 @@ def test_the_head_learns_alone_and_forgets_the_other_class(data, parts):
     scnn = network_under_training(data, parts, replace(QUICK, weights=LossWeights(sparsity=0.5)))
     scnn.become_atoms()
     before = scnn.state()
-    scnn.fit_head(None, np.random.default_rng(1))
+    scnn.fit_head(balanced(scnn.rows.high, np.random.default_rng(1)))
     after = scnn.state()
     assert all(torch.equal(before["encoder"][key], after["encoder"][key]) for key in before["encoder"])
     assert torch.equal(before["prototypes"], after["prototypes"])

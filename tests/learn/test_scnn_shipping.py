@@ -1,0 +1,54 @@
+"""Shipping: samples are found, kept apart, and a model with its card comes out."""
+
+import numpy as np
+import pytest
+
+from ovito_glassml.errors import TrainingError
+from ovito_glassml.learn import scnn_shipping, scnn_training
+from ovito_glassml.learn.model_file import load_model
+from ovito_glassml.learn.scnn import ScnnModel
+from ovito_glassml.simulate.shards import write_shard
+
+
+@pytest.fixture
+def folder(barrier_glasses, tmp_path):
+    """Shards as the barrier simulation writes them; single barriers scatter about the mean."""
+    rng = np.random.default_rng(1)
+    for sample in barrier_glasses:
+        scatter = sample.barrier[:, None] + rng.normal(0, sample.barrier.std(), (len(sample.barrier), 6))
+        columns = {"Activation_Energy": np.where(np.arange(len(scatter)) == 0, np.nan, sample.barrier)}
+        write_shard(tmp_path / f"barriers-{sample.name}.xyz.gz", sample.structure, {**columns, "Barriers": scatter}, {})
+    return tmp_path
+
+
+def test_ceilings_follow_from_the_scatter(folder):
+    """Six barriers as noisy as the truth varies: reliability 6/7."""
+    for row in scnn_shipping.ceilings(folder).rows:
+        assert row[1] == pytest.approx(6 / 7, abs=0.03)
+        assert 0.94 < row[2] < 0.98
+
+
+def test_folders_with_few_samples_are_refused(tmp_path):
+    with pytest.raises(TrainingError, match="holds 0 files"):
+        scnn_shipping.read_samples(tmp_path)
+
+
+def test_names_kept_aside_must_exist(folder):
+    with pytest.raises(TrainingError, match="0 to judge by"):
+        scnn_shipping.ship_models(folder, folder, lambda fraction, text: None, tested=["barriers-9"])
+
+
+def test_a_model_with_its_card_comes_out(folder, monkeypatch):
+    brief = scnn_training.TrainingSettings(epochs=2, most_cycles=1)
+    monkeypatch.setattr(scnn_training, "TrainingSettings", lambda: brief)
+    monkeypatch.setattr(scnn_shipping, "by_atom_table", lambda data, design: scnn_shipping.ceilings(folder))
+    (path,) = scnn_shipping.ship_models(folder, folder, lambda fraction, text: None, names=["scnn-cuzr-264"])
+    header, _ = load_model(path, kind="scnn")
+    assert header.training["kept_aside"] == "barriers-sample-3"
+    assert header.training["samples"] == ["barriers-sample-1"]
+    assert header.training["atoms_without_label"] == 2
+    titles = [table.title for table in header.results]
+    assert titles[0] == "This model on samples kept aside"
+    assert "Prototypes from five seeds" in titles
+    assert path.with_suffix(".md").is_file()
+    assert {prototype.sample for prototype in ScnnModel.load(path).prototypes} == {"barriers-sample-1"}
