@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ovito_glassml.modifiers.ace_descriptors import ACEDescriptorsModifier
     from ovito_glassml.modifiers.atomic_stiffness import AtomicStiffnessModifier
     from ovito_glassml.modifiers.bessel_descriptors import BesselDescriptorsModifier
+    from ovito_glassml.modifiers.evaluate_prediction import EvaluatePredictionModifier
     from ovito_glassml.modifiers.lasca import LaSCAModifier
     from ovito_glassml.modifiers.nonaffine_activity import NonaffineActivityModifier
     from ovito_glassml.modifiers.predicted_activity import PredictedActivityModifier
@@ -26,6 +27,7 @@ _MODULES = {
     "ACEDescriptorsModifier": "ovito_glassml.modifiers.ace_descriptors",
     "AtomicStiffnessModifier": "ovito_glassml.modifiers.atomic_stiffness",
     "BesselDescriptorsModifier": "ovito_glassml.modifiers.bessel_descriptors",
+    "EvaluatePredictionModifier": "ovito_glassml.modifiers.evaluate_prediction",
     "LaSCAModifier": "ovito_glassml.modifiers.lasca",
     "NonaffineActivityModifier": "ovito_glassml.modifiers.nonaffine_activity",
     "PredictedActivityModifier": "ovito_glassml.modifiers.predicted_activity",
@@ -38,6 +40,7 @@ __all__ = [
     "ACEDescriptorsModifier",
     "AtomicStiffnessModifier",
     "BesselDescriptorsModifier",
+    "EvaluatePredictionModifier",
     "LaSCAModifier",
     "NonaffineActivityModifier",
     "PredictedActivityModifier",

@@ -54,6 +54,7 @@ MODIFIERS = {
     "vibrations": "AtomicStiffnessModifier",
     "stiffness": "PredictedStiffnessModifier",
     "lasca": "LaSCAModifier",
+    "evaluate": "EvaluatePredictionModifier",
 }
 
 

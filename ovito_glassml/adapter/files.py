@@ -17,7 +17,7 @@ from ovito.data import DataCollection
 from ovito.io import export_file, import_file
 from ovito.pipeline import ModifierInterface, Pipeline
 
-from ovito_glassml.adapter.input import structure_from_data
+from ovito_glassml.adapter.input import plain_name, structure_from_data
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.structure import Structure
 
@@ -150,19 +150,15 @@ def read_columns(
     for frame in range(pipeline.num_frames):
         data = _compute(pipeline, file, frame)
         structure = structure_from_data(data, species=species)
-        names = {_plain(name): name for name in data.particles}
+        names = {plain_name(name): name for name in data.particles}
         for label in needed:
-            if _plain(label) not in names:
+            if plain_name(label) not in names:
                 raise FileError(f"{file} has no column {label!r}; it has {', '.join(data.particles)}.")
-        present = [label for label in (*needed, *optional) if _plain(label) in names]
+        present = [label for label in (*needed, *optional) if plain_name(label) in names]
         yield (
             structure,
-            {label: np.asarray(data.particles[names[_plain(label)]], dtype=np.float64) for label in present},
+            {label: np.asarray(data.particles[names[plain_name(label)]], dtype=np.float64) for label in present},
         )
-
-
-def _plain(name: str) -> str:
-    return name.replace(" ", "").replace("_", "").lower()
 
 
 def _compute(pipeline: Pipeline, file: Path, frame: int) -> DataCollection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,9 @@ __all__ = [
     "chemical_order",
     "declared_species",
     "parse_species",
+    "particle_column",
     "particles_of",
+    "plain_name",
     "structure_from_data",
 ]
 
@@ -121,6 +124,55 @@ def declared_species(
     change when the last atom of a kind leaves, so columns made from them keep their meaning.
     """
     return chemical_order(_type_names(particles_of(data), parse_species(species), names_needed).values())
+
+
+def plain_name(name: str) -> str:
+    """A name without capitals, spaces and underscores, which file formats change."""
+    return name.replace(" ", "").replace("_", "").lower()
+
+
+def particle_column(data: DataCollection, name: str, parameter: str) -> NDArray[np.float64]:
+    """One number per particle: a property, or a component of one.
+
+    Parameters
+    ----------
+    data : DataCollection
+    name : str
+        As OVITO writes it, such as ``"Stiffness"`` or ``"Prototype Similarity.2"``; where there is no such
+        property, one that `plain_name` makes the same.
+    parameter : str
+        Of the modifier, for messages.
+
+    Returns
+    -------
+    (N,) array
+        NaN where integers are −1, which stands for no class or no value in this package.
+
+    Raises
+    ------
+    StructureError
+        If there is no such property or component, or the property has several.
+    """
+    particles = particles_of(data)
+    wanted, _, component = name.partition(".")
+    present = wanted if wanted in particles else {plain_name(key): key for key in particles}.get(plain_name(wanted))
+    if present is None:
+        raise StructureError(
+            f"The particles have no property {wanted!r}; set {parameter} to one of {', '.join(particles)}, "
+            "or put the modifier that makes it before this one."
+        )
+    values: Any = particles[present]
+    column = np.array(values[...], dtype=np.float64)
+    if values.dtype.kind in "iu":
+        column[column == -1] = np.nan
+    if column.ndim == 1 and not component:
+        return column
+    components = list(values.component_names) if column.ndim > 1 else []
+    if component not in components:
+        have = f"components {', '.join(components)}" if components else "no components"
+        example = f"{present}.{components[0]}" if components else present
+        raise StructureError(f"{present} has {have}, but {name!r} is asked for; set {parameter} as in {example!r}.")
+    return column[:, components.index(component)]
 
 
 def _type_names(particles: Particles, given: tuple[str, ...], names_needed: bool) -> dict[int, str]:

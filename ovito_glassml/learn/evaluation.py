@@ -28,6 +28,7 @@ __all__ = [
     "Evaluation",
     "EvaluationError",
     "Score",
+    "are_probabilities",
     "area_under_roc",
     "average_precision",
     "calibration_curve",
@@ -180,7 +181,9 @@ def evaluate(
         return classification_scores(values, labels[atoms] == 1, boxes, resamples=resamples, progress=share)
 
     names = structure.species_names
-    return Evaluation(compared, labels, scores(None), {name: scores(number) for number, name in enumerate(names)})
+    with threadpool_limits(1, "blas"):  # whose sums would depend on the number of threads
+        overall, by_species = scores(None), {name: scores(number) for number, name in enumerate(names)}
+    return Evaluation(compared, labels, overall, by_species)
 
 
 def class_labels(true: ArrayLike, positive_share: float = 0.0) -> NDArray[np.int8]:
@@ -461,7 +464,7 @@ class _Bootstrap:
     ) -> NDArray[np.float64]:
         """What `formula` makes of the statistics added over each resample, along the last axis; the original first."""
         blocks = []
-        with threadpool_limits(1, "blas"), np.errstate(invalid="ignore", divide="ignore"):
+        with np.errstate(invalid="ignore", divide="ignore"):
             for begin in range(0, len(self.weights), BLOCK):
                 blocks.append(formula(self.weights[begin : begin + BLOCK] @ statistics))
                 report(min(1.0, (begin + BLOCK) / len(self.weights)))

@@ -8,6 +8,7 @@ from ovito_glassml.adapter.input import (
     chemical_order,
     declared_species,
     parse_species,
+    particle_column,
     structure_from_data,
 )
 from ovito_glassml.structure import StructureError
@@ -138,3 +139,14 @@ def test_non_finite_coordinates_are_refused(make_data, value):
     broken[1, 2] = value
     with pytest.raises(StructureError, match="1 atoms have non-finite"):
         structure_from_data(make_data(broken, CELL), names_needed=False)
+
+
+def test_columns_are_found_by_the_names_of_ovito_and_of_files(make_data):
+    data = make_data(POSITIONS, CELL)
+    data.particles_.create_property("Some_Label", data=np.array([1, 0, -1], dtype=np.int32))
+    data.particles_.create_property("some label", data=np.array([1.0, -1.0, np.nan]))
+    np.testing.assert_array_equal(particle_column(data, "Some_Label", "true"), [1, 0, np.nan])
+    np.testing.assert_array_equal(particle_column(data, "some label", "true"), [1, -1, np.nan])
+    np.testing.assert_array_equal(particle_column(data, "Position.Y", "true"), POSITIONS[:, 1])
+    with pytest.raises(StructureError, match=r"no property 'Other'; set true to one of .*Position, .*Some_Label"):
+        particle_column(data, "Other", "true")
