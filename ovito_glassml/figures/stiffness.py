@@ -175,7 +175,7 @@ def draw_maps(sample: LabelledSample, prediction: StiffnessPrediction, folder: P
     for line, (text, pair) in zip(axes, rows.items(), strict=True):
         limits = Normalize(*np.nanpercentile(pair[0], [2, 98]))
         for axis, values, name in zip(line, pair, ("measured", "predicted"), strict=True):
-            _coloured_atoms(axis, structure.positions[shown, :2], values[shown], limits)
+            coloured_atoms(axis, structure.positions[shown, :2], values[shown], limits)
             axis.set_title(f"{name}, {text}")
         bar = figure.colorbar(ScalarMappable(limits, "viridis"), ax=list(line), extend="both")
         bar.set_label("stiffness (eV/Å²)")
@@ -194,7 +194,7 @@ def draw_maps(sample: LabelledSample, prediction: StiffnessPrediction, folder: P
     return [save_figure(figure, folder / "maps.png"), save_table(table, folder / "maps.csv")]
 
 
-def _coloured_atoms(axis: Axes, places: NDArray, values: NDArray, limits: Normalize) -> None:
+def coloured_atoms(axis: Axes, places: NDArray, values: NDArray, limits: Normalize) -> None:
     sizes = np.full(len(places), ATOM_DIAMETER)
     circles = EllipseCollection(
         sizes, sizes, np.zeros(len(places)), units="xy", offsets=places, offset_transform=axis.transData,

@@ -1,0 +1,256 @@
+##### Glass ML: Prototype similarity #####
+#
+# Compares every atom with four real atoms, two with low and two with high energy barriers, and says
+# how likely its own barrier is high. Best on inherent structures of what the model was trained on.
+# Models are listed by the command: glassml models
+
+"""Similarity of every atom to four prototype atoms, and the probability of a high activation energy."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Generator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from ovito.data import DataCollection, ElementType
+from ovito.modifiers import ColorByTypeModifier
+from ovito.pipeline import ModifierInterface
+from traits.api import Bool, HasStrictTraits, Str
+
+from ovito_glassml.adapter.input import structure_from_data
+from ovito_glassml.adapter.output import (
+    mean_and_spread,
+    selection_guard,
+    write_attributes,
+    write_bar_chart,
+    write_histogram,
+    write_property,
+    write_typed_property,
+)
+from ovito_glassml.adapter.progress import with_progress
+from ovito_glassml.learn.model_file import model_path
+from ovito_glassml.learn.scnn import PROTOTYPES, ScnnModel, ScnnPrediction, centre_of, fingerprint
+from ovito_glassml.neighbours import Progress, stage
+from ovito_glassml.structure import Structure
+from ovito_glassml.topology.signature import format_signature, label_name, label_number
+from ovito_glassml.topology.standard_clusters import LaSCA
+
+__all__ = ["PrototypeSimilarityModifier"]
+
+#: Above this fraction of extrapolating atoms the result as a whole is doubtful.
+WARNING_FRACTION = 0.1
+
+#: Rows that take more bytes than this are not kept for another model: memory must not grow with the structure.
+MOST_KEPT_BYTES = 256_000_000
+#: Structures whose rows are kept.
+MOST_KEPT = 2
+
+#: Blue shades for low, red ones for high barriers.
+_COLOURS = {
+    -1: (0.8, 0.8, 0.8),
+    0: (0.13, 0.40, 0.67),
+    1: (0.57, 0.77, 0.87),
+    2: (0.96, 0.65, 0.51),
+    3: (0.70, 0.09, 0.17),
+}
+_NAMES = ("0 low barrier", "1 low barrier", "2 high barrier", "3 high barrier")
+
+
+class PrototypeSimilarityModifier(HasStrictTraits, ModifierInterface):
+    """Compare the environment of every atom with those of four prototype atoms.
+
+    A structural constraint neural network embeds the descriptors of an atom and decides by nothing but
+    the cosines between this embedding and those of four atoms of its training data: prototypes 0 and
+    1 had a low mean activation energy, 2 and 3 a high one. The card of a model (``glassml models
+    show NAME``) has held-out scores and says what it was trained on. Lengths are in Å.
+
+    Descriptors are kept as long as the structure stays the same, so that another model that uses the
+    same ones is quick; above 250 MB (some 200 000 atoms) they are computed block by block and not kept.
+
+    Outputs:
+
+    * ``Prototype Similarity``: particle property with four components, cosines from -1 to 1.
+    * ``Prototype``: particle property, typed: the most similar prototype; 0, 1 low, 2, 3 high barrier,
+      -1 for none.
+    * ``High Activation Probability``: particle property, the probability of a high barrier if high
+      and other atoms were equally frequent (50 % prevalence), calibrated on held-out atoms.
+    * ``SCNN Logit``: particle property, high minus low; ranks atoms.
+    * ``Prototype Similarity Extrapolation``: particle property, distance from the training data;
+      1 is the 99th percentile of the training atoms.
+    * ``prototype-shares``: table, share of atoms and mean similarity by prototype.
+    * ``prototype-environments``: table of the prototype atoms: their barrier (eV), the number of
+      neighbours in their largest standard cluster, its signature and its label.
+    * ``high-activation-probability-histogram``: table.
+    * ``PrototypeSimilarity.share_0`` to ``.share_3``: attributes, fractions of atoms by prototype.
+    * ``PrototypeSimilarity.mean_probability``, ``PrototypeSimilarity.mean_logit``: attributes.
+    * ``PrototypeSimilarity.extrapolating_fraction``: attribute, the fraction of atoms whose
+      extrapolation is above 1. Above 0.1 a warning is printed.
+    * ``PrototypeSimilarity.undefined``: attribute, the number of atoms without a value (NaN, -1):
+      those not selected with `only_selected`, and those without neighbours.
+
+    Errors are raised for unnamed types, for species that the model does not know, for a model
+    file that is missing, damaged or of another kind, and for two atoms in one place.
+    """
+
+    model = Str("scnn-cuzr", label="Model (shipped name or file)", ovito_group="Prototype similarity")
+    """
+    Name of a shipped model or path of a model file.
+
+    :Default: ``"scnn-cuzr"``, for inherent structures of Cu-Zr. ``"scnn-cuzr-264"`` sees the published
+              264 parameters.
+    """
+
+    species = Str("", label="Species of unnamed types", ovito_group="Prototype similarity", ovito_placeholder="Cu,Zr")
+    """
+    Names in the order of the numeric particle types, such as ``"Cu,Zr"``, for files that do not
+    name them.
+
+    :Default: ``""``, the names in the data.
+    """
+
+    only_selected = Bool(False, label="Use only selected particles", ovito_group="Prototype similarity")
+    """
+    Compare selected atoms only. The others still count as neighbours.
+
+    :Default: ``False``
+    """
+
+    color_by_result = Bool(False, label="Color particles by prototype", ovito_group="Prototype similarity")
+    """
+    Color the particles by ``Prototype`` with OVITO's own coloring by type: blue low, red high barriers.
+
+    :Default: ``False``, the colors stay as they are.
+    """
+
+    def modify(self, data: DataCollection, **kwargs: Any) -> Generator[str | float, None, None]:
+        yield "Loading the model"
+        model, environments = _loaded(self.model)
+        structure = structure_from_data(data, species=self.species, only_selected=self.only_selected)
+        yield "Comparing with prototypes"
+        prediction = yield from with_progress(lambda report: _predict(model, structure, report))
+        yield "Writing properties"
+        self._write(data, prediction)
+        _write_environments(data, environments)
+        if self.color_by_result:
+            with selection_guard(data):
+                data.apply(ColorByTypeModifier(property="Prototype", clear_selection=False))
+
+    def _write(self, data: DataCollection, prediction: ScnnPrediction) -> None:
+        names = [f"Prototype {number}" for number in range(PROTOTYPES)]
+        write_property(data, "Prototype Similarity", prediction.similarity, names)
+        kinds = {-1: "none", **dict(enumerate(_NAMES))}
+        write_typed_property(data, "Prototype", prediction.prototype, kinds, _COLOURS)
+        write_property(data, "High Activation Probability", prediction.probability)
+        write_property(data, "SCNN Logit", prediction.logit)
+        write_property(data, "Prototype Similarity Extrapolation", prediction.extrapolation)
+        defined = prediction.prototype >= 0
+        counts = np.bincount(prediction.prototype[defined], minlength=PROTOTYPES)
+        shares = counts / max(int(counts.sum()), 1)
+        means = prediction.similarity[defined].mean(axis=0, dtype=np.float64) if defined.any() else np.full(4, np.nan)
+        table = write_bar_chart(
+            data,
+            "prototype-shares",
+            "Atoms by most similar prototype",
+            x=("Prototype (number)", _NAMES),
+            y={"Share": 100 * shares},
+            y_label="Share (%)",
+        )
+        table.create_property("Mean similarity (cosine)", data=means)
+        write_histogram(
+            data,
+            "high-activation-probability-histogram",
+            "Histogram of the probability of a high activation energy",
+            prediction.probability,
+            "High activation probability (at 50 % prevalence)",
+        )
+        self._write_statistics(data, prediction, shares)
+
+    def _write_statistics(self, data: DataCollection, prediction: ScnnPrediction, shares: NDArray) -> None:
+        defined = prediction.prototype >= 0
+        extrapolating = float((prediction.extrapolation[defined] > 1).mean()) if defined.any() else 0.0
+        statistics = {
+            **{f"share_{number}": float(share) for number, share in enumerate(shares)},
+            "mean_probability": mean_and_spread(prediction.probability)[0],
+            "mean_logit": mean_and_spread(prediction.logit)[0],
+            "extrapolating_fraction": extrapolating,
+            "undefined": int((~defined).sum()),
+        }
+        write_attributes(data, "PrototypeSimilarity", statistics)
+        if extrapolating > WARNING_FRACTION:
+            print(
+                f"Prototype similarity: {extrapolating:.0%} of the atoms are unlike the training data of {self.model}; "
+                "read its card and trust the values only where Prototype Similarity Extrapolation is below 1."
+            )
+
+
+def _write_environments(data: DataCollection, environments: tuple[tuple[float, int, str, str], ...]) -> None:
+    """Table of the prototype atoms and their largest standard clusters."""
+    barriers, coordinations, signatures, labels = zip(*environments, strict=True)
+    table = write_bar_chart(
+        data,
+        "prototype-environments",
+        "Prototype atoms",
+        x=("Prototype (number)", _NAMES),
+        y={"Barrier": barriers},
+        y_label="Mean activation energy (eV)",
+    )
+    table.create_property("LaSC Coordination", data=np.array(coordinations, dtype=np.int32))
+    distinct = sorted(set(signatures))
+    places = np.array([distinct.index(signature) for signature in signatures], dtype=np.int32)
+    column = table.create_property("LaSC Signature", data=places)
+    for number, signature in enumerate(distinct):
+        column.types.append(ElementType(id=number, name=signature))
+    numbers = np.array([label_number(label) for label in labels], dtype=np.int32)
+    column = table.create_property("TCP Label", data=numbers)
+    for label in sorted(set(labels)):
+        column.types.append(ElementType(id=label_number(label), name=label or "none"))
+
+
+# Rows of the last structures, most recent last: the descriptors take nearly all of the time, and people try models.
+_kept: OrderedDict[tuple[str, str], NDArray] = OrderedDict()
+
+
+def _predict(model: ScnnModel, structure: Structure, report: Progress) -> ScnnPrediction:
+    """Predict with rows that are there already, or keep those that are computed, if they are not too large."""
+    width = len(model.descriptor.feature_names)
+    if len(model.needed(structure).selected) * width * np.dtype(model.descriptor.dtype).itemsize > MOST_KEPT_BYTES:
+        return model.predict(structure, progress=report)
+    key = (_identity(structure), fingerprint(model.descriptor))
+    rows = _kept.pop(key, None)
+    if rows is None:
+        rows = model.describe(structure, stage(report, 0.0, 0.8))
+    _kept[key] = rows
+    while len(_kept) > MOST_KEPT:
+        _kept.popitem(last=False)
+    return model.predict(structure, rows=rows, progress=stage(report, 0.8, 1.0))
+
+
+def _identity(structure: Structure) -> str:
+    """Digest of everything that the rows depend on."""
+    digest = hashlib.blake2b(repr((structure.species_names, structure.pbc)).encode())
+    for array in (structure.positions, structure.species, structure.cell, structure.origin, structure.mask):
+        digest.update(b"none" if array is None else np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _loaded(name_or_path: str) -> tuple[ScnnModel, tuple[tuple[float, int, str, str], ...]]:
+    """The model and what its prototypes are, read again only if the file has changed."""
+    path = model_path(name_or_path)
+    return _load(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _load(path: Path, modified: int) -> tuple[ScnnModel, tuple[tuple[float, int, str, str], ...]]:
+    model = ScnnModel.load(path)
+    environments = []
+    for prototype in model.prototypes:
+        result = LaSCA().compute(centre_of(prototype.environment))
+        signature = format_signature(result.signatures[0])
+        label = label_name(int(result.labels[0]))
+        environments.append((prototype.barrier, int(result.coordination[0]), signature, label))
+    return model, tuple(environments)
