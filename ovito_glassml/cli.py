@@ -270,6 +270,67 @@ def _activity_samples(file: Path, label: str, displacement: str, species: str) -
     ]
 
 
+@train_app.command("scnn")
+def train_scnn(
+    files: Annotated[list[Path], typer.Argument(help="Labelled structures in any format OVITO reads.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Model file, ends in .safetensors.")],
+    test: Annotated[
+        list[Path] | None, typer.Option(help="File kept for testing only; by default the last of FILES.")
+    ] = None,
+    validation: Annotated[
+        list[Path] | None, typer.Option(help="File that stops the training; by default the last of the others.")
+    ] = None,
+    label: Annotated[str, typer.Option(help="Column with the mean activation energy in eV.")] = "Activation_Energy",
+    design: Annotated[str, typer.Option(help="environment (the default model) or bessel (the published 264).")] = (
+        "environment"
+    ),
+    species: Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")] = "",
+    seed: Annotated[int, typer.Option(help="Of the network's first weights.")] = 1,
+    by_atom: Annotated[bool, typer.Option("--by-atom", help="Also judge as published, divided by atom.")] = False,
+) -> None:
+    """Train a prototype network on energy barriers and judge it on whole files it has not seen.
+
+    Example: glassml train scnn barriers-1.xyz.gz barriers-2.xyz.gz barriers-3.xyz.gz -o mine.safetensors
+    """
+    from ovito_glassml.learn import scnn_evaluation, scnn_training
+    from ovito_glassml.learn.model_file import save_model, write_card
+
+    designs = {"environment": scnn_training.ENVIRONMENT, "bessel": scnn_training.PUBLISHED}
+    if design not in designs:
+        raise UsageError(f"There is no design {design!r}; choose from {', '.join(designs)}.")
+    _check_output(output, ".safetensors")
+    held_out = test or files[-1:]
+    stopping = validation or [file for file in files if file not in held_out][-1:]
+    training = [file for file in files if file not in (*held_out, *stopping)]
+    if not training:
+        raise UsageError("No file is left to train on; give at least three, or name more with --test and --validation.")
+    parts = [_barrier_samples(chosen, label, species) for chosen in (training, stopping, held_out)]
+    learned, stopped = len(parts[0]), len(parts[1])
+    with progress_bar("Describing") as update:
+        data = scnn_training.describe_samples(
+            parts[0] + parts[1], designs[design], learned=range(learned), progress=update
+        )
+    rows = data.of_samples(range(learned)), data.of_samples(range(learned, learned + stopped))
+    with progress_bar("Training") as update:
+        model = scnn_training.train_scnn(data, *rows, design=designs[design], seed=seed, progress=update)
+    scores = [scnn_evaluation.score_model(model, sample) for sample in parts[2]]
+    tables = scnn_evaluation.score_tables(scores, "Held-out samples")
+    if by_atom:
+        tables.append(scnn_evaluation.by_atom_table(data, designs[design], seed=seed))
+    save_model(output, replace(model.header, results=tuple(tables)), model.tensors())
+    card = write_card(output)
+    for table in tables:
+        _print_table(table)
+    console.print(f"{data.left_out} atoms without a label were left out.", highlight=False)
+    console.print(f"Wrote {output} and its card {card}.", highlight=False, soft_wrap=True)
+
+
+def _barrier_samples(files: list[Path], label: str, species: str) -> list[Any]:
+    from ovito_glassml.learn.scnn_training import BarrierSample
+
+    return [BarrierSample(*sample) for sample in _labelled_samples(files, label, species)]
+
+
 def _labelled_samples(files: list[Path], label: str, species: str) -> list[Any]:
     from ovito_glassml.adapter.files import read_labelled
     from ovito_glassml.learn.stiffness_training import LabelledSample
@@ -420,6 +481,45 @@ def _activity_groups(files: dict[str, list[Path]], active: str, species: str) ->
     names = species_of([frame for part in frames.values() for frame in part], active)
     digests = {kind: digest_of(files[kind], names[0], species) for kind in frames}
     return [make_group(kind, part, names[0], digests[kind]) for kind, part in frames.items()], names
+
+
+@figures_app.command("scnn")
+def figures_scnn(
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Three labelled structures or more: to learn, to stop by, to judge by.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for PNG and CSV.")] = Path("figures"),
+    barriers: Annotated[
+        Path | None, typer.Option(help="Instead of FILES a folder of Cu64Zr36 glasses with barriers (config*.npz).")
+    ] = None,
+    label: Annotated[str, typer.Option(help="Column with the mean activation energy in eV.")] = "Activation_Energy",
+    design: Annotated[str, typer.Option(help="environment (the default model) or bessel (the published 264).")] = (
+        "environment"
+    ),
+    species: Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")] = "",
+    seed: Annotated[int, typer.Option(help="Of the networks' first weights.")] = 1,
+) -> None:
+    """Train on labelled files and show how good a prototype network is and what its prototypes are.
+
+    ROC, calibration, maps, embeddings, cosines, similarities, barriers and clusters by prototype, and the raw
+    descriptors of the prototypes beside 1000 random quadruples. Needs the extra: pip install 'ovito-glassml[train]'
+
+    Example: glassml figures scnn barriers-1.xyz.gz barriers-2.xyz.gz barriers-3.xyz.gz --output figures
+    """
+    from ovito_glassml.figures.lasca import read_barriers
+    from ovito_glassml.figures.scnn import draw_scnn_figures
+    from ovito_glassml.learn.scnn_training import ENVIRONMENT, PUBLISHED, BarrierSample
+
+    designs = {"environment": ENVIRONMENT, "bessel": PUBLISHED}
+    if design not in designs:
+        raise UsageError(f"There is no design {design!r}; choose from {', '.join(designs)}.")
+    samples = _barrier_samples(files or [], label, species)
+    for glass in read_barriers(barriers) if barriers is not None else []:
+        samples.append(BarrierSample(glass.structure, glass.values, glass.name))
+    with progress_bar("Drawing") as update:
+        written, report = draw_scnn_figures(samples, output, update, design=designs[design], seed=seed)
+    for line in [*report, *map(str, written)]:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
 
 
 @simulate_app.command("quench")
