@@ -220,6 +220,14 @@ class SecretOutputModifier(MockModifier):
         write_property(data, "Mock Secret", scatter(structure, values[1], np.nan))
 
 
+@breaks("outputs_are_documented", also=["only_selected"])
+class NothingPerAtomModifier(MockModifier):
+    def write(self, data, structure, values):
+        super().write(data, structure, values)
+        for name in ("Mock Coordination", "Mock Distance"):
+            del data.particles_[name]
+
+
 @breaks("progress_is_reported")
 class SilentModifier(MockModifier):
     def modify(self, data, **kwargs):
