@@ -39,6 +39,7 @@ from ovito_glassml.learn.activity_training import (
     log_displacement,
 )
 from ovito_glassml.structure import Structure
+from ovito_glassml.study.evidence import fit_ard
 from ovito_glassml.study.pieces import Numbers, Piece, run_pieces
 from ovito_glassml.study.selection import forward_selection
 
@@ -70,8 +71,6 @@ STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 STEPS = 20
 #: Sets of configurations or replicas that points of a curve are averaged over.
 DRAWS = 3
-#: ARD inverts a matrix of the size of the features in hundreds of steps: minutes beyond this number.
-MOST_FOR_REGRESSION = 250
 #: Atoms in a regression on unbinarised displacements.
 REGRESSION_ATOMS = 4000
 #: Thickness of the slices that maps show, in nearest-neighbour distances.
@@ -451,8 +450,7 @@ def _selection(data: LabelledRows, descriptor: ACEDescriptors, end: int, progres
 def _select(data: LabelledRows, held: NDArray[np.bool_], decisions: NDArray, progress: Progress) -> list[int]:
     """Forward selection without the configurations held back; fills the decisions about them step by step."""
     train = ~held
-    mean, scale = data.rows[train].mean(axis=0), data.rows[train].std(axis=0)
-    rows = (data.rows - mean) / np.where(scale > 0, scale, 1.0)
+    rows = _standardised(data.rows, train)
     chosen: list[int] = []
     steps = forward_selection(rows[train], data.labels[train], len(decisions))
     for step, (chosen, coefficients) in enumerate(steps):
@@ -463,8 +461,7 @@ def _select(data: LabelledRows, held: NDArray[np.bool_], decisions: NDArray, pro
 
 def _component_scores(data: LabelledRows) -> LabelledRows:
     """Principal components of the standardised features, the one with the most variance first."""
-    scale = data.rows.std(axis=0)
-    rows = (data.rows - data.rows.mean(axis=0)) / np.where(scale > 0, scale, 1.0)
+    rows = _standardised(data.rows, np.ones(len(data.rows), dtype=bool))
     _, directions = np.linalg.eigh(rows.T @ rows)
     return data._replace(rows=rows @ directions[:, ::-1])
 
@@ -600,29 +597,33 @@ def _reliability(replicas: Sequence[NDArray], count: int) -> float:
 
 def regression_by_count(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
     """Pearson correlation of log D²min with its ARD regression on atoms of configurations not trained on."""
-    descriptor = bench.study.descriptor(cutoff, order=2)
+    descriptor = bench.study.descriptor(cutoff)
     samples = [_random_atoms(bench.study, o) for o in bench.group.observations]
     data = describe(_thinned(samples, REGRESSION_ATOMS), descriptor, progress)
     target = log_displacement(data.displacement)
-    ends = [end for _, _, end in feature_blocks(descriptor)]
-    counts = [count for count in _feature_counts(descriptor) if count in ends or 2 < count <= ends[0]]
-    counts = [count for count in counts if count <= MOST_FOR_REGRESSION]
+    counts = _feature_counts(descriptor)
     columns: dict[str, list] = {"features": [], "correlation": [], "error": []}
     for step, count in enumerate(counts):
-        progress(step / len(counts), f"{count} features")
-        part = data.columns(slice(0, count))
-        predicted = np.zeros(len(target))
-        for fold in range(_fold_count(data)):
-            held = data.configuration % _fold_count(data) == fold
-            predicted[held] = fit_line(part.atoms(~held), "ard", 0.0).decide(part.rows[held])
-        numbers = np.unique(data.configuration)
+        progress(sum(counts[:step]) / sum(counts), f"{count} features")
+        predicted = _regressed(data.columns(slice(0, count)), target)
         without = [
-            np.corrcoef(predicted[data.configuration != n], target[data.configuration != n])[0, 1] for n in numbers
+            np.corrcoef(predicted[data.configuration != number], target[data.configuration != number])[0, 1]
+            for number in np.unique(data.configuration)
         ]
         point = (count, np.corrcoef(predicted, target)[0, 1], jackknife_error(np.array(without)))
         for name, value in zip(columns, point, strict=True):
             columns[name].append(value)
     return {name: np.array(values) for name, values in columns.items()}
+
+
+def _regressed(data: LabelledRows, target: NDArray) -> NDArray[np.float64]:
+    """Target of every row as a regression predicts it that has not seen the configuration."""
+    predicted = np.zeros(len(target))
+    for fold in range(_fold_count(data)):
+        held = data.configuration % _fold_count(data) == fold
+        rows = _standardised(data.rows, ~held)
+        predicted[held] = target[~held].mean() + rows[held] @ fit_ard(rows[~held], target[~held])
+    return predicted
 
 
 def _random_atoms(study: ActivityStudy, observation: Observation) -> ActivitySample:
@@ -681,6 +682,12 @@ def displacement_and_propensity(bench: _Bench, cutoff: float, progress: Progress
         "pearson": np.array(pearson),
         "spearman": np.array(spearman),
     }
+
+
+def _standardised(rows: NDArray, train: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Mean 0 and standard deviation 1 in the rows that are trained on; features that never vary are 0."""
+    scale = rows[train].std(axis=0)
+    return (rows - rows[train].mean(axis=0)) / np.where(scale > 0, scale, np.inf)
 
 
 def _fold_count(data: LabelledRows) -> int:

@@ -45,7 +45,9 @@ def report(study: ActivityStudy, groups: Sequence[Group], results: dict[str, dic
             lines.append(f"- {finding(study, numbers)}")
         lines += [f"- {finding(numbers)}" for finding in (_density, _learning)]
         lines.append(f"- {_transform(study, numbers)}")
-        further = {"replicas": _replicas, "regression": _regression, "propensity": _propensity}
+        if "regression" in numbers:
+            lines.append(f"- {_regression(study, numbers['regression'])}")
+        further = {"replicas": _replicas, "propensity": _propensity}
         lines += [f"- {finding(numbers[name])}" for name, finding in further.items() if name in numbers]
     return "\n".join(lines) + "\n"
 
@@ -250,10 +252,13 @@ def _replicas(table: Numbers) -> str:
     )
 
 
-def _regression(table: Numbers) -> str:
-    points = zip(table["features"], table["correlation"], table["error"], strict=True)
-    text = ", ".join(f"{value:.2f} ± {error:.2f} with {count}" for count, value, error in points)
-    return f"**ARD regression** on log D²min of atoms of all kinds, Pearson R: {text} features."
+def _regression(study: ActivityStudy, table: Numbers) -> str:
+    places = {int(count): place for place, count in enumerate(table["features"])}
+    points = [
+        f"{table['correlation'][places[end]]:.2f} ± {table['error'][places[end]]:.2f} with {end}"
+        for _, _, end in feature_blocks(study.descriptor(study.cutoff))
+    ]
+    return f"**ARD regression** on log D²min of atoms of all kinds, Pearson R: {', '.join(points)} features."
 
 
 def _propensity(table: Numbers) -> str:
