@@ -226,7 +226,11 @@ def draw_scatter(judged: Judged, folder: Path) -> list[Path]:
     axis = figure.subplots()
     axis.errorbar(bins["predicted"], bins["measured"], bins["standard_error"], fmt="o", ms=4, color=COLOURS[0])
     axis.set(xlabel="mean SCNN logit (high − low)", ylabel="mean activation energy (eV)", title="100 atoms a point")
-    table = {"logit": bins["predicted"], "barrier_eV": bins["measured"], "standard_error_eV": bins["standard_error"]}
+    table: dict[str, Any] = {
+        "logit": bins["predicted"],
+        "barrier_eV": bins["measured"],
+        "standard_error_eV": bins["standard_error"],
+    }
     return [save_figure(figure, folder / "scatter.png"), save_table(table, folder / "scatter.csv")]
 
 
@@ -247,7 +251,7 @@ def draw_maps(judged: Judged, folder: Path) -> list[Path]:
         coloured_atoms(axis, structure.positions[shown, :2], values, limits)
         figure.colorbar(ScalarMappable(limits, "viridis"), ax=axis, extend="both").set_label(name)
         axis.set(xlabel="x (Å)", ylabel="y (Å)")
-    table = {
+    table: dict[str, Any] = {
         "id": structure.ids[shown],
         **{f"{axis}_A": structure.positions[shown, k] for k, axis in enumerate("xyz")},
         "barrier_eV": judged.sample.barrier[shown],
@@ -271,7 +275,7 @@ def draw_embeddings(judged: Judged, folder: Path) -> list[Path]:
     figure = new_figure(6.0, 4.8)
     axis = figure.subplots()
     order = np.random.default_rng(1).permutation(len(places))
-    points = axis.scatter(*places[order].T, c=judged.barrier[order], s=3, cmap="viridis")
+    points = axis.scatter(places[order, 0], places[order, 1], c=judged.barrier[order], s=3, cmap="viridis")
     figure.colorbar(points, ax=axis).set_label("mean activation energy (eV)")
     for place, colour, name in zip(marked, PROTOTYPE_COLOURS, NAMES, strict=True):
         axis.plot(*place, "*", ms=16, color=colour, mec="black", label=f"prototype {name}")
@@ -281,7 +285,7 @@ def draw_embeddings(judged: Judged, folder: Path) -> list[Path]:
         title="Directions of the embeddings",
     )
     axis.legend(frameon=False)
-    table = {
+    table: dict[str, Any] = {
         "prototype": [*judged.prediction.prototype[judged.atoms], *range(PROTOTYPES)],
         "is_prototype": [0] * len(places) + [1] * PROTOTYPES,
         "first": np.concatenate([places[:, 0], marked[:, 0]]),
@@ -306,7 +310,7 @@ def _heat_map(cosines: NDArray, title: str, file: Path) -> list[Path]:
     axis.set_yticks(range(PROTOTYPES), NAMES)
     axis.set(xlabel="prototype", ylabel="prototype", title=title)
     figure.colorbar(image, ax=axis).set_label("cosine")
-    table = {"prototype": NAMES, **{f"cosine_{k}": cosines[:, k] for k in range(PROTOTYPES)}}
+    table: dict[str, Any] = {"prototype": NAMES, **{f"cosine_{k}": cosines[:, k] for k in range(PROTOTYPES)}}
     return [save_figure(figure, file), save_table(table, file.with_suffix(".csv"))]
 
 
@@ -334,7 +338,8 @@ def draw_similarities(judged: Judged, folder: Path) -> list[Path]:
 def draw_barriers(judged: Judged, folder: Path) -> list[Path]:
     """Distribution of the barriers of the atoms nearest to each prototype."""
     nearest = judged.prediction.prototype[judged.atoms]
-    edges = np.linspace(*np.percentile(judged.barrier, [0.1, 99.9]), 51)
+    lowest, highest_shown = np.percentile(judged.barrier, [0.1, 99.9])
+    edges = np.linspace(lowest, highest_shown, 51)
     figure = new_figure(6.0, 4.4)
     axis = figure.subplots()
     table: dict[str, Any] = {"barrier_eV": (edges[1:] + edges[:-1]) / 2}
@@ -429,7 +434,7 @@ def draw_quadruples(
     axis.legend(frameon=False)
     written = [
         save_figure(figure, folder / "quadruples.png"),
-        save_table({"random_AUC": random}, folder / "quadruples.csv"),
+        save_table({"random_AUC": random.tolist()}, folder / "quadruples.csv"),
     ]
     files, lines = _draw_raw(judged, rows, folder)
     verdict = "means something" if area > limit else "means nothing"

@@ -15,8 +15,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.labels.reliability import auc_ceiling, split_half_reliability
 from ovito_glassml.learn.model_file import ResultTable, save_model, write_card
@@ -74,7 +72,7 @@ def ceilings(folder: Path) -> ResultTable:
     rows = []
     for path in sorted(Path(folder).glob("barriers-*.xyz.gz")):
         columns = read_shard(path).columns
-        if np.ndim(columns.get(BARRIERS)) == 2:
+        if BARRIERS in columns and columns[BARRIERS].ndim == 2:
             reliability = split_half_reliability(columns[BARRIERS])
             rows.append((path.name.removesuffix(".xyz.gz"), reliability, auc_ceiling(max(0.0, min(1.0, reliability)))))
     return ResultTable(
