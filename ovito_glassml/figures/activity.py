@@ -210,7 +210,7 @@ def draw_regression(results: Results, folder: Path) -> list[Path]:
         for name in names:
             columns[name] += table[name].tolist()
     axis.set(xscale="log", xlabel="number of features, in body order")
-    axis.set_ylabel("Pearson R of log D²min and its ARD regression")
+    axis.set_ylabel("Pearson R of log D²min and its ARD regression,\nmean of configurations left out")
     axis.legend(frameon=False, loc="lower right")
     return [save_figure(figure, folder / "regression.png"), save_table(columns, folder / "regression.csv")]
 

@@ -596,7 +596,7 @@ def _reliability(replicas: Sequence[NDArray], count: int) -> float:
 
 
 def regression_by_count(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
-    """Pearson correlation of log D²min with its ARD regression on atoms of configurations not trained on."""
+    """Pearson correlation of log D²min with its ARD regression in configurations not trained on, and their mean."""
     descriptor = bench.study.descriptor(cutoff)
     samples = [_random_atoms(bench.study, o) for o in bench.group.observations]
     data = describe(_thinned(samples, REGRESSION_ATOMS), descriptor, progress)
@@ -606,11 +606,10 @@ def regression_by_count(bench: _Bench, cutoff: float, progress: Progress) -> Num
     for step, count in enumerate(counts):
         progress(sum(counts[:step]) / sum(counts), f"{count} features")
         predicted = _regressed(data.columns(slice(0, count)), target)
-        without = [
-            np.corrcoef(predicted[data.configuration != number], target[data.configuration != number])[0, 1]
-            for number in np.unique(data.configuration)
-        ]
-        point = (count, np.corrcoef(predicted, target)[0, 1], jackknife_error(np.array(without)))
+        # Within configurations: the mean of a configuration left out opposes that of the others.
+        places = [data.configuration == number for number in np.unique(data.configuration)]
+        within = [_correlation(predicted[place], target[place]) for place in places]
+        point = (count, np.mean(within), np.std(within, ddof=1) / np.sqrt(len(within)))
         for name, value in zip(columns, point, strict=True):
             columns[name].append(value)
     return {name: np.array(values) for name, values in columns.items()}
@@ -624,6 +623,11 @@ def _regressed(data: LabelledRows, target: NDArray) -> NDArray[np.float64]:
         rows = _standardised(data.rows, ~held)
         predicted[held] = target[~held].mean() + rows[held] @ fit_ard(rows[~held], target[~held])
     return predicted
+
+
+def _correlation(predicted: NDArray, target: NDArray) -> float:
+    """Pearson's; 0 for a prediction that is the same everywhere."""
+    return float(np.corrcoef(predicted, target)[0, 1]) if np.ptp(predicted) > 0 else 0.0
 
 
 def _random_atoms(study: ActivityStudy, observation: Observation) -> ActivitySample:

@@ -258,7 +258,10 @@ def _regression(study: ActivityStudy, table: Numbers) -> str:
         f"{table['correlation'][places[end]]:.2f} ± {table['error'][places[end]]:.2f} with {end}"
         for _, _, end in feature_blocks(study.descriptor(study.cutoff))
     ]
-    return f"**ARD regression** on log D²min of atoms of all kinds, Pearson R: {', '.join(points)} features."
+    return (
+        "**ARD regression** on log D²min of active, inactive and all other atoms, mean Pearson R in a configuration: "
+        f"{', '.join(points)} features."
+    )
 
 
 def _propensity(table: Numbers) -> str:
