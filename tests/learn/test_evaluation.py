@@ -248,6 +248,24 @@ def test_limits_of_numbers_are_those_of_drawn_resamples():
     assert_limits(scores["rmse"], brute_force(lambda atoms: np.sqrt((difference[atoms] ** 2).mean()), groups))
 
 
+def test_sums_and_histograms_give_the_exact_scores_where_there_is_nothing_to_bin():
+    """The limits are corrected for binning, which would hide a wrong formula."""
+    rng = np.random.default_rng(1)
+    first = rng.integers(0, 6, 500).astype(float)
+    second = np.minimum(first + rng.integers(0, 4, 500), 7)
+    columns = np.stack([np.ones(500), first, second, first**2, second**2, first * second, first - second])
+    sums = np.concatenate([columns.sum(axis=1), [((first - second) ** 2).sum()]])[None]
+    wanted = [pearson(first, second), np.sqrt(((first - second) ** 2).mean()), (first - second).mean()]
+    np.testing.assert_allclose(evaluation._moment_scores(sums)[:, 0], wanted)
+    joint = (first * evaluation.JOINT_BINS + second).astype(int)
+    counts = np.bincount(joint, minlength=evaluation.JOINT_BINS**2)[None].astype(float)
+    assert evaluation._rank_correlation(counts)[0] == pytest.approx(spearman(first, second))
+    positive = rng.uniform(size=500) < first / 10
+    kinds = [np.bincount(first[positive == kind].astype(int), minlength=evaluation.RANK_BINS) for kind in (False, True)]
+    wanted = [area_under_roc(first[~positive], first[positive]), average_precision(positive, first)]
+    np.testing.assert_allclose(evaluation._curve_scores(np.concatenate(kinds)[None])[:, 0], wanted)
+
+
 @pytest.mark.parametrize("scale", [1.0, 0.15])
 def test_limits_of_classes_are_those_of_drawn_resamples(labelled, scale):
     """Also where positives are rare."""
