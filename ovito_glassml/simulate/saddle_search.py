@@ -27,6 +27,7 @@ __all__ = [
     "SearchSettings",
     "climb",
     "lowest_mode",
+    "refined",
     "relax",
     "search",
 ]
@@ -85,6 +86,12 @@ SLIDE = 0.15
 
 #: Å; two configurations are the same if no atom differs by more. Neighbouring minima differ by several times that.
 SAME = 0.15
+
+#: Steps in which the surroundings of a saddle yield before its mode is looked at again.
+YIELDING = 25
+
+#: Å that an atom may move at most when its surroundings yield, for the saddle to count as the same.
+YIELDED = 0.5
 
 #: Outcomes of a search: no saddle; one that is not next to the start; one that is.
 FAILED, DISCONNECTED, CONNECTED = 1, 2, 3
@@ -282,6 +289,14 @@ def climb(field, start, direction, settings, x, mode, calls):
         return Climb(False, energy, curvature)
     if np.dot(mode, x - start) < 0:
         mode *= -1
+    return _ascend(field, settings, x, force, mode, curvature, calls)
+
+
+@compiled(error_model="numpy")
+def _ascend(field, settings, x, force, mode, curvature, calls):
+    """Follow the mode from where the curvature along it is negative to the saddle."""
+    memory = _memory(len(x))
+    energy = 0.0
     for stride in range(settings.strides):
         along = np.dot(force, mode)
         # A Newton step along the mode of a saddle. Where the curvature has turned positive again, on uphill.
@@ -298,6 +313,19 @@ def climb(field, start, direction, settings, x, mode, calls):
         if _largest(force) < settings.force_tolerance and curvature < 0:
             return Climb(True, energy, curvature)
     return Climb(False, energy, curvature)
+
+
+@compiled(error_model="numpy")
+def _reconverge(field, settings, x, mode, calls):
+    """Saddle near `x` (flat, moved there) when atoms around that stood still until now yield."""
+    energy, force = _force(field, x, calls)
+    memory = _memory(len(x))
+    tolerance = settings.force_tolerance
+    energy, force = _relax_across(field, x, energy, force, mode, YIELDING, tolerance, memory, calls)
+    curvature = lowest_mode(field, x, force, mode, 8, 0.02, calls)
+    if _largest(force) < tolerance and curvature < 0:
+        return Climb(True, energy, curvature)
+    return _ascend(field, settings, x, force, mode, curvature, calls)
 
 
 class Search(NamedTuple):
@@ -366,3 +394,35 @@ def search(field: LocalForces, start: NDArray, direction: NDArray, settings: Sea
     final = ends[at_home.index(False)] if False in at_home else ends[1]
     found = saddle.reshape(shape), mode.reshape(shape), final.reshape(shape)
     return Search(outcome, float(top.energy - lowest), *found, float(top.curvature), int(calls[0]))
+
+
+def refined(field: LocalForces, start: NDArray, lowest: float, found: Search, settings: SearchSettings) -> Search:
+    """The same event in a larger region, whose atoms yield to it.
+
+    Parameters
+    ----------
+    field : LocalForces
+        Forces on the atoms of the search, in the same order, and on more after them.
+    start : (M, 3) array
+        Minimum of the larger region, Å.
+    lowest : float
+        Energy there.
+    found : Search
+        The event in the smaller region.
+    settings : SearchSettings
+        As for `search`.
+
+    Returns
+    -------
+    Search
+        With saddle, mode and barrier in the larger region. DISCONNECTED if the saddle has become another
+        one, whose sides nobody has seen.
+    """
+    count, calls = len(found.saddle), np.zeros(1, dtype=np.int64)
+    x, mode = start.copy(), np.zeros_like(start)
+    x[:count], mode[:count] = found.saddle, found.mode
+    top = _reconverge(field, settings, x.reshape(-1), mode.reshape(-1), calls)
+    moved = np.linalg.norm(x[:count] - found.saddle, axis=1).max()
+    outcome = found.outcome if top.converged and moved < YIELDED else DISCONNECTED
+    barrier, curvature = float(top.energy - lowest), float(top.curvature)
+    return Search(outcome, barrier, x, mode, found.final, curvature, found.calls + int(calls[0]))

@@ -20,7 +20,7 @@ from ovito_glassml.simulate.potentials import copper_zirconium
 from ovito_glassml.simulate.shards import read_shard, write_shard
 from ovito_glassml.structure import Structure
 
-SMALL = BarrierSettings(events=3, searches=8, seed=2, region_radius=7.0, labelled=5)
+SMALL = BarrierSettings(events=3, searches=8, seed=2, region_radius=7.0, yielding_radius=9.0, labelled=5)
 
 
 def silent(fraction, text):
@@ -141,7 +141,8 @@ def test_killed_with_its_workers_it_ends_in_the_same_file(glass_box, tmp_path):
         "from ovito_glassml.simulate import barriers as b, shards\n"
         "if __name__ == '__main__':\n"
         "    b.CHECKPOINT_INTERVAL = 0.0\n"
-        "    settings = b.BarrierSettings(events=3, searches=8, seed=2, region_radius=7.0, labelled=12)\n"
+        "    radii = {'region_radius': 7.0, 'yielding_radius': 9.0}\n"
+        "    settings = b.BarrierSettings(events=3, searches=8, seed=2, labelled=12, **radii)\n"
         f"    glass = shards.read_shard(pathlib.Path({str(source)!r})).structure\n"
         "    b.barriers(glass, settings, pathlib.Path(sys.argv[1]), lambda f, t: None, processes=int(sys.argv[2]))\n"
     )
@@ -164,7 +165,7 @@ def test_killed_with_its_workers_it_ends_in_the_same_file(glass_box, tmp_path):
 
 def test_it_is_a_job_of_a_campaign(glass_box, tmp_path):
     write_shard(tmp_path / "glass.xyz.gz", glass_box, {}, {"protocol": "quench", "settings": "{}"})
-    settings = {"events": 1, "searches": 2, "region_radius": 5.0, "labelled": 2}
+    settings = {"events": 1, "searches": 2, "region_radius": 5.0, "yielding_radius": 6.0, "labelled": 2}
     run_job(Job("labels", "barriers", settings, "glass"), tmp_path)
     header = read_shard(tmp_path / "labels.xyz.gz").header
     assert header["input_protocol"] == "quench"
@@ -192,10 +193,10 @@ def test_what_another_run_left_is_not_continued(glass_box, tmp_path, monkeypatch
         raise Stopped
 
     monkeypatch.setattr(protocol, "CHECKPOINT_INTERVAL", 0.0)
-    few = BarrierSettings(events=1, searches=2, region_radius=5.0, labelled=3)
+    few = BarrierSettings(events=1, searches=2, region_radius=5.0, yielding_radius=6.0, labelled=3)
     with pytest.raises(Stopped):
         barriers(glass_box, few, tmp_path / "labels.xyz.gz", stop)
-    other = BarrierSettings(events=1, searches=2, region_radius=5.0, labelled=3, seed=9)
+    other = BarrierSettings(events=1, searches=2, region_radius=5.0, yielding_radius=6.0, labelled=3, seed=9)
     with pytest.raises(SimulationError, match="left by a run with other settings"):
         barriers(glass_box, other, tmp_path / "labels.xyz.gz", silent)
 
@@ -217,6 +218,7 @@ def test_another_element_is_refused(tmp_path):
         ({"events": 0}, "do not fit"),
         ({"events": 10, "searches": 5}, "10 events do not fit into 5 searches"),
         ({"push_radius": 12.0}, "enlarge region_radius"),
+        ({"yielding_radius": 8.0}, "enlarge it"),
         ({"labelled": 0}, "at least 1"),
     ],
 )

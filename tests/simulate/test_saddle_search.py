@@ -9,7 +9,7 @@ from ovito_glassml.simulate.barriers import minimised
 from ovito_glassml.simulate.engine import gather, open_lammps
 from ovito_glassml.simulate.local_forces import Surroundings, energy_and_forces, read_tables
 from ovito_glassml.simulate.potentials import copper_zirconium
-from ovito_glassml.simulate.saddle_search import CONNECTED, SAME, SearchSettings, lowest_mode, search
+from ovito_glassml.simulate.saddle_search import CONNECTED, SAME, SearchSettings, lowest_mode, refined, search
 from ovito_glassml.simulate.vibrations import create_atoms
 from ovito_glassml.structure import Structure
 
@@ -45,6 +45,26 @@ def events(glass, number, radius=9.0):
 @pytest.fixture(scope="module")
 def few_events(glass):
     return events(glass, 2)
+
+
+def test_the_surroundings_of_a_saddle_yield(glass, few_events):
+    """A wider region lowers the barrier, and less and less so."""
+    for _, start, found in few_events:
+        atom = int(np.linalg.norm(glass.positions - start[0], axis=1).argmin())
+        barriers = [found.barrier]
+        for radius in (11.0, 13.0):
+            mobile, field = glass.around(atom, radius)
+            resting = glass.positions[mobile]
+            np.testing.assert_array_equal(resting[: len(start)], start)
+            lowest = energy_and_forces(field, resting, np.empty_like(resting))
+            wider = refined(field, resting, lowest, found, SearchSettings())
+            forces = np.empty_like(resting)
+            assert energy_and_forces(field, wider.saddle, forces) - lowest == pytest.approx(wider.barrier, abs=1e-9)
+            if wider.outcome == CONNECTED:
+                assert np.linalg.norm(forces, axis=1).max() < 0.01
+                barriers.append(wider.barrier)
+        assert (np.diff(barriers) < 0).all()
+        assert barriers[-1] > found.barrier - 1.0
 
 
 def hessian(field, positions, step=1e-4):
@@ -125,11 +145,15 @@ def test_a_vacancy_in_copper_migrates_as_along_an_elastic_band(tables):
     last[atom] += way
     band = elastic_band(lammps_calculator(structure), straight(first, last, 5), force=0.005)
     assert found.barrier == pytest.approx(band, abs=0.002)
-    # A rim of fixed atoms 9 Å away costs about a hundredth of an electronvolt.
-    mobile, field = crystal.around(atom, 9.0)
-    near = search(field, crystal.positions[mobile], direction[: len(mobile)], SearchSettings())
+    # A rim of fixed atoms costs energy, until they yield.
+    inner, narrow = crystal.around(atom, 7.0)
+    near = search(narrow, crystal.positions[inner], direction[: len(inner)], SearchSettings())
     assert near.outcome == CONNECTED
-    assert 0.0 < near.barrier - band < 0.02
+    assert 0.01 < near.barrier - band < 0.03
+    lowest = energy_and_forces(field, start, np.empty_like(start))
+    wide = refined(field, start, lowest, near, SearchSettings())
+    assert wide.outcome == CONNECTED
+    assert wide.barrier == pytest.approx(band, abs=0.005)
 
 
 @pytest.mark.slow
