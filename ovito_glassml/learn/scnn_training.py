@@ -46,6 +46,7 @@ __all__ = [
     "BarrierSample",
     "FittedPrototypes",
     "LossWeights",
+    "Pass",
     "PlainNetwork",
     "ScnnDesign",
     "TrainingData",
@@ -61,6 +62,7 @@ __all__ = [
 
 #: Rows of one step of training.
 BATCH = 512
+WEIGHT_DECAY = 1e-2
 #: Directions of the rows with less than this share of a feature's variance are not blown up to unit variance.
 VARIANCE_FLOOR = 1e-3
 #: Head before it is trained: one for prototypes of its own class, minus a half for the others.
@@ -68,7 +70,9 @@ FIRST_HEAD = np.where(np.arange(2)[:, None] == CLASSES, 1.0, -0.5)
 HEAD_STEPS, HEAD_RATE = 200, 0.02
 CLUSTERING_STEPS = 20
 #: A prototype that is the nearest of a smaller share of atoms explains little.
-SMALLEST_SHARE = 0.06
+SMALLEST_SHARE = 0.05
+#: Two prototypes of one class with a larger cosine are one.
+MOST_ALIKE = 0.95
 #: Novelty is measured against training data cut into this many slabs if there is only one sample.
 SLABS = 5
 
@@ -155,6 +159,13 @@ class LossWeights:
     sparsity: float = 0.01
 
 
+class Pass(NamedTuple):
+    """Epochs of one pass over the data, and the highest learning rate in it; it falls to zero at the end."""
+
+    epochs: int
+    rate: float
+
+
 @dataclass(frozen=True)
 class TrainingSettings:
     """How a model learns.
@@ -172,12 +183,14 @@ class TrainingSettings:
         Share of the training atoms, those with the highest barriers, that are the class "high".
     fixed_others : bool
         Compare them with one choice of as many other atoms, as published, and not a new one each epoch.
-    epochs : int
-        Of stage 2.
+    starts : int
+        How often the whole is tried with other random numbers as long as the prototypes explain too little.
+    first : Pass
+        Stage 1, and the plain networks.
+    cycle : Pass
+        Stage 2; the learning rate is divided by the number of the cycle.
     most_cycles, patience : int
         Repetitions of stages 2 to 4, and how many without improvement end the training.
-    learning_rate, weight_decay : float
-        Of AdamW; the rate falls to zero within each cycle.
     dropout : float
         Share of hidden units left out in a step of training.
     """
@@ -188,11 +201,11 @@ class TrainingSettings:
     own_class: bool = True
     high_fraction: float = 0.2
     fixed_others: bool = False
-    epochs: int = 6
+    starts: int = 3
+    first: Pass = field(default_factory=lambda: Pass(6, 3e-3))
+    cycle: Pass = field(default_factory=lambda: Pass(3, 1e-3))
     most_cycles: int = 4
-    patience: int = 1
-    learning_rate: float = 3e-3
-    weight_decay: float = 1e-2
+    patience: int = 2
     dropout: float = 0.4
 
 
@@ -371,20 +384,17 @@ def balanced(high: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.in
 
 
 def _fit(
-    parameters: Any, loss: Callable[[NDArray], Any], choose: Callable[[], NDArray], settings: TrainingSettings,
-    rate: float, rng: np.random.Generator, report: Callable[[float], None],
+    parameters: Any, loss: Callable[[NDArray], Any], choose: Callable[[], NDArray], part: Pass,
+    rng: np.random.Generator, report: Callable[[float], None],
 ) -> None:  # fmt: skip
-    """Minimise `loss` of batches of the rows chosen for each epoch.
-
-    The learning rate rises for a tenth of the time and then falls to zero.
-    """
+    """Minimise `loss` of batches of the rows chosen for each epoch."""
     import torch
 
-    optimiser = torch.optim.AdamW(parameters, lr=rate, weight_decay=settings.weight_decay)
-    steps = settings.epochs * -(-len(choose()) // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps + 1, pct_start=0.1)
-    for epoch in range(settings.epochs):
-        report(epoch / settings.epochs)
+    optimiser = torch.optim.AdamW(parameters, lr=part.rate, weight_decay=WEIGHT_DECAY)
+    steps = part.epochs * -(-len(choose()) // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, part.rate, total_steps=steps + 1, pct_start=0.1)
+    for epoch in range(part.epochs):
+        report(epoch / part.epochs)
         order = rng.permutation(choose())
         for first in range(0, len(order), BATCH):
             optimiser.zero_grad()
@@ -414,7 +424,7 @@ def _regress(
 
     encoder.train()
     parameters = [*encoder.parameters(), *line.parameters()]
-    _fit(parameters, loss, lambda: everything, settings, settings.learning_rate, rng, lambda fraction: None)
+    _fit(parameters, loss, lambda: everything, settings.first, rng, lambda fraction: None)
     return line
 
 
@@ -445,20 +455,29 @@ class _Scnn:
 
         return normalize(embeddings) @ normalize(self.prototypes).T
 
-    def start_prototypes(self, rng: np.random.Generator) -> None:
-        """Centres of two clusters of directions in each class, so that each has many atoms."""
+    def start(self, choose: Callable[[], NDArray], rng: np.random.Generator) -> None:
+        """Stage 1: an encoder that knows the classes, and two clusters of typical atoms of each as prototypes.
+
+        Typical are those that a plain logit puts on the side of their class. From a random encoder the
+        second prototype of a class mostly ends where there are no atoms.
+        """
         import torch
         from torch.nn.functional import normalize
 
-        units = normalize(self.embed(self.rows.inputs))
+        line = torch.nn.Linear(self.prototypes.shape[1], 1)
+        network = torch.nn.Sequential(self.encoder, line)
+        self.encoder.train()
+        _fit(
+            network.parameters(), _entropy(network, self.rows), choose, self.settings.first, rng, lambda fraction: None
+        )
+        embeddings = self.embed(self.rows.inputs)
+        with torch.no_grad():
+            looks_high = (line(embeddings)[:, 0] > 0).numpy()
         for number in (0, 1):
-            own = units[np.flatnonzero(self.rows.high == bool(number))]
-            centres = own[rng.choice(len(own), 2, replace=False)]
-            for _ in range(CLUSTERING_STEPS):
-                nearest = (own @ centres.T).argmax(dim=1)
-                sums = torch.stack([own[nearest == k].sum(dim=0) for k in (0, 1)])
-                centres = torch.where(sums.norm(dim=1, keepdim=True) > 0, normalize(sums), centres)
-            self.prototypes.data[self.classes == number] = centres
+            own = self.rows.high == bool(number)
+            typical = own & (looks_high == bool(number))
+            chosen = np.flatnonzero(typical if np.count_nonzero(typical) >= 2 else own)
+            self.prototypes.data[self.classes == number] = _two_clusters(normalize(embeddings[chosen]), rng)
 
     def loss(self, batch: NDArray) -> Any:
         """Cross-entropy and the four losses on directions, for one batch."""
@@ -518,13 +537,38 @@ class _Scnn:
         """Whether the prototypes explain: each the nearest of enough atoms to learn from, the classes opposed."""
         nearest = self.cosines(self.embed(self.rows.inputs)).argmax(dim=1).numpy()
         counts = np.bincount(nearest, minlength=PROTOTYPES)
-        between = self.cosines(self.prototypes).detach().numpy()[np.ix_(CLASSES == 0, CLASSES == 1)]
-        return bool((counts >= SMALLEST_SHARE * len(nearest)).all() and between.max() < 0)
+        cosines = self.cosines(self.prototypes).detach().numpy()
+        opposed = cosines[np.ix_(CLASSES == 0, CLASSES == 1)].max() < 0
+        within = cosines[[0, 2], [1, 3]]
+        distinct = within.min() >= 0 and within.max() < MOST_ALIKE
+        return bool((counts >= SMALLEST_SHARE * len(nearest)).all() and opposed and distinct)
 
     def state(self) -> dict[str, Any]:
         """A copy of everything that training changes."""
         return copy.deepcopy({"encoder": self.encoder.state_dict(), "prototypes": self.prototypes.data,
                               "head": self.head.data, "chosen": self.chosen})  # fmt: skip
+
+
+def _two_clusters(units: Any, rng: np.random.Generator) -> Any:
+    """Directions of two clusters of directions."""
+    import torch
+    from torch.nn.functional import normalize
+
+    centres = units[rng.choice(len(units), 2, replace=False)]
+    for _ in range(CLUSTERING_STEPS):
+        nearest = (units @ centres.T).argmax(dim=1)
+        sums = torch.stack([units[nearest == k].sum(dim=0) for k in (0, 1)])
+        centres = torch.where(sums.norm(dim=1, keepdim=True) > 0, normalize(sums), centres)
+    return centres
+
+
+def _entropy(network: Any, rows: _Rows) -> Callable[[NDArray], Any]:
+    """Cross-entropy of one plain logit."""
+    import torch
+
+    targets = torch.as_tensor(rows.high, dtype=torch.float32)
+    measure = torch.nn.functional.binary_cross_entropy_with_logits
+    return lambda batch: measure(network(rows.inputs[batch])[:, 0], targets[batch])
 
 
 def _not_orthogonal(low: Any, high: Any) -> Any:
@@ -621,42 +665,55 @@ def fit_prototypes(
 def _train(
     rows: _Rows, design: ScnnDesign, settings: TrainingSettings, seed: int, report: Progress
 ) -> tuple[_Scnn, int, NDArray[np.float64]]:
-    """Stages 1 to 4; the cycle that ranks the validation atoms best, its number and its calibration."""
+    """Stages 1 to 4; the network of the best cycle, the number of that and its calibration."""
     import torch
 
-    rng = np.random.default_rng(seed)
+    best: tuple[tuple[bool, float], _Scnn, int, NDArray[np.float64]] | None = None
+    for start in range(settings.starts):
+
+        def part(fraction: float, text: str, start: int = start) -> None:
+            report(0.9 * (start + fraction) / settings.starts, f"start {start + 1}, {text}")
+
+        with torch.random.fork_rng(devices=[]), _one_thread():
+            torch.manual_seed(1000 * seed + start)
+            found = _train_once(rows, design, settings, np.random.default_rng((seed, start)), part)
+        if best is None or found[0] > best[0]:
+            best = found
+        if best[0][0]:
+            break
+    return best[1:]  # type: ignore[index]
+
+
+def _train_once(
+    rows: _Rows, design: ScnnDesign, settings: TrainingSettings, rng: np.random.Generator, report: Progress
+) -> tuple[tuple[bool, float], _Scnn, int, NDArray[np.float64]]:
+    """One start and its cycles; whether the best one is sound, with its area, comes first."""
     choose = _chooser(rows, settings, rng)
-    with torch.random.fork_rng(devices=[]), _one_thread():
-        torch.manual_seed(seed)
-        scnn = _Scnn(rows, design, settings)
-        report(0.0, "initialising")
-        scnn.start_prototypes(rng)
-        best, best_cycle, best_state = (False, -1.0), 0, scnn.state()
-        for cycle in range(settings.most_cycles):
-
-            def part(fraction: float, cycle: int = cycle, best: tuple[bool, float] = best) -> None:
-                text = f"cycle {cycle + 1}" + (f", best validation AUC {best[1]:.3f}" if cycle else "")
-                report(0.9 * (cycle + fraction) / settings.most_cycles, text)
-
-            scnn.head.requires_grad_(False)
-            parameters = [*scnn.encoder.parameters(), scnn.prototypes]
-            rate = settings.learning_rate / (1 + cycle)
-            _fit(parameters, scnn.loss, choose, settings, rate, rng, part)
-            scnn.become_atoms()
-            scnn.head.requires_grad_(True)
-            scnn.fit_head(choose())
-            logits = scnn.logits(rows.unseen)
-            quality = scnn.is_sound(), area_under_roc(logits[~rows.unseen_high], logits[rows.unseen_high])
-            if quality > best:
-                best, best_cycle, best_state = quality, cycle, scnn.state()
-                calibration = balanced_logistic(logits, rows.unseen_high)
-            elif cycle - best_cycle >= settings.patience:
-                break
-        scnn.encoder.load_state_dict(best_state["encoder"])
-        scnn.prototypes.data.copy_(best_state["prototypes"])
-        scnn.head.data.copy_(best_state["head"])
-        scnn.chosen = best_state["chosen"]
-    return scnn, best_cycle + 1, calibration
+    scnn = _Scnn(rows, design, settings)
+    report(0.0, "initialising")
+    scnn.start(choose, rng)
+    best, best_cycle, best_state = (False, -1.0), 0, scnn.state()
+    calibration = np.array([1.0, 0.0])
+    for cycle in range(settings.most_cycles):
+        report((cycle + 1) / (settings.most_cycles + 1), f"cycle {cycle + 1}, best validation AUC {best[1]:.3f}")
+        scnn.head.requires_grad_(False)
+        step = settings.cycle._replace(rate=settings.cycle.rate / (1 + cycle))
+        _fit([*scnn.encoder.parameters(), scnn.prototypes], scnn.loss, choose, step, rng, lambda fraction: None)
+        scnn.become_atoms()
+        scnn.head.requires_grad_(True)
+        scnn.fit_head(choose())
+        logits = scnn.logits(rows.unseen)
+        quality = scnn.is_sound(), area_under_roc(logits[~rows.unseen_high], logits[rows.unseen_high])
+        if quality > best:
+            best, best_cycle, best_state = quality, cycle, scnn.state()
+            calibration = balanced_logistic(logits, rows.unseen_high)
+        elif cycle - best_cycle >= settings.patience:
+            break
+    scnn.encoder.load_state_dict(best_state["encoder"])
+    scnn.prototypes.data.copy_(best_state["prototypes"])
+    scnn.head.data.copy_(best_state["head"])
+    scnn.chosen = best_state["chosen"]
+    return best, scnn, best_cycle + 1, calibration
 
 
 def balanced_logistic(features: NDArray, high: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -875,15 +932,11 @@ def _classify(
 
     choose = _chooser(rows, settings, rng)
     network = torch.nn.Sequential(encoder, torch.nn.Linear(design.embedding, 1))
-    targets = torch.as_tensor(rows.high, dtype=torch.float32)
-    entropy = torch.nn.functional.binary_cross_entropy_with_logits
     best, best_state = -1.0, copy.deepcopy(network.state_dict())
     for cycle in range(settings.most_cycles):
         network.train()
-        _fit(
-            network.parameters(), lambda batch: entropy(network(rows.inputs[batch])[:, 0], targets[batch]), choose,
-            settings, settings.learning_rate / (1 + cycle), rng, lambda fraction: None,
-        )  # fmt: skip
+        step = settings.first._replace(rate=settings.first.rate / (1 + cycle))
+        _fit(network.parameters(), _entropy(network, rows), choose, step, rng, lambda fraction: None)
         network.eval()
         with torch.no_grad():
             logits = network(rows.unseen)[:, 0].numpy().astype(np.float64)

@@ -35,7 +35,7 @@ def samples_of(folder: Path) -> list[BarrierSample]:
     """Labelled samples of a folder, in the order of their names."""
     shards = sorted(folder.glob("*.xyz.gz"))
     if not shards:
-        return [BarrierSample(glass.structure, glass.values, glass.name) for glass in read_barriers(folder)]
+        return [BarrierSample(glass.structure, np.asarray(glass.values), glass.name) for glass in read_barriers(folder)]
     read = [(read_shard(file), file.name.split(".")[0]) for file in shards]
     return [BarrierSample(shard.structure, shard.columns["Activation_Energy"], name) for shard, name in read]
 

@@ -8,7 +8,7 @@ import pytest
 
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.figures.scnn import draw_scnn_figures, judge
-from ovito_glassml.learn.scnn_training import PUBLISHED, BarrierSample, TrainingSettings
+from ovito_glassml.learn.scnn_training import PUBLISHED, BarrierSample, Pass, TrainingSettings
 from ovito_glassml.shipped import stiffness_samples
 from ovito_glassml.simulate.shards import read_shard
 
@@ -26,7 +26,7 @@ def drawn(tmp_path_factory):
         for file, shard in ((file, read_shard(file)) for file in (*training, testing[0]))
     ]
     folder = tmp_path_factory.mktemp("figures")
-    settings = replace(TrainingSettings(), epochs=4, most_cycles=2)
+    settings = replace(TrainingSettings(), starts=1, first=Pass(4, 3e-3), most_cycles=2)
     written, report = draw_scnn_figures(
         samples, folder, lambda fraction, text: None, design=PUBLISHED, settings=settings, quadruples=30
     )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ovito_glassml.learn import scnn_training
-from ovito_glassml.learn.scnn_training import BarrierSample, TrainingSettings, describe_samples, train_scnn
+from ovito_glassml.learn.scnn_training import BarrierSample, Pass, TrainingSettings, describe_samples, train_scnn
 from ovito_glassml.learn.stiffness_training import BY_SPECIES, PUBLISHED, LabelledSample, train
 from ovito_glassml.neighbours import neighbour_lists
 from ovito_glassml.structure import Structure
@@ -56,7 +56,7 @@ def published_model(spring_glasses):
 
 
 #: Enough for three hundred atoms.
-BRIEF = TrainingSettings(epochs=15, most_cycles=2, dropout=0.3)
+BRIEF = TrainingSettings(starts=1, first=Pass(10, 3e-3), most_cycles=2, dropout=0.3)
 
 
 def crowding(structure):

@@ -16,9 +16,9 @@ from ovito_glassml.learn.scnn_evaluation import (
     seed_table,
     shares,
 )
-from ovito_glassml.learn.scnn_training import PUBLISHED, TrainingSettings, describe_samples
+from ovito_glassml.learn.scnn_training import PUBLISHED, Pass, TrainingSettings, describe_samples
 
-QUICK = TrainingSettings(epochs=3, most_cycles=1)
+QUICK = TrainingSettings(starts=1, first=Pass(2, 3e-3), most_cycles=1)
 
 
 def test_area_of_the_highest_fifth_is_one_for_the_labels_themselves():

@@ -39,7 +39,7 @@ def test_names_kept_aside_must_exist(folder):
 
 
 def test_a_model_with_its_card_comes_out(folder, monkeypatch):
-    brief = scnn_training.TrainingSettings(epochs=2, most_cycles=1)
+    brief = scnn_training.TrainingSettings(starts=1, first=scnn_training.Pass(2, 3e-3), most_cycles=1)
     monkeypatch.setattr(scnn_training, "TrainingSettings", lambda: brief)
     monkeypatch.setattr(scnn_shipping, "by_atom_table", lambda data, design: scnn_shipping.ceilings(folder))
     (path,) = scnn_shipping.ship_models(folder, folder, lambda fraction, text: None, names=["scnn-cuzr-264"])

@@ -14,6 +14,7 @@ from ovito_glassml.learn.scnn_training import (
     PUBLISHED,
     BarrierSample,
     LossWeights,
+    Pass,
     TrainingSettings,
     balanced,
     balanced_logistic,
@@ -26,7 +27,7 @@ from ovito_glassml.neighbours import neighbour_lists
 from ovito_glassml.shipped import stiffness_samples
 from ovito_glassml.simulate.shards import read_shard
 
-QUICK = TrainingSettings(epochs=15, most_cycles=2, dropout=0.3)
+QUICK = TrainingSettings(starts=1, first=Pass(10, 3e-3), most_cycles=2, dropout=0.3)
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +131,7 @@ def glass_parts(glasses):
 
 @pytest.fixture(scope="module")
 def glass_network(glasses, glass_parts):
-    return fit_prototypes(glasses, *glass_parts, design=PUBLISHED, settings=replace(QUICK, epochs=5)).network
+    return fit_prototypes(glasses, *glass_parts, design=PUBLISHED, settings=replace(QUICK, first=Pass(5, 3e-3))).network
 
 
 def test_stiff_atoms_are_recognised_on_a_glass_never_seen(glasses, glass_network):
@@ -150,7 +151,7 @@ def test_the_classes_point_apart_and_their_prototypes_differ(glass_network):
 def test_plain_networks_classify_and_regress(glasses, glass_parts):
     tested = glasses.of_samples([3])
     barrier, rows = glasses.barrier[tested], glasses.rows[tested]
-    settings = replace(QUICK, epochs=5)
+    settings = replace(QUICK, first=Pass(5, 3e-3))
     classifier = train_plain(glasses, *glass_parts, design=PUBLISHED, settings=settings)
     assert area_of_highest(barrier, classifier.predict(rows)) > 0.75
     regressor = train_plain(glasses, *glass_parts, design=PUBLISHED, settings=settings, regression=True)

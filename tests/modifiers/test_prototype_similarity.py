@@ -9,7 +9,14 @@ import pytest
 
 from ovito_glassml.learn.model_file import ModelError, save_model
 from ovito_glassml.learn.scnn import ScnnModel
-from ovito_glassml.learn.scnn_training import PUBLISHED, BarrierSample, TrainingSettings, describe_samples, train_scnn
+from ovito_glassml.learn.scnn_training import (
+    PUBLISHED,
+    BarrierSample,
+    Pass,
+    TrainingSettings,
+    describe_samples,
+    train_scnn,
+)
 from ovito_glassml.modifiers import prototype_similarity
 from ovito_glassml.modifiers.prototype_similarity import PrototypeSimilarityModifier
 from ovito_glassml.shipped import stiffness_samples
@@ -33,7 +40,7 @@ def models(glasses, tmp_path_factory):
     parts = data.of_samples([0]), data.of_samples([1])
     files = []
     for seed in (1, 2):
-        settings = TrainingSettings(epochs=2, most_cycles=1)
+        settings = TrainingSettings(starts=1, first=Pass(2, 3e-3), most_cycles=1)
         model = train_scnn(data, *parts, design=PUBLISHED, settings=settings, seed=seed)
         file = tmp_path_factory.mktemp("models") / f"{seed}.safetensors"
         save_model(file, model.header, model.tensors())
