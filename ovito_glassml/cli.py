@@ -506,6 +506,8 @@ def figures_scnn(
 
     Example: glassml figures scnn barriers-1.xyz.gz barriers-2.xyz.gz barriers-3.xyz.gz --output figures
     """
+    import numpy as np
+
     from ovito_glassml.figures.lasca import read_barriers
     from ovito_glassml.figures.scnn import draw_scnn_figures
     from ovito_glassml.learn.scnn_training import ENVIRONMENT, PUBLISHED, BarrierSample
@@ -515,7 +517,7 @@ def figures_scnn(
         raise UsageError(f"There is no design {design!r}; choose from {', '.join(designs)}.")
     samples = _barrier_samples(files or [], label, species)
     for glass in read_barriers(barriers) if barriers is not None else []:
-        samples.append(BarrierSample(glass.structure, glass.values, glass.name))
+        samples.append(BarrierSample(glass.structure, np.asarray(glass.values), glass.name))
     with progress_bar("Drawing") as update:
         written, report = draw_scnn_figures(samples, output, update, design=designs[design], seed=seed)
     for line in [*report, *map(str, written)]:
