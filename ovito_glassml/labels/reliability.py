@@ -51,7 +51,7 @@ def split_half_reliability(values: ArrayLike, splits: int = 200, seed: int = 0) 
     if len(table) < 3:
         raise GlassMLError(f"Only {len(table)} atoms have two measurements; reliability needs at least three.")
     random = np.random.default_rng(seed)
-    correlations = [np.corrcoef(_halves(table, random))[0, 1] for _ in range(splits)]
+    correlations = [np.asarray(np.corrcoef(_halves(table, random)))[0, 1] for _ in range(splits)]
     mean = float(np.mean(correlations))
     return 2 * mean / (1 + mean)
 
