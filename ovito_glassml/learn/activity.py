@@ -247,13 +247,14 @@ def shipped_model_for(structure: Structure, activation: str = "thermal") -> str:
         If no shipped model knows all species.
     """
     counts = np.bincount(structure.species, minlength=len(structure.species_names))
-    present = {name: count for name, count in zip(structure.species_names, counts, strict=True) if count}
+    total = max(1, len(structure))
+    present = {name: count / total for name, count in zip(structure.species_names, counts, strict=True) if count}
     candidates = []
     for name in list_models():
         header = read_header(name)
         if header.kind == KIND and set(present) <= set(header.species):
             composition = header.training["composition"]
-            distance = sum(abs(present.get(key, 0) / max(1, len(structure)) - share) for key, share in composition.items())
+            distance = sum(abs(present.get(key, 0.0) - share) for key, share in composition.items())
             candidates.append((round(distance, 6), header.training["activation"] != activation, name))
     if not candidates:
         raise ModelError(

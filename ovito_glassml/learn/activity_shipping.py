@@ -93,6 +93,9 @@ GLASSES = (
 #: Cutoffs that cross-validation chooses from, in nearest-neighbour distances.
 CUTOFFS = (3.0, 4.0, 5.0)
 
+#: One to judge by and two to validate by; with fewer configurations no model is shipped.
+FEWEST_CONFIGURATIONS = 3
+
 _REFERENCES = (
     "R. Drautz, Atomic cluster expansion for accurate and transferable interatomic potentials, "
     "Phys. Rev. B 99, 014104 (2019).",
@@ -204,13 +207,17 @@ def ship_activity_models(
     progress : callable
         Fraction and text.
     names : sequence of str, optional
-        Such as ``activity-ka-shear``; by default all for which there are configurations.
+        Such as ``activity-ka-shear``; by default all for which there are at least three configurations.
     """
     wanted = [
         (glass, activation)
         for glass in GLASSES
         for activation in glass.activations
-        if (_files(glass, activation, folders) if names is None else f"activity-{glass.name}-{activation}" in names)
+        if (
+            len(_files(glass, activation, folders)) >= FEWEST_CONFIGURATIONS
+            if names is None
+            else f"activity-{glass.name}-{activation}" in names
+        )
     ]
     paths = []
     for number, (glass, activation) in enumerate(wanted):

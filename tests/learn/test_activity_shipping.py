@@ -75,3 +75,12 @@ def test_a_shipped_model_is_judged_by_what_it_has_not_seen(compact, tmp_path, mo
     smallest = min(row[2] for row in table.rows if row[3] >= best[3] - best[4])
     assert len(chosen.feature_names) == smallest
     assert (tmp_path / "activity-ka-thermal.md").read_text(encoding="utf-8").startswith("# activity-ka-thermal")
+
+
+def test_two_configurations_are_too_few_for_a_model_and_a_judge(compact, tmp_path):
+    folder = tmp_path / "few"
+    folder.mkdir()
+    for number in (1, 2):
+        name = f"thermal-kob-andersen-{number}.xyz.gz"
+        (folder / name).write_bytes((compact / name).read_bytes())
+    assert ship_activity_models([folder], tmp_path, lambda fraction, text: None) == []
