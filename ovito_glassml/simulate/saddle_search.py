@@ -69,7 +69,7 @@ class Memory(NamedTuple):
     steps: NDArray[np.float64]
     changes: NDArray[np.float64]
     products: NDArray[np.float64]
-    count: NDArray[np.int64]
+    taken: NDArray[np.int64]
 
 
 #: Steps that L-BFGS remembers.
@@ -111,18 +111,18 @@ def _remember(memory, step, change):
     """Add a step and the change of the gradient over it, unless the curvature along it is not positive."""
     product = np.dot(step, change)
     if product <= 1e-3 * np.dot(step, step):
-        memory.count[0] = 0
+        memory.taken[0] = 0
         return
-    place = memory.count[0] % REMEMBERED
+    place = memory.taken[0] % REMEMBERED
     memory.steps[place], memory.changes[place], memory.products[place] = step, change, product
-    memory.count[0] += 1
+    memory.taken[0] += 1
 
 
 @compiled(error_model="numpy")
 def _downhill(memory, force):
     """Step of L-BFGS for a force; without memory along the force."""
     step = force.copy()
-    newest, known = memory.count[0] - 1, min(memory.count[0], REMEMBERED)
+    newest, known = memory.taken[0] - 1, min(memory.taken[0], REMEMBERED)
     if known == 0:
         return COMPLIANCE * step
     shares = np.empty(known)
@@ -177,7 +177,7 @@ def relax(field, x, tolerance, steps, home, near, calls):
             break
         step = _downhill(memory, force)
         if np.dot(step, force) <= 0:
-            memory.count[0] = 0
+            memory.taken[0] = 0
             step = COMPLIANCE * force
         _shorten(step, LONGEST)
         old = force
@@ -185,7 +185,7 @@ def relax(field, x, tolerance, steps, home, near, calls):
         new_energy, force = _force(field, x, calls)
         if new_energy > energy + 0.01:  # too long a step: back, and along the force
             x -= step
-            memory.count[0] = 0
+            memory.taken[0] = 0
             step = 0.25 * COMPLIANCE * old
             _shorten(step, 0.25 * LONGEST)
             x += step
@@ -278,7 +278,7 @@ def climb(field, start, direction, settings, x, mode, calls):
     for push in range(settings.pushes):
         x += settings.push * direction
         energy, force = _force(field, x, calls)
-        memory.count[0] = 0
+        memory.taken[0] = 0
         energy, force = _relax_across(field, x, energy, force, direction, 1 + push // 2, 0.05, memory, calls)
         if push < 1:
             continue
