@@ -230,7 +230,8 @@ def train_activity(
 ) -> None:
     """Train a classifier of who will rearrange, and judge it on a whole configuration it has not seen.
 
-    Labels come from a trajectory with: glassml apply run.dump -m nonaffine -o labels.xyz
+    Labels come from a trajectory that begins with the structure to learn from:
+    glassml apply run.dump -m nonaffine --set isoconfigurational=true --frames 0 -o labels.xyz
 
     Example: glassml train activity 1.xyz 2.xyz 3.xyz --active-species Cu --nearest 2.7 -o mine.safetensors
     """

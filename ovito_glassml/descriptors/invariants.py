@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.special import sph_harm_y
 
 __all__ = ["Polynomials", "Slot", "correlation_labels", "coupling", "invariant_polynomials"]
 
@@ -115,7 +115,7 @@ def _real_harmonics(angular: int, theta: NDArray, phi: NDArray) -> NDArray[np.fl
     """Real orthonormal harmonics of one degree in the convention of the density kernel, m from −l to l."""
     rows = []
     for m in range(-angular, angular + 1):
-        value = sph_harm_y(angular, abs(m), theta, phi) * (-1) ** m
+        value = scipy.special.sph_harm_y(angular, abs(m), theta, phi) * (-1) ** m
         rows.append(value.real if m == 0 else np.sqrt(2) * (value.real if m > 0 else value.imag))
     return np.array(rows)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal, localcontext
 
 import numpy as np
+import scipy
 from numpy.typing import DTypeLike, NDArray
-from scipy import special
 
 from ovito_glassml.descriptors.products import padded
 from ovito_glassml.structure import StructureError
@@ -181,7 +181,7 @@ def jacobi_basis(r: NDArray[np.float64], cutoff: float, n_max: int) -> NDArray[n
     t = np.clip(1 - np.asarray(r) / cutoff, 0, None)
     k = np.arange(n_max)[:, None]
     norm = np.sqrt((k + 1) * (k + 2) / ((2 * k + 9) * (k + 7) * (k + 8)) * cutoff**3)
-    return t**3 * special.eval_jacobi(k, 2, 6, 2 * t - 1) / norm
+    return t**3 * scipy.special.eval_jacobi(k, 2, 6, 2 * t - 1) / norm
 
 
 def polynomial_soap_functions(
@@ -218,7 +218,7 @@ def _scaled_bessel(l_max: int, x: NDArray[np.float64]) -> Iterator[tuple[int, ND
     """Yield (l, e^(−x) i_l(x)) from l_max down to 0, the direction in which the recurrence is stable."""
     positive = np.where(x > 0, x, 1.0)
     scale = np.sqrt(np.pi / (2 * positive))
-    above, current = (scale * special.ive(degree + 0.5, positive) for degree in (l_max + 1, l_max))
+    above, current = (scale * scipy.special.ive(degree + 0.5, positive) for degree in (l_max + 1, l_max))
     for degree in range(l_max, -1, -1):
         yield degree, np.where(x > 0, current, float(degree == 0))
         above, current = current, above + (2 * degree + 1) / positive * current
@@ -246,7 +246,7 @@ def gto_matrix(cutoff: float, n_max: int, l_max: int) -> NDArray[np.float64]:
             overlap = [[(a + b) ** power for b in alphas] for a in alphas]
             rotation, triangle = _lowdin(overlap)
             inverse_root = np.array(_product(rotation, _inverse(triangle)), dtype=np.float64)
-            result[degree] = inverse_root / np.sqrt(0.5 * special.gamma(degree + 1.5))
+            result[degree] = inverse_root / np.sqrt(0.5 * scipy.special.gamma(degree + 1.5))
     return result
 
 
@@ -317,7 +317,7 @@ def ace_functions(cutoff: float, nearest: float, n_max: int) -> RadialFunctions:
 
     def functions(r: NDArray[np.float64]) -> NDArray[np.float64]:
         x = ace_transform(r, cutoff, nearest)[:, None]
-        return ((x - 1) * np.sqrt(2 * degrees + 1) * special.eval_legendre(degrees, 2 * x - 1))[:, None, :]
+        return ((x - 1) * np.sqrt(2 * degrees + 1) * scipy.special.eval_legendre(degrees, 2 * x - 1))[:, None, :]
 
     return functions
 

@@ -12,9 +12,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import scipy  # its parts are loaded when first used: scipy.stats takes half a second
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtri, stdtrit
-from scipy.stats import rankdata
 from threadpoolctl import threadpool_limits
 
 from ovito_glassml.errors import GlassMLError
@@ -277,14 +276,14 @@ def pearson(first: NDArray, second: NDArray) -> float:
 
 def spearman(first: NDArray, second: NDArray) -> float:
     """Pearson correlation of the ranks, equal values sharing their mean rank."""
-    return pearson(rankdata(first), rankdata(second))
+    return pearson(scipy.stats.rankdata(first), scipy.stats.rankdata(second))
 
 
 def area_under_roc(negative: NDArray, positive: NDArray) -> float:
     """Probability that a positive value exceeds a negative one, ties counted half; NaN without values of both kinds."""
     if not len(negative) or not len(positive):
         return float("nan")
-    ranks = rankdata(np.concatenate([negative, positive]))
+    ranks = scipy.stats.rankdata(np.concatenate([negative, positive]))
     count = len(positive)
     return float((ranks[len(negative) :].sum() - count * (count + 1) / 2) / (count * len(negative)))
 
@@ -342,7 +341,7 @@ def regression_scores(
     """
     report = progress or (lambda fraction: None)
     difference = predicted - true
-    ranks = rankdata(predicted), rankdata(true)
+    ranks = scipy.stats.rankdata(predicted), scipy.stats.rankdata(true)
     report(0.0)
     exact = {
         "pearson": pearson(predicted, true),
@@ -496,7 +495,9 @@ class _Bootstrap:
     def _spread(self) -> float:
         """Student's t in place of the normal distribution, and the variance that n − 1 stands for in place of n."""
         count = self.weights.shape[1]
-        return float(stdtrit(count - 1, 1 - TAIL) / ndtri(1 - TAIL) * np.sqrt(count / (count - 1)))
+        return float(
+            scipy.special.stdtrit(count - 1, 1 - TAIL) / scipy.special.ndtri(1 - TAIL) * np.sqrt(count / (count - 1))
+        )
 
 
 def _standardised(values: NDArray) -> NDArray[np.float64]:
