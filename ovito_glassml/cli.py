@@ -183,7 +183,6 @@ def train_stiffness(
     Example: glassml train stiffness labels-1.xyz.gz labels-2.xyz.gz labels-3.xyz.gz -o mine.safetensors
     """
     from ovito_glassml.learn import stiffness_evaluation, stiffness_training
-    from ovito_glassml.learn.model_file import save_model, write_card
 
     designs = {"species": stiffness_training.BY_SPECIES, "rdf40": stiffness_training.PUBLISHED}
     if design not in designs:
@@ -202,10 +201,7 @@ def train_stiffness(
     if scan:
         with progress_bar("Comparing networks") as update:
             tables.append(stiffness_training.scan_networks(samples, seed=seed, progress=update))
-    save_model(output, replace(model.header, results=tuple(tables)), model.tensors())
-    card = write_card(output)
-    for table in tables:
-        _print_table(table)
+    card = _save_trained(output, model, tables)
     console.print(f"Wrote {output} and its card {card}.", highlight=False, soft_wrap=True)
 
 
@@ -237,7 +233,6 @@ def train_activity(
     """
     from ovito_glassml.descriptors.ace import ACEDescriptors
     from ovito_glassml.learn import activity_evaluation, activity_training
-    from ovito_glassml.learn.model_file import save_model, write_card
 
     if method not in activity_training.METHODS:
         raise UsageError(f"There is no method {method!r}; choose from {', '.join(activity_training.METHODS)}.")
@@ -254,9 +249,7 @@ def train_activity(
         model = activity_training.train_activity(training, design, progress=update)
     scores = activity_evaluation.score_samples(model, judges)
     table = activity_evaluation.score_table("Held-out configurations", scores, "Whole files that were not trained on.")
-    save_model(output, replace(model.header, results=(table,)), model.tensors())
-    card = write_card(output)
-    _print_table(table)
+    card = _save_trained(output, model, [table])
     console.print(f"Wrote {output} and its card {card}.", highlight=False, soft_wrap=True)
 
 
@@ -294,7 +287,6 @@ def train_scnn(
     Example: glassml train scnn barriers-1.xyz.gz barriers-2.xyz.gz barriers-3.xyz.gz -o mine.safetensors
     """
     from ovito_glassml.learn import scnn_evaluation, scnn_training
-    from ovito_glassml.learn.model_file import save_model, write_card
 
     designs = {"environment": scnn_training.ENVIRONMENT, "bessel": scnn_training.PUBLISHED}
     if design not in designs:
@@ -318,10 +310,7 @@ def train_scnn(
     tables = scnn_evaluation.score_tables(scores, "Held-out samples")
     if by_atom:
         tables.append(scnn_evaluation.by_atom_table(data, designs[design], seed=seed))
-    save_model(output, replace(model.header, results=tuple(tables)), model.tensors())
-    card = write_card(output)
-    for table in tables:
-        _print_table(table)
+    card = _save_trained(output, model, tables)
     console.print(f"{data.left_out} atoms without a label were left out.", highlight=False)
     console.print(f"Wrote {output} and its card {card}.", highlight=False, soft_wrap=True)
 
@@ -344,6 +333,17 @@ def _labelled_samples(files: list[Path], label: str, species: str) -> list[Any]:
             name = stem if len(frames) == 1 else f"{stem} frame {number}"
             samples.append(LabelledSample(structure, stiffness, name))
     return samples
+
+
+def _save_trained(output: Path, model: Any, tables: list[Any]) -> Path:
+    """Write a model with its held-out scores and its card, print the scores, and return the path of the card."""
+    from ovito_glassml.learn.model_file import save_model, write_card
+
+    save_model(output, replace(model.header, results=tuple(tables)), model.tensors())
+    card = write_card(output)
+    for table in tables:
+        _print_table(table)
+    return card
 
 
 def _print_table(result: Any) -> None:

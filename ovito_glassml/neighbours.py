@@ -16,7 +16,7 @@ A kernel walks over them like this::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -39,10 +39,12 @@ __all__ = [
     "gather_neighbours",
     "neighbour_counts",
     "neighbour_lists",
+    "reporting",
     "row_run",
     "slab_window",
     "sort_in_space",
     "stage",
+    "within_reach",
 ]
 
 #: Atoms between two calls of a progress callback. Fixed, so that results never depend on it.
@@ -524,6 +526,16 @@ def stage(progress: Progress | None, begin: float, end: float) -> Progress | Non
     return lambda fraction: progress(begin + (end - begin) * fraction)
 
 
+def reporting(blocks: Iterable, count: int, progress: Progress | None) -> Iterator:
+    """Pass blocks on and report the fraction of atoms done after each."""
+    done = 0
+    for indices, rows in blocks:
+        yield indices, rows
+        done += len(indices)
+        if progress is not None:
+            progress(done / count)
+
+
 def _ignore(fraction: float) -> None:
     """Stand in for a progress callback."""
 
@@ -607,6 +619,13 @@ def average_within(
         done += len(block)
         report(done / len(structure))
     return means.reshape(columns.shape)
+
+
+def within_reach(structure: Structure, chosen: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
+    """Atoms that are chosen or have a chosen atom within `radius`."""
+    if chosen.all():
+        return chosen
+    return average_within(structure, chosen.astype(np.float64), radius) > 0
 
 
 @compiled(parallel=True)

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ovito_glassml.errors import GlassMLError
 
-__all__ = ["Structure", "StructureError"]
+__all__ = ["Structure", "StructureError", "combined_species"]
 
 
 class StructureError(GlassMLError):
@@ -151,3 +151,10 @@ def _checked_cell(cell: ArrayLike) -> NDArray[np.float64]:
     if abs(np.linalg.det(vectors)) <= 1e-9 * np.prod(lengths) or not lengths.all():
         raise StructureError("The cell vectors are linearly dependent (zero volume); give a three-dimensional cell.")
     return vectors
+
+
+def combined_species(structures: Sequence[Structure]) -> tuple[str, ...]:
+    """Species of all structures; the order is that of the first structure that has most of them."""
+    longest = max((structure.species_names for structure in structures), key=len)
+    others = {name for structure in structures for name in structure.species_names} - set(longest)
+    return (*longest, *sorted(others))

@@ -23,7 +23,7 @@ from ovito_glassml.learn.model_file import (
     read_header,
     take_tensor,
 )
-from ovito_glassml.neighbours import Progress, average_within, stage
+from ovito_glassml.neighbours import Progress, reporting, stage, within_reach
 from ovito_glassml.structure import Structure
 
 __all__ = [
@@ -186,8 +186,7 @@ class ActivityModel:
         StructureError
             For structures without neighbours that can be searched, see `build_cell_list`.
         """
-        present = np.bincount(structure.species, minlength=len(structure.species_names)) > 0
-        self.header.check_species(name for name, there in zip(structure.species_names, present, strict=True) if there)
+        self.header.check_structure(structure)
         probability = np.full(len(structure), np.nan)
         extrapolation = probability.copy()
         active = active_atoms(structure, self.active_species)
@@ -211,15 +210,12 @@ class ActivityModel:
         """Fill `probability` for active atoms near wanted ones; return the coordinates in which novelty is measured."""
         needed = active
         if not wanted[active].all():
-            needed = active & (average_within(structure, wanted.astype(np.float64), self.score.radius) > 0)
+            needed = active & within_reach(structure, wanted, self.score.radius)
         embedding = np.full((len(structure), self.score.width), np.nan, dtype=np.float32)
-        done, count = 0, np.count_nonzero(needed)
-        for indices, rows in self.descriptor.iterate_blocks(replace(structure, mask=needed)):
+        blocks = self.descriptor.iterate_blocks(replace(structure, mask=needed))
+        for indices, rows in reporting(blocks, int(needed.sum()), progress):
             probability[indices] = self.classifier.probability(rows)
             embedding[indices] = self.score.embed(self.active_species, rows)
-            done += len(indices)
-            if progress is not None:
-                progress(done / count)
         return embedding
 
 

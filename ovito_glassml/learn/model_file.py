@@ -23,6 +23,7 @@ from safetensors import numpy as safetensors_numpy
 
 import ovito_glassml
 from ovito_glassml.errors import GlassMLError
+from ovito_glassml.structure import Structure
 
 __all__ = [
     "FORMAT_VERSION",
@@ -185,6 +186,17 @@ class ModelHeader:
                 f"The model is for {', '.join(self.species)} and the structure contains {', '.join(strangers)}; "
                 "choose another model or name the particle types with `species`."
             )
+
+    def check_structure(self, structure: Structure) -> None:
+        """Refuse a structure with atoms of species that the model has never seen.
+
+        Raises
+        ------
+        ModelError
+            As `check_species`.
+        """
+        counts = np.bincount(structure.species, minlength=len(structure.species_names))
+        self.check_species(name for name, count in zip(structure.species_names, counts, strict=True) if count)
 
 
 def save_model(

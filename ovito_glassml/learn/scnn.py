@@ -8,7 +8,7 @@ have low barriers, 2 and 3 high ones. The logits are W_h D. Inference with NumPy
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 
 import numpy as np
@@ -20,8 +20,8 @@ from ovito_glassml.descriptors.soap import SOAPDescriptors
 from ovito_glassml.learn.environments import EnvironmentDescriptors
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
 from ovito_glassml.learn.model_file import ModelError, ModelHeader, load_model, take_tensor
-from ovito_glassml.learn.stiffness import ANY_SPECIES, within_reach
-from ovito_glassml.neighbours import Progress, stage
+from ovito_glassml.learn.stiffness import ANY_SPECIES
+from ovito_glassml.neighbours import Progress, reporting, stage, within_reach
 from ovito_glassml.structure import Structure
 
 __all__ = [
@@ -297,7 +297,7 @@ class ScnnModel:
             needed = self.needed(structure)
             blocks = self._blocks(needed, rows, stage(progress, 0.0, 0.6))
             with threadpool_limits(1, "blas"):
-                for indices, block in _reporting(blocks, len(needed.selected), stage(progress, 0.6, 0.9)):
+                for indices, block in reporting(blocks, len(needed.selected), stage(progress, 0.6, 0.9)):
                     similarity[indices] = self.network.similarities(self.network.embed(block))
                     coordinates[indices] = self.score.embed(ANY_SPECIES, block)
             extrapolation = self.score.evaluate(structure, coordinates, stage(progress, 0.9, 1.0))
@@ -329,8 +329,7 @@ class ScnnModel:
         return ((selected[k : k + _BLOCK], rows[k : k + _BLOCK]) for k in range(0, len(selected), _BLOCK))
 
     def _check(self, structure: Structure, rows: NDArray | None) -> None:
-        present = np.bincount(structure.species, minlength=len(structure.species_names)) > 0
-        self.header.check_species(name for name, there in zip(structure.species_names, present, strict=True) if there)
+        self.header.check_structure(structure)
         expected = (len(self.needed(structure).selected), len(self.descriptor.feature_names))
         if rows is not None and rows.shape != expected:
             raise ModelError(
@@ -413,13 +412,3 @@ def in_double_precision(descriptor: RowDescriptors) -> RowDescriptors:
 
 def _unit(vectors: NDArray) -> NDArray:
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), SMALLEST_LENGTH)
-
-
-def _reporting(blocks: Iterable, count: int, progress: Progress | None) -> Iterator:
-    """Pass blocks on and report the fraction of atoms done after each."""
-    done = 0
-    for indices, rows in blocks:
-        yield indices, rows
-        done += len(indices)
-        if progress is not None:
-            progress(done / count)

@@ -38,7 +38,7 @@ from ovito_glassml.learn.scnn import (
 )
 from ovito_glassml.learn.stiffness import ANY_SPECIES
 from ovito_glassml.neighbours import build_cell_list
-from ovito_glassml.structure import Structure
+from ovito_glassml.structure import Structure, combined_species
 
 __all__ = [
     "ENVIRONMENT",
@@ -268,7 +268,7 @@ def describe_samples(
     checked = tuple(_checked(sample) for sample in samples)
     if not checked:
         raise TrainingError("There are no labelled structures to train on; give at least one file with labels.")
-    species = _all_species(checked)
+    species = combined_species([sample.structure for sample in checked])
     report(0.0, "fitting the descriptors")
     chosen = range(len(checked)) if learned is None else learned
     descriptor: RowDescriptors
@@ -306,13 +306,6 @@ def _checked(sample: BarrierSample | tuple[Structure, NDArray, str]) -> BarrierS
             f"{name} has labels of shape {labels.shape} for {len(structure)} atoms; give one barrier per atom."
         )
     return BarrierSample(replace(structure, mask=None), labels, name)
-
-
-def _all_species(samples: Sequence[BarrierSample]) -> tuple[str, ...]:
-    """Species of all samples; the order is that of the first sample that has most of them."""
-    longest = max((sample.structure.species_names for sample in samples), key=len)
-    others = {name for sample in samples for name in sample.structure.species_names} - set(longest)
-    return (*longest, *sorted(others))
 
 
 @dataclass(frozen=True, eq=False)

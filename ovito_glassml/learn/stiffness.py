@@ -22,7 +22,7 @@ from ovito_glassml.learn.angles import AngularSums
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
 from ovito_glassml.learn.model_file import ModelError, ModelHeader, load_model, take_tensor
 from ovito_glassml.learn.shells import shell_sums
-from ovito_glassml.neighbours import Progress, average_within, stage
+from ovito_glassml.neighbours import Progress, average_within, reporting, stage, within_reach
 from ovito_glassml.structure import Structure
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
     "StiffnessModel",
     "StiffnessPrediction",
     "species_columns",
-    "within_reach",
 ]
 
 KIND = "stiffness"
@@ -326,8 +325,7 @@ class StiffnessModel:
         StructureError
             For structures without neighbours that can be searched, see `build_cell_list`.
         """
-        present = np.bincount(structure.species, minlength=len(structure.species_names)) > 0
-        self.header.check_species(name for name, there in zip(structure.species_names, present, strict=True) if there)
+        self.header.check_structure(structure)
         wanted = np.ones(len(structure), dtype=bool) if structure.mask is None else structure.mask
         features = self.features.with_density(number_density)
         values = np.full(len(structure), np.nan)
@@ -352,7 +350,7 @@ class StiffnessModel:
             return chosen
         wide = replace(structure, mask=within_reach(structure, needed, self.neighbours.cutoff))
         bare = np.zeros(len(structure))
-        for indices, rows in _reporting(features.iterate_blocks(wide), len(wide.selected), stage(progress, 0.0, 0.6)):
+        for indices, rows in reporting(features.iterate_blocks(wide), len(wide.selected), stage(progress, 0.0, 0.6)):
             for name, members in _by_species(structure, indices, tuple(self.neighbours.coefficients)):
                 bare[indices[members]] = self.neighbours.bare(name, rows[members])
         chosen = np.zeros((len(structure), self.neighbours.width), dtype=np.float32)
@@ -371,7 +369,7 @@ class StiffnessModel:
         """Fill `values` for the needed atoms and return the coordinates in which novelty is measured."""
         embedding = np.full((len(structure), self.score.width), np.nan, dtype=np.float32)
         narrow = replace(structure, mask=needed)
-        for indices, rows in _reporting(features.iterate_blocks(narrow), len(narrow.selected), progress):
+        for indices, rows in reporting(features.iterate_blocks(narrow), len(narrow.selected), progress):
             inputs = np.concatenate([rows, shells[indices]], axis=1)
             for name, members in _by_species(structure, indices, tuple(self.heads)):
                 values[indices[members]] = self.heads[name].predict(inputs[members])
@@ -406,13 +404,6 @@ def species_columns(structure: Structure, names: tuple[str, ...]) -> NDArray[np.
     return np.array([names.index(name) if name in names else -1 for name in structure.species_names], dtype=np.int64)
 
 
-def within_reach(structure: Structure, chosen: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
-    """Atoms that are chosen or have a chosen atom within `radius`."""
-    if chosen.all():
-        return chosen
-    return average_within(structure, chosen.astype(np.float64), radius) > 0
-
-
 def _by_species(structure: Structure, indices: NDArray, names: tuple[str, ...]) -> Iterator[tuple[str, NDArray]]:
     """Yield (name, positions within `indices`) for the species in `names`, or all under the name ``any``."""
     if names == (ANY_SPECIES,):
@@ -423,13 +414,3 @@ def _by_species(structure: Structure, indices: NDArray, names: tuple[str, ...]) 
         members = np.flatnonzero(kinds == kind)
         if len(members):
             yield name, members
-
-
-def _reporting(blocks: Iterator, count: int, progress: Progress | None) -> Iterator:
-    """Pass blocks on and report the fraction of atoms done after each."""
-    done = 0
-    for indices, rows in blocks:
-        yield indices, rows
-        done += len(indices)
-        if progress is not None:
-            progress(done / count)

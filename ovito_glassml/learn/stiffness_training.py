@@ -25,7 +25,7 @@ from ovito_glassml.learn.stiffness import (
     NeighbourStiffness,
     StiffnessModel,
 )
-from ovito_glassml.structure import Structure
+from ovito_glassml.structure import Structure, combined_species
 
 __all__ = [
     "BY_SPECIES",
@@ -275,7 +275,7 @@ def _checked(samples: Sequence[LabelledSample | tuple[Structure, NDArray, str]])
 
 def _prepare(samples: list[LabelledSample], design: ModelDesign, clock: _Clock) -> _Data:
     """Descriptor rows, heads and folds."""
-    species = _all_species(samples)
+    species = combined_species([sample.structure for sample in samples])
     features = _features(design, species)
     rows, members = [], []
     for number, sample in enumerate(samples):
@@ -295,13 +295,6 @@ def _prepare(samples: list[LabelledSample], design: ModelDesign, clock: _Clock) 
                 f"the {FOLDS} parts of cross-validation."
             )
     return data
-
-
-def _all_species(samples: Sequence[LabelledSample]) -> tuple[str, ...]:
-    """Species of all samples; the order is that of the first sample that has most of them."""
-    longest = max((sample.structure.species_names for sample in samples), key=len)
-    others = {name for sample in samples for name in sample.structure.species_names} - set(longest)
-    return (*longest, *sorted(others))
 
 
 def _features(design: ModelDesign, species: tuple[str, ...]) -> LocalFeatures:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ovito_glassml.learn.model_file import ModelError, load_model, save_model
-from ovito_glassml.learn.stiffness import StiffnessModel, within_reach
-from ovito_glassml.neighbours import average_within
+from ovito_glassml.learn.stiffness import StiffnessModel
+from ovito_glassml.neighbours import average_within, within_reach
 from ovito_glassml.structure import Structure
 
 ROTATION = np.linalg.qr(np.random.default_rng(5).normal(size=(3, 3)))[0]
