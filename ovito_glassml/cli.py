@@ -286,9 +286,9 @@ def train_scnn(
 
     Example: glassml train scnn barriers-1.xyz.gz barriers-2.xyz.gz barriers-3.xyz.gz -o mine.safetensors
     """
-    from ovito_glassml.learn import scnn_evaluation, scnn_training
+    from ovito_glassml.learn import scnn_data, scnn_evaluation, scnn_training
 
-    designs = {"environment": scnn_training.ENVIRONMENT, "bessel": scnn_training.PUBLISHED}
+    designs = {"environment": scnn_data.ENVIRONMENT, "bessel": scnn_data.PUBLISHED}
     if design not in designs:
         raise UsageError(f"There is no design {design!r}; choose from {', '.join(designs)}.")
     _check_output(output, ".safetensors")
@@ -300,9 +300,7 @@ def train_scnn(
     parts = [_barrier_samples(chosen, label, species) for chosen in (training, stopping, held_out)]
     learned, stopped = len(parts[0]), len(parts[1])
     with progress_bar("Describing") as update:
-        data = scnn_training.describe_samples(
-            parts[0] + parts[1], designs[design], learned=range(learned), progress=update
-        )
+        data = scnn_data.describe_samples(parts[0] + parts[1], designs[design], learned=range(learned), progress=update)
     rows = data.of_samples(range(learned)), data.of_samples(range(learned, learned + stopped))
     with progress_bar("Training") as update:
         model = scnn_training.train_scnn(data, *rows, design=designs[design], seed=seed, progress=update)
@@ -316,7 +314,7 @@ def train_scnn(
 
 
 def _barrier_samples(files: list[Path], label: str, species: str) -> list[Any]:
-    from ovito_glassml.learn.scnn_training import BarrierSample
+    from ovito_glassml.learn.scnn_data import BarrierSample
 
     return [BarrierSample(*sample) for sample in _labelled_samples(files, label, species)]
 
@@ -511,7 +509,7 @@ def figures_scnn(
 
     from ovito_glassml.figures.lasca import read_barriers
     from ovito_glassml.figures.scnn import draw_scnn_figures
-    from ovito_glassml.learn.scnn_training import ENVIRONMENT, PUBLISHED, BarrierSample
+    from ovito_glassml.learn.scnn_data import ENVIRONMENT, PUBLISHED, BarrierSample
 
     designs = {"environment": ENVIRONMENT, "bessel": PUBLISHED}
     if design not in designs:

@@ -17,17 +17,10 @@ from ovito_glassml.figures.stiffness import SLAB_WIDTH, coloured_atoms
 from ovito_glassml.figures.style import COLOURS, new_figure, save_figure, save_table
 from ovito_glassml.learn.evaluation import area_under_roc, parity, roc_curve
 from ovito_glassml.learn.scnn import PROTOTYPES, ScnnModel, ScnnPrediction, centre_of
+from ovito_glassml.learn.scnn_data import ENVIRONMENT, BarrierSample, ScnnDesign, TrainingData, describe_samples
 from ovito_glassml.learn.scnn_evaluation import balanced_calibration, compare_quadruples, highest, shares
-from ovito_glassml.learn.scnn_training import (
-    ENVIRONMENT,
-    BarrierSample,
-    ScnnDesign,
-    TrainingData,
-    TrainingSettings,
-    describe_samples,
-    train_plain,
-    train_scnn,
-)
+from ovito_glassml.learn.scnn_network import TrainingSettings
+from ovito_glassml.learn.scnn_training import train_plain, train_scnn
 from ovito_glassml.topology.signature import format_signature, format_subcluster, label_name
 from ovito_glassml.topology.standard_clusters import SUBCLUSTERS, LaSCA
 from ovito_glassml.topology.statistics import cluster_statistics

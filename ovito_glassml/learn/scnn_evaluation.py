@@ -12,19 +12,9 @@ from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.evaluation import area_under_roc, pearson
 from ovito_glassml.learn.model_file import ResultTable
 from ovito_glassml.learn.scnn import CLASSES, PROTOTYPES, ScnnModel
-from ovito_glassml.learn.scnn_training import (
-    ENVIRONMENT,
-    BarrierSample,
-    FittedPrototypes,
-    ScnnDesign,
-    TrainingData,
-    TrainingSettings,
-    balanced,
-    balanced_logistic,
-    describe_samples,
-    fit_prototypes,
-    train_plain,
-)
+from ovito_glassml.learn.scnn_data import ENVIRONMENT, BarrierSample, ScnnDesign, TrainingData, describe_samples
+from ovito_glassml.learn.scnn_network import TrainingSettings, balanced
+from ovito_glassml.learn.scnn_training import FittedPrototypes, balanced_logistic, fit_prototypes, train_plain
 
 __all__ = [
     "HIGH_FRACTION",

@@ -18,6 +18,14 @@ from pathlib import Path
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.labels.reliability import auc_ceiling, split_half_reliability
 from ovito_glassml.learn.model_file import ResultTable, save_model, write_card
+from ovito_glassml.learn.scnn_data import (
+    ENVIRONMENT,
+    PUBLISHED,
+    BarrierSample,
+    ScnnDesign,
+    TrainingData,
+    describe_samples,
+)
 from ovito_glassml.learn.scnn_evaluation import (
     by_atom_table,
     fold_tables,
@@ -26,15 +34,7 @@ from ovito_glassml.learn.scnn_evaluation import (
     score_tables,
     seed_table,
 )
-from ovito_glassml.learn.scnn_training import (
-    ENVIRONMENT,
-    PUBLISHED,
-    BarrierSample,
-    ScnnDesign,
-    TrainingData,
-    describe_samples,
-    train_scnn,
-)
+from ovito_glassml.learn.scnn_training import train_scnn
 from ovito_glassml.simulate.shards import read_shard
 
 __all__ = ["RECIPES", "ceilings", "read_samples", "ship_models"]

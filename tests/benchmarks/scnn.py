@@ -17,15 +17,9 @@ import numpy as np
 
 from ovito_glassml.figures.lasca import read_barriers
 from ovito_glassml.learn.model_file import ResultTable
+from ovito_glassml.learn.scnn_data import ENVIRONMENT, PUBLISHED, BarrierSample, describe_samples
 from ovito_glassml.learn.scnn_evaluation import area_on_atoms, fold_tables, leave_one_out, seed_table
-from ovito_glassml.learn.scnn_training import (
-    ENVIRONMENT,
-    PUBLISHED,
-    BarrierSample,
-    LossWeights,
-    TrainingSettings,
-    describe_samples,
-)
+from ovito_glassml.learn.scnn_network import LossWeights, TrainingSettings
 from ovito_glassml.simulate.shards import read_shard
 
 DESIGNS = {"environment": ENVIRONMENT, "bessel": PUBLISHED}

@@ -8,7 +8,8 @@ import pytest
 
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.figures.scnn import draw_scnn_figures, judge
-from ovito_glassml.learn.scnn_training import PUBLISHED, BarrierSample, Pass, TrainingSettings
+from ovito_glassml.learn.scnn_data import PUBLISHED, BarrierSample
+from ovito_glassml.learn.scnn_network import Pass, TrainingSettings
 from ovito_glassml.shipped import stiffness_samples
 from ovito_glassml.simulate.shards import read_shard
 

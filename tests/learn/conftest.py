@@ -5,8 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from ovito_glassml.learn import scnn_training
-from ovito_glassml.learn.scnn_training import BarrierSample, Pass, TrainingSettings, describe_samples, train_scnn
+from ovito_glassml.learn import scnn_data
+from ovito_glassml.learn.scnn_data import BarrierSample, describe_samples
+from ovito_glassml.learn.scnn_network import Pass, TrainingSettings
+from ovito_glassml.learn.scnn_training import train_scnn
 from ovito_glassml.learn.stiffness_training import BY_SPECIES, PUBLISHED, LabelledSample, train
 from ovito_glassml.neighbours import neighbour_lists
 from ovito_glassml.structure import Structure
@@ -82,9 +84,9 @@ def prototype_model(samples, design):
 
 @pytest.fixture(scope="session")
 def environment_scnn(barrier_glasses):
-    return prototype_model(barrier_glasses[:2], scnn_training.ENVIRONMENT)
+    return prototype_model(barrier_glasses[:2], scnn_data.ENVIRONMENT)
 
 
 @pytest.fixture(scope="session")
 def bessel_scnn(barrier_glasses):
-    return prototype_model(barrier_glasses[:2], scnn_training.PUBLISHED)
+    return prototype_model(barrier_glasses[:2], scnn_data.PUBLISHED)

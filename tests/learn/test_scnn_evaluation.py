@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from ovito_glassml.errors import TrainingError
+from ovito_glassml.learn.scnn_data import PUBLISHED, describe_samples
 from ovito_glassml.learn.scnn_evaluation import (
     FoldScore,
     area_of_highest,
@@ -16,7 +17,7 @@ from ovito_glassml.learn.scnn_evaluation import (
     seed_table,
     shares,
 )
-from ovito_glassml.learn.scnn_training import PUBLISHED, Pass, TrainingSettings, describe_samples
+from ovito_glassml.learn.scnn_network import Pass, TrainingSettings
 
 QUICK = TrainingSettings(starts=1, first=Pass(2, 3e-3), most_cycles=1)
 

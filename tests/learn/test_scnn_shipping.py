@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ovito_glassml.errors import TrainingError
-from ovito_glassml.learn import scnn_shipping, scnn_training
+from ovito_glassml.learn import scnn_network, scnn_shipping, scnn_training
 from ovito_glassml.learn.model_file import load_model
 from ovito_glassml.learn.scnn import ScnnModel
 from ovito_glassml.simulate.shards import write_shard
@@ -39,7 +39,7 @@ def test_names_kept_aside_must_exist(folder):
 
 
 def test_a_model_with_its_card_comes_out(folder, monkeypatch):
-    brief = scnn_training.TrainingSettings(starts=1, first=scnn_training.Pass(2, 3e-3), most_cycles=1)
+    brief = scnn_network.TrainingSettings(starts=1, first=scnn_network.Pass(2, 3e-3), most_cycles=1)
     monkeypatch.setattr(scnn_training, "TrainingSettings", lambda: brief)
     monkeypatch.setattr(scnn_shipping, "by_atom_table", lambda data, design: scnn_shipping.ceilings(folder))
     (path,) = scnn_shipping.ship_models(folder, folder, lambda fraction, text: None, names=["scnn-cuzr-264"])

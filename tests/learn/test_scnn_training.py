@@ -7,22 +7,12 @@ import pytest
 import torch
 
 from ovito_glassml.errors import TrainingError
-from ovito_glassml.learn import scnn_training
+from ovito_glassml.learn import scnn_network
 from ovito_glassml.learn.scnn import CLASSES
+from ovito_glassml.learn.scnn_data import PUBLISHED, BarrierSample, describe_samples
 from ovito_glassml.learn.scnn_evaluation import area_of_highest, interpretation_table
-from ovito_glassml.learn.scnn_training import (
-    PUBLISHED,
-    BarrierSample,
-    LossWeights,
-    Pass,
-    TrainingSettings,
-    balanced,
-    balanced_logistic,
-    cut_out,
-    describe_samples,
-    fit_prototypes,
-    train_plain,
-)
+from ovito_glassml.learn.scnn_network import LossWeights, Pass, TrainingSettings, balanced
+from ovito_glassml.learn.scnn_training import balanced_logistic, cut_out, fit_prototypes, train_plain
 from ovito_glassml.neighbours import neighbour_lists
 from ovito_glassml.shipped import stiffness_samples
 from ovito_glassml.simulate.shards import read_shard
@@ -46,9 +36,9 @@ def fitted(data, parts):
 
 
 def network_under_training(data, parts, settings):
-    rows = scnn_training._split(data, *parts, settings)
+    rows = scnn_network.split(data, *parts, settings)
     torch.manual_seed(3)
-    scnn = scnn_training._Scnn(rows, PUBLISHED, settings)
+    scnn = scnn_network.PrototypesInTraining(rows, PUBLISHED, settings)
     scnn.prototypes.data = torch.randn(4, PUBLISHED.embedding)
     return scnn
 
@@ -99,7 +89,7 @@ def test_prototypes_become_distinct_atoms_of_their_class(data, parts):
 
 
 def test_the_head_starts_as_published():
-    np.testing.assert_array_equal(scnn_training.FIRST_HEAD, [[1, 1, -0.5, -0.5], [-0.5, -0.5, 1, 1]])
+    np.testing.assert_array_equal(scnn_network.FIRST_HEAD, [[1, 1, -0.5, -0.5], [-0.5, -0.5, 1, 1]])
 
 
 def test_the_head_learns_alone_and_forgets_the_other_class(data, parts):

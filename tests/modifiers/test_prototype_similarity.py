@@ -9,14 +9,9 @@ import pytest
 
 from ovito_glassml.learn.model_file import ModelError, save_model
 from ovito_glassml.learn.scnn import ScnnModel
-from ovito_glassml.learn.scnn_training import (
-    PUBLISHED,
-    BarrierSample,
-    Pass,
-    TrainingSettings,
-    describe_samples,
-    train_scnn,
-)
+from ovito_glassml.learn.scnn_data import PUBLISHED, BarrierSample, describe_samples
+from ovito_glassml.learn.scnn_network import Pass, TrainingSettings
+from ovito_glassml.learn.scnn_training import train_scnn
 from ovito_glassml.modifiers import prototype_similarity
 from ovito_glassml.modifiers.prototype_similarity import PrototypeSimilarityModifier
 from ovito_glassml.shipped import stiffness_samples
