@@ -97,6 +97,8 @@ CUTOFFS = (3.0, 4.0, 5.0)
 FEWEST_CONFIGURATIONS = 3
 
 _REFERENCES = (
+    "J. Rottler, C. Ortner, Analysis of local structure of mechanical and thermal rearrangements in glasses with the "
+    "atomic cluster expansion, arXiv:2410.03216 (2024).",
     "R. Drautz, Atomic cluster expansion for accurate and transferable interatomic potentials, "
     "Phys. Rev. B 99, 014104 (2019).",
     "M. L. Falk, J. S. Langer, Phys. Rev. E 57, 7192 (1998).",

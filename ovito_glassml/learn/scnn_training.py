@@ -343,8 +343,8 @@ def _header(
 
 
 REFERENCES = (
-    "Structural constraint neural network: prototypes that are real atoms, 264 Bessel and orientation parameters, "
-    "metallic glasses.",
+    "X. Jiang, Z. Tian, K. Li, W. Hu, Towards interpreting the thermally activated β dynamics in metallic glass with "
+    "the structural constraint neural network, arXiv:2401.03743 (2024).",
     "M. I. Mendelev, D. J. Sordelet, M. J. Kramer, J. Appl. Phys. 102, 043501 (2007): the interatomic potential.",
 )
 
