@@ -1,0 +1,532 @@
+"""The barcode of a glass: how many of its atoms live in each of some forty unique local environments.
+
+From the barcode follow the energy of the inherent structure, each atom's share in it, and how
+unevenly the glass is disordered. Inference with NumPy, Numba and XGBoost; training is in `ule_training`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from ovito_glassml.descriptors.soap import SOAPDescriptors
+from ovito_glassml.errors import GlassMLError
+from ovito_glassml.learn.extrapolation import ExtrapolationScore
+from ovito_glassml.learn.model_file import ModelError, ModelHeader, load_model, take_tensor
+from ovito_glassml.learn.unique_environments import least_product
+from ovito_glassml.neighbours import Progress, reporting, stage, within_reach
+from ovito_glassml.structure import Structure
+
+__all__ = [
+    "GROUPS",
+    "HEAD",
+    "KIND",
+    "EnergyModel",
+    "ReferenceBarcode",
+    "UleModel",
+    "UlePrediction",
+    "environment_name",
+    "heterogeneity",
+    "is_icosahedron",
+    "kasper_group",
+    "reduced_rows",
+    "share_by_atom",
+    "species_shares",
+]
+
+KIND = "ule"
+#: Kasper environments and all others.
+GROUPS = (1, 2)
+#: Name of the only head of the extrapolation score.
+HEAD = "atom"
+#: Shares of species that differ by more than this from those of the training samples are another composition.
+SAME_COMPOSITION = 0.005
+
+
+def kasper_group(voronoi: NDArray) -> NDArray[np.int32]:
+    """Group 1: environments with 2 n₄ + n₅ = 12, Kasper's condition; Group 2: all others.
+
+    Parameters
+    ----------
+    voronoi : (K, 6) int array
+        Numbers of faces with 3 to 8 edges.
+    """
+    return np.where(2 * voronoi[:, 1] + voronoi[:, 2] == 12, *GROUPS).astype(np.int32)
+
+
+def is_icosahedron(voronoi: NDArray) -> NDArray[np.bool_]:
+    """Environments ⟨0,0,12,0⟩."""
+    return (voronoi == (0, 0, 12, 0, 0, 0)).all(axis=1)
+
+
+def environment_name(number: int, voronoi: NDArray) -> str:
+    """Such as ``s07 ⟨0,0,12,0⟩``: the number of the environment and its faces with 3 to 6 edges."""
+    return f"s{number:02d} ⟨{','.join(str(count) for count in voronoi[:4])}⟩"
+
+
+def reduced_rows(products: NDArray) -> NDArray[np.float32]:
+    """What the extrapolation score sees of a normalised row: its coordinates on some axes and what they leave out."""
+    left = 1 - np.einsum("ij,ij->i", products, products, dtype=np.float64)
+    return np.column_stack([products, np.sqrt(np.maximum(left, 0))]).astype(np.float32)
+
+
+def species_shares(structure: Structure, species: tuple[str, ...]) -> NDArray[np.float64]:
+    """Share of the atoms that each species has."""
+    counts = np.bincount(structure.species, minlength=len(structure.species_names))
+    number = dict(zip(structure.species_names, counts, strict=True))
+    return np.array([number.get(name, 0) for name in species]) / max(len(structure), 1)
+
+
+@dataclass(frozen=True, eq=False)
+class EnergyModel:
+    """Gradient-boosted trees from fractions of environments to the energy of a sample.
+
+    Attributes
+    ----------
+    trees : bytes
+        XGBoost's UBJ.
+    mean, scale : float
+        eV/atom; the trees predict (energy − mean) / scale.
+    """
+
+    trees: bytes
+    mean: float
+    scale: float
+
+    @cached_property
+    def _booster(self) -> Any:
+        try:
+            import xgboost
+        except ModuleNotFoundError as error:
+            raise ModelError("XGBoost is not installed; install it with: pip install xgboost-cpu") from error
+        try:
+            booster = xgboost.Booster({"nthread": 1, "verbosity": 0})
+            booster.load_model(bytearray(self.trees))
+        except xgboost.core.XGBoostError as error:
+            raise ModelError("The trees of the barcode model cannot be read; train the model again.") from error
+        return booster
+
+    def predict(self, fractions: NDArray) -> NDArray[np.float64]:
+        """Energy (eV/atom) of each row of fractions."""
+        return self.mean + self.scale * self._evaluate(fractions).astype(np.float64)
+
+    def explain(self, fractions: NDArray) -> tuple[float, NDArray[np.float64]]:
+        """Base and (S, K) SHAP values φ, eV/atom: base + Σ_k φ_k is the predicted energy of a sample."""
+        values = self.scale * self._evaluate(fractions, pred_contribs=True).astype(np.float64)
+        return self.mean + float(values[0, -1]), values[:, :-1]
+
+    def _evaluate(self, fractions: NDArray, **what: Any) -> NDArray:
+        import xgboost
+
+        table = np.ascontiguousarray(np.atleast_2d(fractions), dtype=np.float32)
+        return self._booster.predict(xgboost.DMatrix(table, nthread=1), **what)
+
+
+@dataclass(frozen=True, eq=False)
+class ReferenceBarcode:
+    """Mean fractions of thermal samples as a function of their energy.
+
+    Attributes
+    ----------
+    energies : (B,) array
+        eV/atom, ascending: mean energies of B groups of samples.
+    fractions : (B, K) array
+        Of each environment among the matched atoms of each group.
+    atoms : (B,) array
+        Matched atoms in each group.
+    """
+
+    energies: NDArray[np.float64]
+    fractions: NDArray[np.float64]
+    atoms: NDArray[np.float64]
+
+    def at(self, energy: float) -> tuple[NDArray[np.float64], float]:
+        """Fractions interpolated at an energy, constant beyond the ends, and how many atoms they are counted on."""
+        place = np.interp(energy, self.energies, np.arange(len(self.energies)))
+        lower = min(int(place), max(len(self.energies) - 2, 0))
+        upper = min(lower + 1, len(self.energies) - 1)
+        weight = place - lower
+        fractions = (1 - weight) * self.fractions[lower] + weight * self.fractions[upper]
+        variance = (1 - weight) ** 2 / self.atoms[lower] + weight**2 / self.atoms[upper]
+        return fractions, 1 / variance
+
+
+def heterogeneity(
+    counts: NDArray, reference: NDArray, reference_atoms: float, members: NDArray[np.bool_]
+) -> tuple[float, float]:
+    """How far a barcode is from that of thermal samples of the same energy, beyond the noise of counting.
+
+    With δ_k = s_k − r_k, the deviations of the fractions from the reference, the excess variance is
+
+        H = 1/K Σ_k [δ_k² − r_k (1 − r_k) (1/M + 1/R)]
+
+    over the K members, for M matched atoms and a reference counted on R. Its mean does not depend on M,
+    and it is zero for atoms drawn independently from the reference. The z-score is H over its standard
+    deviation for such draws (the fourth moments of the multinomial distribution included), so it has mean 0
+    and variance 1 for them at any M. Neighbouring atoms are not independent; the card of a model says
+    how wide the z-scores of thermal samples are.
+
+    Parameters
+    ----------
+    counts : (K,) array
+        Matched atoms in each environment.
+    reference : (K,) array
+        Fractions r.
+    reference_atoms : float
+        R.
+    members : (K,) bool array
+        Environments to look at, such as Group 2.
+
+    Returns
+    -------
+    z, excess : float
+        z-score and H; NaN for fewer than two matched atoms or no members that ever occur.
+    """
+    total = float(counts.sum())
+    chosen = members & (reference > 0)
+    if total < 2 or not chosen.any():
+        return float("nan"), float("nan")
+    shares = reference[chosen]
+    width = 1 / total + 1 / reference_atoms
+    deviation = ((counts[chosen] / total - shares) ** 2).sum()
+    covariance = np.diag(shares) - np.outer(shares, shares)
+    # E[u_i² u_j²] of the indicators of one draw, centred: what a Gaussian with this covariance does not have.
+    squares, rest = shares**2, 1 - shares
+    fourth = np.outer(shares * rest**2, squares) + np.outer(squares, shares * rest**2)
+    fourth += (1 - np.add.outer(shares, shares)) * np.outer(squares, squares)
+    np.fill_diagonal(fourth, shares * rest * (rest**3 + shares**3))
+    gaussian = np.outer(np.diag(covariance), np.diag(covariance)) + 2 * covariance**2
+    variance = 2 * width**2 * (covariance**2).sum() + (fourth - gaussian).sum() / total**3
+    excess = deviation - width * np.trace(covariance)
+    return float(excess / np.sqrt(variance)), float(excess / chosen.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class UlePrediction:
+    """What the model says of a structure; the sample is the selected atoms.
+
+    Attributes
+    ----------
+    environment : (N,) int32 array
+        The most similar environment, −1 where none is similar enough and for atoms that are not selected.
+    similarity : (N,) array
+        Product of the normalised rows of the atom and of the most similar environment; NaN if not selected.
+    contribution : (N,) array
+        The atom's share in the deviation of the energy from `base`, eV; 0 for unmatched atoms, NaN if not selected.
+    extrapolation : (N,) array
+        Distance from the training data; 1 is the 99th percentile of the training atoms. NaN if not selected.
+    counts : (K,) int64 array
+        Atoms in each environment.
+    atoms : int
+        Selected atoms.
+    contributions : (K,) array
+        SHAP value of each fraction, eV/atom.
+    energy, base : float
+        eV/atom: predicted energy, and the mean prediction that contributions count from.
+    heterogeneity, excess_variance : float
+        See the function `heterogeneity`, over Group 2.
+    group1_fraction : float
+        Share of the matched atoms in Kasper environments.
+    same_composition : bool
+        Whether the model was trained on samples with these shares of species.
+
+    Without a matched atom all numbers that follow from fractions are NaN.
+    """
+
+    environment: NDArray[np.int32]
+    similarity: NDArray[np.float32]
+    contribution: NDArray[np.float64]
+    extrapolation: NDArray[np.float64]
+    counts: NDArray[np.int64]
+    atoms: int
+    contributions: NDArray[np.float64]
+    energy: float
+    base: float
+    heterogeneity: float
+    excess_variance: float
+    group1_fraction: float
+    same_composition: bool
+
+    @property
+    def fractions(self) -> NDArray[np.float64]:
+        """Share of the matched atoms in each environment; NaN without any."""
+        total = int(self.counts.sum())
+        return self.counts / total if total else np.full(len(self.counts), np.nan)
+
+    @property
+    def matched_fraction(self) -> float:
+        """Share of the selected atoms that are similar to an environment; NaN without any atom."""
+        return float(self.counts.sum() / self.atoms) if self.atoms else float("nan")
+
+    @property
+    def energy_from_absent(self) -> float:
+        """eV/atom: SHAP values of the environments that no atom has."""
+        return float(self.contributions[self.counts == 0].sum())
+
+
+@dataclass(frozen=True, eq=False)
+class UleModel:
+    """A trained model; see `load` and `predict`.
+
+    Attributes
+    ----------
+    header : ModelHeader
+        What the model says about itself.
+    descriptor : SOAPDescriptors
+    rows : (K, F) float32 array
+        Normalised rows of the environments, the most important first.
+    voronoi : (K, 6) int32 array
+        Faces of the Voronoi cell of each with 3 to 8 edges.
+    kernels : tuple of Structure
+        For each environment every atom that its row depends on, as an open cluster; the atom itself is the first.
+    energy : EnergyModel
+    reference : ReferenceBarcode
+    axes : (F, A) float32 array
+        Principal axes of the normalised rows, for the extrapolation score.
+    score : ExtrapolationScore
+    """
+
+    header: ModelHeader
+    descriptor: SOAPDescriptors
+    rows: NDArray[np.float32]
+    voronoi: NDArray[np.int32]
+    kernels: tuple[Structure, ...]
+    energy: EnergyModel
+    reference: ReferenceBarcode
+    axes: NDArray[np.float32]
+    score: ExtrapolationScore
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @classmethod
+    def load(cls, name_or_path: str | os.PathLike[str]) -> UleModel:
+        """Read a model.
+
+        Parameters
+        ----------
+        name_or_path : str or path
+            Name of a shipped model or a file.
+
+        Raises
+        ------
+        ModelError
+            If there is no such model or its file is damaged, of another kind or version.
+        """
+        return cls.from_tensors(*load_model(name_or_path, kind=KIND))
+
+    @classmethod
+    def from_tensors(cls, header: ModelHeader, tensors: Mapping[str, NDArray]) -> UleModel:
+        """Build a model from what `load_model` returned.
+
+        Raises
+        ------
+        ModelError
+            For missing tensors or header entries, and tensors of another shape.
+        """
+        try:
+            descriptor = _stored_descriptor(header, tensors)
+            count, features = int(header.architecture["environments"]), descriptor.feature_count
+            float(header.architecture["similarity"]), header.training["composition"]
+            axes = take_tensor(header, tensors, "extrapolation.axes", (features, None)).astype(np.float32)
+            score = ExtrapolationScore.from_tensors(header, tensors, (HEAD,), axes.shape[1] + 1)
+        except (KeyError, TypeError, GlassMLError) as error:
+            if isinstance(error, ModelError):
+                raise
+            raise ModelError(f"The header of the barcode model is incomplete ({error}); train it again.") from error
+        rows = take_tensor(header, tensors, "environments.rows", (count, features)).astype(np.float32)
+        voronoi = take_tensor(header, tensors, "environments.voronoi", (count, 6)).astype(np.int32)
+        return cls(
+            header,
+            descriptor,
+            rows,
+            voronoi,
+            _stored_kernels(header, tensors, count),
+            _stored_energy(header, tensors),
+            _stored_reference(header, tensors, count),
+            axes,
+            score,
+        )
+
+    def tensors(self) -> dict[str, NDArray]:
+        """For the model file."""
+        sizes = [len(kernel) for kernel in self.kernels]
+        return {
+            "radial.matrix": self.descriptor.orthonormalization(),
+            "environments.rows": self.rows,
+            "environments.voronoi": self.voronoi,
+            "kernels.positions": np.concatenate([kernel.positions for kernel in self.kernels]).astype(np.float32),
+            "kernels.species": np.concatenate([_model_species(kernel, self.header) for kernel in self.kernels]),
+            "kernels.offsets": np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+            "energy.trees": np.frombuffer(self.energy.trees, dtype=np.uint8),
+            "energy.standard": np.array([self.energy.mean, self.energy.scale]),
+            "reference.energies": self.reference.energies,
+            "reference.fractions": self.reference.fractions,
+            "reference.atoms": self.reference.atoms,
+            "extrapolation.axes": self.axes,
+            **self.score.tensors(),
+        }
+
+    @property
+    def similarity(self) -> float:
+        """Δ, above which an atom has an environment."""
+        return float(self.header.architecture["similarity"])
+
+    @property
+    def groups(self) -> NDArray[np.int32]:
+        """1 for Kasper environments, 2 for the others."""
+        return kasper_group(self.voronoi)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Such as ``s07 ⟨0,0,12,0⟩``, by number."""
+        return tuple(environment_name(number, faces) for number, faces in enumerate(self.voronoi))
+
+    def predict(self, structure: Structure, *, progress: Progress | None = None) -> UlePrediction:
+        """Assign the selected atoms of a structure and read the sample's numbers from its barcode.
+
+        Parameters
+        ----------
+        structure : Structure
+            In Å. At rest: the model is trained on inherent structures.
+        progress : callable, optional
+            Called with the fraction done; may raise to stop.
+
+        Raises
+        ------
+        ModelError
+            For species that the model does not know.
+        StructureError
+            For structures without neighbours that can be searched, see `build_cell_list`.
+        """
+        self.header.check_structure(structure)
+        wanted = np.ones(len(structure), dtype=np.bool_) if structure.mask is None else structure.mask
+        environment = np.full(len(structure), -1, dtype=np.int32)
+        similarity = np.full(len(structure), np.nan, dtype=np.float32)
+        extrapolation = np.full(len(structure), np.nan)
+        if wanted.any():
+            with threadpool_limits(1, "blas"):
+                embedding = self._compare(structure, wanted, environment, similarity, stage(progress, 0.0, 0.9))
+            everywhere = self.score.evaluate(structure, embedding, stage(progress, 0.9, 1.0))
+            extrapolation[wanted] = everywhere[wanted]
+        environment[~wanted], similarity[~wanted] = -1, np.nan
+        return self._summarised(structure, wanted, environment, similarity, extrapolation)
+
+    def _compare(
+        self,
+        structure: Structure,
+        wanted: NDArray[np.bool_],
+        environment: NDArray,
+        similarity: NDArray,
+        progress: Progress | None,
+    ) -> NDArray[np.float32]:
+        """Fill in environments and similarities; return the coordinates in which novelty is measured.
+
+        Rows are multiplied at once by environments and axes and forgotten.
+        """
+        needed = within_reach(structure, wanted, self.score.radius)
+        count, least = len(self), least_product(self.similarity)
+        matrix = np.ascontiguousarray(np.vstack([self.rows, self.axes.T]).T)
+        embedding = np.full((len(structure), self.score.width), np.nan, dtype=np.float32)
+        blocks = self.descriptor.iterate_blocks(replace(structure, mask=needed))
+        for indices, rows in reporting(blocks, int(needed.sum()), progress):
+            lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
+            products = rows @ matrix / lengths[:, None]
+            best = products[:, :count].argmax(axis=1)
+            largest = products[np.arange(len(best)), best]
+            environment[indices] = np.where(largest > least, best, -1)
+            similarity[indices] = largest
+            embedding[indices] = self.score.embed(HEAD, reduced_rows(products[:, count:]))
+        return embedding
+
+    def _summarised(
+        self,
+        structure: Structure,
+        wanted: NDArray[np.bool_],
+        environment: NDArray,
+        similarity: NDArray,
+        extrapolation: NDArray,
+    ) -> UlePrediction:
+        counts = np.bincount(environment[environment >= 0], minlength=len(self))
+        matched = int(counts.sum())
+        energy = base = z = excess = group1 = float("nan")
+        contributions = np.full(len(self), np.nan)
+        if matched:
+            fractions = counts / matched
+            energy = float(self.energy.predict(fractions)[0])
+            base, explained = self.energy.explain(fractions)
+            contributions = explained[0]
+            z, excess = heterogeneity(counts, *self.reference.at(energy), self.groups == 2)
+            group1 = float(fractions[self.groups == 1].sum())
+        by_atom = share_by_atom(environment, contributions, counts, int(wanted.sum()))
+        by_atom[~wanted] = np.nan
+        return UlePrediction(
+            environment,
+            similarity,
+            by_atom,
+            extrapolation,
+            counts,
+            int(wanted.sum()),
+            contributions,
+            energy,
+            base,
+            z,
+            excess,
+            group1,
+            self._knows_composition(structure),
+        )
+
+    def _knows_composition(self, structure: Structure) -> bool:
+        shares = species_shares(structure, self.header.species)
+        known = np.array([self.header.training["composition"][name] for name in self.header.species])
+        return bool(((shares > known[:, 0] - SAME_COMPOSITION) & (shares < known[:, 1] + SAME_COMPOSITION)).all())
+
+
+def share_by_atom(environment: NDArray, contributions: NDArray, counts: NDArray, atoms: int) -> NDArray[np.float64]:
+    """N φ_k / n_k for each of the n_k atoms of environment k, so that the mean over N atoms is Σ φ_k of those present.
+
+    Unmatched atoms have 0; without any matched atom all have NaN.
+    """
+    each = atoms * contributions / np.maximum(counts, 1)
+    return np.where(environment >= 0, each[environment], 0.0 if counts.any() else np.nan)
+
+
+def _model_species(kernel: Structure, header: ModelHeader) -> NDArray[np.int32]:
+    columns = np.array([header.species.index(name) for name in kernel.species_names], dtype=np.int32)
+    return columns[kernel.species]
+
+
+def _stored_descriptor(header: ModelHeader, tensors: Mapping[str, NDArray]) -> SOAPDescriptors:
+    descriptor = SOAPDescriptors(**header.descriptor)
+    matrix = take_tensor(header, tensors, "radial.matrix", np.shape(descriptor.orthonormalization()))
+    return replace(descriptor, radial_matrix=matrix.astype(np.float64))
+
+
+def _stored_kernels(header: ModelHeader, tensors: Mapping[str, NDArray], count: int) -> tuple[Structure, ...]:
+    offsets = take_tensor(header, tensors, "kernels.offsets", (count + 1,)).astype(np.int64)
+    positions = take_tensor(header, tensors, "kernels.positions", (int(offsets[-1]), 3))
+    species = take_tensor(header, tensors, "kernels.species", (int(offsets[-1]),))
+    return tuple(
+        Structure(positions[first:last], species[first:last], header.species) for first, last in pairwise(offsets)
+    )
+
+
+def _stored_energy(header: ModelHeader, tensors: Mapping[str, NDArray]) -> EnergyModel:
+    trees = take_tensor(header, tensors, "energy.trees", (None,)).astype(np.uint8).tobytes()
+    mean, scale = take_tensor(header, tensors, "energy.standard", (2,)).tolist()
+    return EnergyModel(trees, mean, scale)
+
+
+def _stored_reference(header: ModelHeader, tensors: Mapping[str, NDArray], count: int) -> ReferenceBarcode:
+    energies = take_tensor(header, tensors, "reference.energies", (None,)).astype(np.float64)
+    fractions = take_tensor(header, tensors, "reference.fractions", (len(energies), count)).astype(np.float64)
+    atoms = take_tensor(header, tensors, "reference.atoms", (len(energies),)).astype(np.float64)
+    return ReferenceBarcode(energies, fractions, atoms)

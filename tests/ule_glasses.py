@@ -1,0 +1,71 @@
+"""Sheared Cu50Zr50 glasses with their energies, and a small barcode model trained on them."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+
+from ovito_glassml.adapter.voronoi import voronoi_indices
+from ovito_glassml.learn.ule_data import UleSample
+from ovito_glassml.learn.ule_training import UleDesign, train_ule
+from ovito_glassml.shipped import sample_file
+from ovito_glassml.simulate.shards import read_frames
+
+#: Enough for a few samples of a thousand atoms.
+SMALL = replace(UleDesign(), environments=20, folds=2, first_trials=1, trials=2)
+
+
+def energy_of(structure):
+    """Energy per atom (eV) of a Cu-Zr structure as it is, by LAMMPS."""
+    from ovito_glassml.simulate.engine import apply_interaction, open_lammps
+    from ovito_glassml.simulate.potentials import copper_zirconium
+
+    (lx, _, _), (xy, ly, _), (xz, yz, lz) = structure.cell
+    lammps = open_lammps()
+    try:
+        for command in ("units metal", "atom_style atomic", "boundary p p p"):
+            lammps.command(command)
+        lammps.command(f"region box prism 0 {lx} 0 {ly} 0 {lz} {xy} {xz} {yz}")
+        lammps.command("create_box 2 box")
+        number = {"Cu": 1, "Zr": 2}
+        kinds = [number[structure.species_names[kind]] for kind in structure.species]
+        count = len(structure)
+        lammps.create_atoms(count, list(range(1, count + 1)), kinds, (structure.positions + 1e-9).ravel().tolist())
+        assert lammps.get_natoms() == count
+        apply_interaction(lammps, copper_zirconium())
+        lammps.command("run 0 post no")
+        return lammps.get_thermo("pe") / count
+    finally:
+        lammps.close()
+
+
+@cache
+def samples():
+    """Five structures before plastic events from each of three glasses of 1000 atoms."""
+    found = []
+    for number in (1, 2, 3):
+        frames = read_frames(sample_file(f"activity/shear-cu50zr50-{number}.xyz.gz"))[:5]
+        found += [
+            UleSample(frame.structure, energy_of(frame.structure), f"shear-{number}", "sheared") for frame in frames
+        ]
+    return tuple(found)
+
+
+@cache
+def model():
+    """Trained on the first two glasses."""
+    return train_ule(samples()[:10], voronoi_indices, design=SMALL, training={"how": "for tests"})
+
+
+def box(edge=18.0):
+    """A periodic box cut from a sample: strained at its faces, with atoms that match and atoms that do not."""
+    whole = samples()[-1].structure
+    inside = (whole.positions[:, 1:] < edge - 1.2).all(axis=1) & (whole.positions[:, 0] < edge - 1.2)
+    chosen = np.flatnonzero(inside)
+    return replace(
+        whole,
+        positions=whole.positions[chosen],
+        species=whole.species[chosen],
+        cell=np.eye(3) * edge,
+        ids=whole.ids[chosen],
+    )
