@@ -291,9 +291,10 @@ class Surroundings:
             )
         store = object.__setattr__
         store(self, "tables", tables)
+        # Copies: of read-only or strided arrays the kernels would be compiled again.
         store(self, "positions", np.array(positions, dtype=np.float64))
-        store(self, "kinds", np.asarray(kinds, dtype=np.int32))
-        store(self, "lengths", np.asarray(lengths, dtype=np.float64))
+        store(self, "kinds", np.array(kinds, dtype=np.int32))
+        store(self, "lengths", np.array(lengths, dtype=np.float64))
         everything = _forces(tables, self.positions, np.empty((0, 3)), self.kinds, np.zeros(len(kinds)), self.lengths)
         energy_and_forces(everything, self.positions, np.empty_like(self.positions))
         store(self, "density", everything.work.density)
@@ -361,10 +362,10 @@ def energy_and_forces(field, positions, forces):
     The energy is that of the whole glass up to a constant of the region.
     """
     tables, region, work = field
-    work.positions[: len(positions)] = positions
+    _copy_rows(positions, work.positions)
     if _must_list(work, positions):
         _make_lists(tables, region, work)
-        work.listed_at[:] = positions
+        _copy_rows(positions, work.listed_at)
     forces[:] = 0.0
     _find_vectors(work.far, work.positions)
     energy = _look_up_energy(tables, work.far)
@@ -375,6 +376,14 @@ def energy_and_forces(field, positions, forces):
     _combine_slopes(work)
     _add_forces(work.near, forces)
     return energy
+
+
+@compiled()
+def _copy_rows(rows, target):
+    """Rows of three numbers into the first rows of `target`; assigning slices takes seconds to compile."""
+    for i in range(len(rows)):
+        for k in range(3):
+            target[i, k] = rows[i, k]
 
 
 @compiled()
@@ -496,7 +505,8 @@ def _look_up_all(tables, pairs):
 def _embedding(tables, region, work):
     """Embedding energy of all atoms; its slopes into the workspace."""
     density, pairs, curves = work.density, work.near, tables.embedding
-    density[:] = region.fixed_density
+    for i in range(len(density)):
+        density[i] = region.fixed_density[i]
     for i in range(len(pairs.starts) - 1):
         own = 0.0
         for entry in range(pairs.starts[i], pairs.starts[i + 1]):

@@ -114,7 +114,9 @@ def _remember(memory, step, change):
         memory.taken[0] = 0
         return
     place = memory.taken[0] % REMEMBERED
-    memory.steps[place], memory.changes[place], memory.products[place] = step, change, product
+    memory.products[place] = product
+    for k in range(len(step)):  # assigning rows takes seconds to compile
+        memory.steps[place, k], memory.changes[place, k] = step[k], change[k]
     memory.taken[0] += 1
 
 
@@ -197,6 +199,12 @@ def relax(field, x, tolerance, steps, home, near, calls):
 
 
 @compiled(error_model="numpy")
+def _set_row(matrix, row, vector, divisor):
+    for k in range(len(vector)):
+        matrix[row, k] = vector[k] / divisor
+
+
+@compiled(error_model="numpy")
 def lowest_mode(field, x, force, mode, vectors, accuracy, calls):
     """Lowest curvature (eV/Å²) at `x` and into `mode` its direction, by Lanczos from that direction.
 
@@ -205,7 +213,7 @@ def lowest_mode(field, x, force, mode, vectors, accuracy, calls):
     """
     basis = np.empty((vectors, len(x)))
     matrix = np.zeros((vectors, vectors))
-    basis[0] = mode / np.linalg.norm(mode)
+    _set_row(basis, 0, mode, np.linalg.norm(mode))
     lowest, coefficients = 0.0, np.ones(1)
     for k in range(vectors):
         _, probed = _force(field, x + PROBE * basis[k], calls)
@@ -221,7 +229,7 @@ def lowest_mode(field, x, force, mode, vectors, accuracy, calls):
         length = np.linalg.norm(product)
         if length < 1e-6:
             break
-        basis[k + 1] = product / length
+        _set_row(basis, k + 1, product, length)
         matrix[k, k + 1] = matrix[k + 1, k] = length
     mode[:] = 0.0
     for k in range(len(coefficients)):
@@ -266,7 +274,9 @@ class Climb(NamedTuple):
     curvature: float
 
 
-@compiled(error_model="numpy")
+# The next three are not compiled: they wait for force calls anyway, and took half a minute to compile.
+
+
 def climb(field, start, direction, settings, x, mode, calls):
     """Climb from the minimum `start` (flat) along the unit vector `direction` to a saddle.
 
@@ -292,7 +302,6 @@ def climb(field, start, direction, settings, x, mode, calls):
     return _ascend(field, settings, x, force, mode, curvature, calls)
 
 
-@compiled(error_model="numpy")
 def _ascend(field, settings, x, force, mode, curvature, calls):
     """Follow the mode from where the curvature along it is negative to the saddle."""
     memory = _memory(len(x))
@@ -315,7 +324,6 @@ def _ascend(field, settings, x, force, mode, curvature, calls):
     return Climb(False, energy, curvature)
 
 
-@compiled(error_model="numpy")
 def _reconverge(field, settings, x, mode, calls):
     """Saddle near `x` (flat, moved there) when atoms around that stood still until now yield."""
     energy, force = _force(field, x, calls)
