@@ -13,10 +13,12 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from ovito_glassml.compile import compiled
 from ovito_glassml.descriptors.soap import SOAPDescriptors
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
@@ -47,6 +49,8 @@ KIND = "ule"
 GROUPS = (1, 2)
 #: Name of the only head of the extrapolation score.
 HEAD = "atom"
+#: Rows that one thread multiplies at a time.
+ROWS_AT_ONCE = 256
 #: Shares of species that differ by more than this from those of the training samples are another composition.
 SAME_COMPOSITION = 0.005
 
@@ -438,8 +442,8 @@ class UleModel:
         embedding = np.full((len(structure), self.score.width), np.nan, dtype=np.float32)
         blocks = self.descriptor.iterate_blocks(replace(structure, mask=needed))
         for indices, rows in reporting(blocks, int(needed.sum()), progress):
-            lengths = np.sqrt(np.einsum("ij,ij->i", rows, rows))
-            products = rows @ matrix / lengths[:, None]
+            products = np.empty((len(rows), matrix.shape[1]), dtype=np.float32)
+            _multiply_normalised(rows, matrix, products)
             best = products[:, :count].argmax(axis=1)
             largest = products[np.arange(len(best)), best]
             environment[indices] = np.where(largest > least, best, -1)
@@ -488,6 +492,16 @@ class UleModel:
         shares = species_shares(structure, self.header.species)
         known = np.array([self.header.training["composition"][name] for name in self.header.species])
         return bool(((shares > known[:, 0] - SAME_COMPOSITION) & (shares < known[:, 1] + SAME_COMPOSITION)).all())
+
+
+@compiled(parallel=True)
+def _multiply_normalised(rows, matrix, products):
+    """Products of the normalised rows with the columns of a matrix, on all threads that computed the rows."""
+    for chunk in numba.prange((len(rows) + ROWS_AT_ONCE - 1) // ROWS_AT_ONCE):
+        part = rows[chunk * ROWS_AT_ONCE : (chunk + 1) * ROWS_AT_ONCE]
+        result = np.dot(part, matrix)
+        for i in range(len(part)):
+            products[chunk * ROWS_AT_ONCE + i] = result[i] / np.sqrt(np.dot(part[i], part[i]))
 
 
 def share_by_atom(environment: NDArray, contributions: NDArray, counts: NDArray, atoms: int) -> NDArray[np.float64]:

@@ -67,8 +67,8 @@ MOST_ROUNDS = 3000
 RANKED_SAMPLES = 300
 #: Samples behind each point of the reference barcode, and the number of points at most.
 REFERENCE_SAMPLES, REFERENCE_POINTS = 25, 12
-#: Axes and samples of the extrapolation score.
-SCORE_AXES, SCORE_SAMPLES = 16, 40
+#: Axes, components and samples of the extrapolation score; few of the first two, for they cost time at every atom.
+SCORE_AXES, SCORE_COMPONENTS, SCORE_SAMPLES = 8, 6, 40
 
 
 @dataclass(frozen=True)
@@ -486,7 +486,7 @@ def _novelty(
         rows.append(table)
         members.append({HEAD: np.arange(len(structure))})
         parts.append(np.full(len(structure), runs.index(samples[number].run)))
-    return axes, fit_extrapolation(structures, rows, members, parts)
+    return axes, fit_extrapolation(structures, rows, members, parts, components=SCORE_COMPONENTS)
 
 
 def _header(

@@ -1,0 +1,209 @@
+##### Glass ML: ULE barcode #####
+#
+# Assigns every atom to one of some forty unique local environments, and reads from their frequencies
+# the energy of the inherent structure, where it is stored, and how unevenly the glass is disordered.
+# Best on inherent structures of what the model was trained on. Models are listed by: glassml models
+
+"""Barcode of a glass: the environments of its atoms, its energy and its heterogeneity."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Generator, Iterator
+from typing import Any
+
+import numpy as np
+from ovito.data import DataCollection, ElementType
+from ovito.modifiers import ColorByTypeModifier
+from ovito.pipeline import ModifierInterface
+from traits.api import Bool, HasStrictTraits, Str
+
+from ovito_glassml.adapter.input import structure_from_data
+from ovito_glassml.adapter.output import (
+    selection_guard,
+    write_attributes,
+    write_bar_chart,
+    write_property,
+    write_typed_property,
+)
+from ovito_glassml.adapter.progress import with_progress
+from ovito_glassml.learn.model_file import remembered
+from ovito_glassml.learn.ule import UleModel, UlePrediction
+
+__all__ = ["ULEBarcodeModifier"]
+
+#: Above this fraction of extrapolating atoms the result as a whole is doubtful.
+WARNING_FRACTION = 0.1
+#: Grey of atoms without an environment.
+_NO_COLOUR = (0.8, 0.8, 0.8)
+
+_loaded = remembered(UleModel.load)
+
+
+class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
+    """Assign every atom to a unique local environment and read the energy of the glass from their frequencies.
+
+    Environments are real atoms of the training data with all their neighbours. An atom belongs to
+    the one whose normalised SOAP row is most similar to its own, or to none if that is not similar
+    enough. The fractions of environments are the barcode of the sample. Gradient-boosted trees
+    predict from it the energy per atom of the inherent structure; SHAP values say how many eV each
+    fraction adds, and are shared among the atoms of the environment. Lengths are in Å.
+
+    Environments of *Group 1* are Kasper polyhedra (2 n4 + n5 = 12 for the faces of their Voronoi
+    cells with 4 and 5 edges), those of *Group 2* all others. The *heterogeneity* compares the
+    fractions of Group 2 with those of thermal samples of the same energy: their mean squared
+    deviation, less the noise of counting, over its standard deviation for atoms drawn at random
+    from that reference. It does not depend on the size of such a sample; the model's card
+    (``glassml models show NAME``) says what thermal and sheared samples have.
+
+    Trained on inherent structures: minimise snapshots first.
+
+    Outputs:
+
+    * ``ULE``: particle property, typed: number of the environment, the most important is 0; -1 for
+      none. Names have the faces of the Voronoi cell: ``s07 ⟨0,0,12,0⟩``.
+    * ``ULE Similarity``: particle property, product of the normalised rows, 1 for the environment itself.
+    * ``ULE Energy Contribution``: particle property (eV), the atom's share in the difference of the
+      sample's energy from the mean prediction; 0 for atoms without environment.
+    * ``ULE Extrapolation``: particle property, distance from the training data; 1 is the 99th
+      percentile of the training atoms.
+    * ``ule-barcode``: table, share of each environment and of the reference at this energy, with
+      its contribution to the energy and its group.
+    * ``ULEBarcode.energy_per_atom``: attribute (eV), base_energy + the mean contribution of the
+      atoms + energy_from_absent.
+    * ``ULEBarcode.base_energy``: attribute (eV), what contributions count from.
+    * ``ULEBarcode.energy_from_absent``: attribute (eV), contribution of environments that no atom has.
+    * ``ULEBarcode.matched_fraction``: attribute, share of atoms that have an environment.
+    * ``ULEBarcode.heterogeneity``: attribute, z-score as above.
+    * ``ULEBarcode.excess_variance``: attribute, the mean squared deviation less the noise of counting.
+    * ``ULEBarcode.group1_fraction``: attribute, share of matched atoms in Group 1.
+    * ``ULEBarcode.extrapolating_fraction``: attribute, the fraction of atoms whose extrapolation is
+      above 1. Above 0.1, and for a composition that the model was not trained on, a warning is printed.
+    * ``ULEBarcode.same_composition``: attribute, 1 if the model was trained on this composition, else 0.
+    * ``ULEBarcode.undefined``: attribute, the number of atoms not analysed: those not selected.
+
+    If no atom has an environment, that is said and all numbers from fractions are NaN. Errors are
+    raised for unnamed types, for species that the model does not know, for a model file that is
+    missing, damaged or of another kind, and for two atoms in one place.
+    """
+
+    model = Str("ule-zr44cu56", label="Model (shipped name or file)", ovito_group="ULE barcode")
+    """
+    Name of a shipped model or path of a model file.
+
+    :Default: ``"ule-zr44cu56"``, for inherent structures of Zr44Cu56.
+    """
+
+    species = Str("", label="Species of unnamed types", ovito_group="ULE barcode", ovito_placeholder="Cu,Zr")
+    """
+    Names in the order of the numeric particle types, such as ``"Cu,Zr"``, for files that do not
+    name them.
+
+    :Default: ``""``, the names in the data.
+    """
+
+    only_selected = Bool(False, label="Use only selected particles", ovito_group="ULE barcode")
+    """
+    The barcode of the selected atoms only. The others still count as neighbours.
+
+    :Default: ``False``
+    """
+
+    color_by_result = Bool(False, label="Color particles by environment", ovito_group="ULE barcode")
+    """
+    Color the particles by ``ULE`` with OVITO's own coloring by type: blue hues for Group 1, red ones
+    for Group 2.
+
+    :Default: ``False``, the colors stay as they are.
+    """
+
+    def modify(self, data: DataCollection, **kwargs: Any) -> Generator[str | float, None, None]:
+        yield "Loading the model"
+        model = _loaded(self.model)
+        structure = structure_from_data(data, species=self.species, only_selected=self.only_selected)
+        yield "Comparing environments"
+        prediction = yield from with_progress(lambda report: model.predict(structure, progress=report))
+        yield "Writing properties"
+        _write_properties(data, model, prediction)
+        _write_barcode(data, model, prediction)
+        self._write_statistics(data, model, prediction)
+        if self.color_by_result:
+            with selection_guard(data):
+                data.apply(ColorByTypeModifier(property="ULE", clear_selection=False))
+
+    def _write_statistics(self, data: DataCollection, model: UleModel, prediction: UlePrediction) -> None:
+        analysed = np.isfinite(prediction.extrapolation)
+        extrapolating = float((prediction.extrapolation[analysed] > 1).mean()) if analysed.any() else 0.0
+        statistics = {
+            "energy_per_atom": prediction.energy,
+            "base_energy": prediction.base,
+            "energy_from_absent": prediction.energy_from_absent,
+            "matched_fraction": prediction.matched_fraction,
+            "heterogeneity": prediction.heterogeneity,
+            "excess_variance": prediction.excess_variance,
+            "group1_fraction": prediction.group1_fraction,
+            "extrapolating_fraction": extrapolating,
+            "same_composition": int(prediction.same_composition),
+            "undefined": len(prediction.environment) - prediction.atoms,
+        }
+        write_attributes(data, "ULEBarcode", statistics)
+        for warning in _warnings(self.model, model, prediction, extrapolating):
+            print(f"ULE barcode: {warning}")
+
+
+def _warnings(name: str, model: UleModel, prediction: UlePrediction, extrapolating: float) -> Iterator[str]:
+    """Why the result may mean nothing."""
+    if prediction.atoms and not prediction.counts.any():
+        yield (
+            f"none of the {prediction.atoms} atoms is similar to an environment of {name}, so there is no barcode "
+            "and no energy; minimise the structure or choose another model."
+        )
+    if prediction.atoms and not prediction.same_composition:
+        known = ", ".join(
+            f"{100 * low:.1f} to {100 * high:.1f} % {species}" if high > low else f"{100 * low:.1f} % {species}"
+            for species, (low, high) in model.header.training["composition"].items()
+        )
+        yield f"{name} was trained on {known} and this sample is another composition; do not trust its energy."
+    if extrapolating > WARNING_FRACTION:
+        yield (
+            f"{extrapolating:.0%} of the atoms are unlike the training data of {name}; read its card and trust "
+            "the result only where ULE Extrapolation is below 1."
+        )
+
+
+def _write_properties(data: DataCollection, model: UleModel, prediction: UlePrediction) -> None:
+    names = {-1: "none", **dict(enumerate(model.names))}
+    write_typed_property(data, "ULE", prediction.environment, names, _colours(model))
+    write_property(data, "ULE Similarity", prediction.similarity)
+    write_property(data, "ULE Energy Contribution", prediction.contribution)
+    write_property(data, "ULE Extrapolation", prediction.extrapolation)
+
+
+def _colours(model: UleModel) -> dict[int, tuple[float, float, float]]:
+    """Shades of blue for Group 1 and of red for Group 2, by number."""
+    colours = {-1: _NO_COLOUR}
+    for group, first_hue, last_hue in ((1, 0.50, 0.70), (2, 0.14, -0.06)):
+        members = np.flatnonzero(model.groups == group)
+        for place, number in enumerate(members.tolist()):
+            hue = first_hue + (last_hue - first_hue) * place / max(len(members) - 1, 1)
+            colours[number] = colorsys.hsv_to_rgb(hue % 1, 0.75, 0.85)
+    return colours
+
+
+def _write_barcode(data: DataCollection, model: UleModel, prediction: UlePrediction) -> None:
+    """Shares of environments beside those of thermal samples with the same energy."""
+    expected = np.full(len(model), np.nan)
+    if np.isfinite(prediction.energy):
+        expected, _ = model.reference.at(prediction.energy)
+    table = write_bar_chart(
+        data,
+        "ule-barcode",
+        "ULE barcode",
+        x=("Environment (Voronoi faces with 3, 4, 5, 6 edges)", model.names),
+        y={"Sample": 100 * prediction.fractions, "Thermal reference": 100 * expected},
+        y_label="Share of matched atoms (%)",
+    )
+    table.create_property("Energy contribution (meV per atom)", data=1000 * prediction.contributions)
+    groups = table.create_property("Group", data=model.groups)
+    for group, name in ((1, "1 Kasper"), (2, "2 other")):
+        groups.types.append(ElementType(id=group, name=name))
