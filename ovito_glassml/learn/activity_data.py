@@ -49,13 +49,25 @@ class ActivitySample(NamedTuple):
 
     `activity` is 1 (active), 0 (inactive) or −1 (neither); `displacement` is the D²min behind it in the
     square of the structure's length unit, NaN where unknown. Samples of one `configuration` are not
-    independent of each other and stay together whenever data are divided.
+    independent of each other and stay together whenever data are divided. Scores count labelled atoms
+    that are `judged`, all by default; the others are there to learn from.
     """
 
     structure: Structure
     activity: NDArray[np.int8]
     displacement: NDArray[np.float64]
     configuration: str
+    judged: NDArray[np.bool_] | None = None
+
+    @property
+    def labelled(self) -> NDArray[np.bool_]:
+        """Atoms to learn from."""
+        return self.activity != NEITHER
+
+    @property
+    def scored(self) -> NDArray[np.bool_]:
+        """Atoms to judge by."""
+        return self.labelled if self.judged is None else self.labelled & self.judged
 
 
 def labelled_sample(
@@ -100,7 +112,9 @@ def read_shear(path: Path) -> list[ActivitySample]:
     return samples
 
 
-def read_thermal(path: Path, active_species: str, *, share: float = EXTREME_SHARE) -> ActivitySample:
+def read_thermal(
+    path: Path, active_species: str, *, share: float = EXTREME_SHARE, learned_share: float | None = None
+) -> ActivitySample:
     """The start of an isoconfigurational ensemble with labels by its mean D²min.
 
     Parameters
@@ -110,13 +124,17 @@ def read_thermal(path: Path, active_species: str, *, share: float = EXTREME_SHAR
     active_species : str
         Atoms to label.
     share : float
-        Shares of these atoms that are called active and inactive.
+        Shares of these atoms that are called active and inactive, to judge by.
+    learned_share : float, optional
+        The same for atoms to learn from, if more of them shall be used.
     """
     (frame,) = read_frames(path)
     moved = replica_displacements(frame).mean(axis=1)
     eligible = active_atoms(frame.structure, active_species)
-    labels = label_by_quantile(moved, share, share, eligible)
-    return ActivitySample(frame.structure, labels, moved, Path(path).name.removesuffix(".xyz.gz"))
+    extreme = label_by_quantile(moved, share, share, eligible)
+    labels = extreme if learned_share is None else label_by_quantile(moved, learned_share, learned_share, eligible)
+    name = Path(path).name.removesuffix(".xyz.gz")
+    return ActivitySample(frame.structure, labels, moved, name, extreme != NEITHER)
 
 
 def replica_displacements(frame: Shard) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.labels.activity import ACTIVE, NEITHER
+from ovito_glassml.labels.activity import ACTIVE
 from ovito_glassml.learn.activity import ActivityModel
 from ovito_glassml.learn.activity_data import ActivitySample, configurations
 from ovito_glassml.learn.activity_training import LabelledRows, balanced_accuracy, cross_validate
@@ -74,7 +74,7 @@ def score_samples(
     novelty: dict[str, list[NDArray]] = {name: [] for name in labels}
     for sample, structure in zip(samples, structures, strict=True):
         prediction = model.predict(structure)
-        chosen = sample.activity != NEITHER
+        chosen = sample.scored
         labels[sample.configuration].append(sample.activity[chosen])
         values[sample.configuration].append(prediction.probability[chosen])
         novelty[sample.configuration].append(prediction.extrapolation[chosen])
@@ -124,13 +124,12 @@ def cross_validation_table(named: Sequence[tuple[str, LabelledRows, str]], title
 
 
 def mean_and_error(data: LabelledRows, decisions: NDArray) -> tuple[float, float]:
-    """Balanced accuracy over all atoms, and its standard error from the scatter between configurations.
+    """Balanced accuracy over all judged atoms, and its standard error from the scatter between configurations.
 
     The error is that of a mean over configurations weighted by their numbers of labelled atoms, by
     leaving out one configuration after the other (jackknife).
     """
-    whole = balanced_accuracy(data.labels, decisions > 0)
-    return whole, jackknife_error(left_out_accuracies(data, decisions))
+    return data.accuracy(decisions), jackknife_error(left_out_accuracies(data, decisions))
 
 
 def left_out_accuracies(data: LabelledRows, decisions: NDArray) -> NDArray[np.float64]:
@@ -138,8 +137,8 @@ def left_out_accuracies(data: LabelledRows, decisions: NDArray) -> NDArray[np.fl
     without = []
     for number in np.unique(data.configuration):
         kept = data.configuration != number
-        if len(np.unique(data.labels[kept])) == 2:
-            without.append(balanced_accuracy(data.labels[kept], decisions[kept] > 0))
+        if len(np.unique(data.labels[kept & data.judged])) == 2:
+            without.append(data.atoms(kept).accuracy(decisions[kept]))
     return np.array(without)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.descriptors.ace import ACEDescriptors
 from ovito_glassml.errors import TrainingError
-from ovito_glassml.labels.activity import ACTIVE, NEITHER
+from ovito_glassml.labels.activity import ACTIVE
 from ovito_glassml.learn.activity import KIND, ActivityModel, LinearClassifier, active_atoms
 from ovito_glassml.learn.activity_data import ActivitySample, configurations
 from ovito_glassml.learn.extrapolation import ExtrapolationScore, fit_extrapolation
@@ -74,7 +74,7 @@ class LabelledRows(NamedTuple):
     """Descriptor rows of labelled atoms with all that training needs to know of them.
 
     `labels` are 1 (active) or 0 (inactive), `displacement` their D²min, `configuration` the number of
-    the configuration among `names`.
+    the configuration among `names`, `judged` the atoms that scores count.
     """
 
     rows: NDArray[np.float64]
@@ -82,6 +82,7 @@ class LabelledRows(NamedTuple):
     displacement: NDArray[np.float64]
     configuration: NDArray[np.int64]
     names: tuple[str, ...]
+    judged: NDArray[np.bool_]
 
     def columns(self, chosen: NDArray | slice) -> LabelledRows:
         """The same atoms with fewer features."""
@@ -89,9 +90,12 @@ class LabelledRows(NamedTuple):
 
     def atoms(self, chosen: NDArray) -> LabelledRows:
         """Fewer atoms with the same features."""
-        return LabelledRows(
-            self.rows[chosen], self.labels[chosen], self.displacement[chosen], self.configuration[chosen], self.names
-        )
+        arrays = {name: array[chosen] for name, array in self._asdict().items() if name != "names"}
+        return self._replace(**arrays)
+
+    def accuracy(self, decisions: NDArray) -> float:
+        """Balanced accuracy of decisions about these atoms, over those that are judged."""
+        return balanced_accuracy(self.labels[self.judged], decisions[self.judged] > 0)
 
 
 class CrossValidation(NamedTuple):
@@ -150,7 +154,7 @@ def train_activity(
     report(0.4, "cross-validating by configuration")
     validation = cross_validate(data, design.method)
     line = fit_line(data, design.method, validation.strength)
-    slope, shift = _calibrate(validation.decisions, data.labels)
+    slope, shift = _calibrate(validation.decisions[data.judged], data.labels[data.judged])
     classifier = LinearClassifier(
         line.mean, line.scale, line.weights, np.array(line.offset), np.array(slope), np.array(shift)
     )
@@ -176,14 +180,15 @@ def describe(
     for number, sample in enumerate(samples):
         if progress is not None:
             progress(number / len(samples), f"describing {sample.configuration}")
-        labelled = sample.activity != NEITHER
+        labelled = sample.labelled
         rows = descriptor.compute(replace(sample.structure, mask=labelled))
         place = np.full(len(rows), names.index(sample.configuration))
-        parts.append((rows.astype(np.float64), sample.activity[labelled], sample.displacement[labelled], place))
+        known = (sample.activity, sample.displacement, sample.scored)
+        parts.append((rows.astype(np.float64), place, *(column[labelled] for column in known)))
     if not parts:
         raise TrainingError("There are no labelled structures to train on; give files with a column of labels.")
-    rows, labels, displacement, configuration = map(np.concatenate, zip(*parts, strict=True))
-    data = LabelledRows(rows, labels, displacement, configuration, names)
+    rows, configuration, labels, displacement, judged = map(np.concatenate, zip(*parts, strict=True))
+    data = LabelledRows(rows, labels, displacement, configuration, names, judged)
     _check(data)
     return data
 
@@ -195,7 +200,7 @@ def _check(data: LabelledRows) -> None:
             "one to learn from and one to judge by."
         )
     for label, name in ((1, "active"), (0, "inactive")):
-        count = np.count_nonzero(data.labels == label)
+        count = np.count_nonzero(data.labels[data.judged] == label)
         if count < SMALLEST_CLASS:
             raise TrainingError(
                 f"There are {count} {name} atoms; give structures with at least {SMALLEST_CLASS} of each class."
@@ -213,7 +218,7 @@ def cross_validate(
     method : str
         One of `METHODS`.
     strengths : sequence of float, optional
-        To choose from by balanced accuracy over all atoms; by default `STRENGTHS`.
+        To choose from by balanced accuracy over all judged atoms; by default `STRENGTHS`.
     """
     fold = data.configuration % min(FOLDS, len(data.names))
     tried = []
@@ -223,7 +228,7 @@ def cross_validate(
             held = fold == number
             decisions[held] = fit_line(data.atoms(~held), method, strength).decide(data.rows[held])
         tried.append(CrossValidation(decisions, strength))
-    return max(tried, key=lambda validation: balanced_accuracy(data.labels, validation.decisions > 0))
+    return max(tried, key=lambda validation: data.accuracy(validation.decisions))
 
 
 def fit_line(data: LabelledRows, method: str, strength: float) -> Line:

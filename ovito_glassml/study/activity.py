@@ -32,7 +32,6 @@ from ovito_glassml.learn.activity_training import (
     FOLDS,
     SMALLEST_CLASS,
     LabelledRows,
-    balanced_accuracy,
     cross_validate,
     describe,
     fit_line,
@@ -399,7 +398,7 @@ def _append(columns: dict[str, list], data: LabelledRows, decisions: NDArray, **
     """One more point: accuracy, its error and the values without each configuration."""
     without = left_out_accuracies(data, decisions)
     point = {
-        "accuracy": balanced_accuracy(data.labels, decisions > 0),
+        "accuracy": data.accuracy(decisions),
         "error": jackknife_error(without),
         "left_out": without,
         **further,
@@ -484,7 +483,7 @@ def learning_curve(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
             strengths[bodies] = cross_validate(part, strengths=STRENGTHS).strength
         draws = [_trained_on_few(part, size, strengths[bodies], draw) for draw in range(DRAWS)]
         without = np.mean([left_out_accuracies(data, decisions) for decisions, _ in draws], axis=0)
-        accuracy = np.mean([balanced_accuracy(data.labels, decisions > 0) for decisions, _ in draws])
+        accuracy = np.mean([data.accuracy(decisions) for decisions, _ in draws])
         values = (bodies, size, np.mean([atoms for _, atoms in draws]), accuracy, jackknife_error(without), without)
         for name, value in zip(columns, values, strict=True):
             columns[name].append(value)
@@ -567,7 +566,7 @@ def _labelled_by(
         place = np.full(np.count_nonzero(kept), names.index(observation.sample.configuration))
         parts.append((row[kept].astype(np.float64), labels[kept], mean[kept], place))
     rows_, labels_, mean_, places = map(np.concatenate, zip(*parts, strict=True))
-    return LabelledRows(rows_, labels_, mean_, places, names)
+    return LabelledRows(rows_, labels_, mean_, places, names, np.ones(len(labels_), dtype=bool))
 
 
 def _judged(few: LabelledRows, whole: LabelledRows, strength: float) -> tuple[float, NDArray[np.float64], float]:
@@ -578,8 +577,8 @@ def _judged(few: LabelledRows, whole: LabelledRows, strength: float) -> tuple[fl
         line = fit_line(few.atoms(~held), "logistic", strength)
         decisions[held] = line.decide(few.rows[held])
         against[held_whole] = line.decide(whole.rows[held_whole])
-    accuracy = balanced_accuracy(few.labels, decisions > 0)
-    return accuracy, left_out_accuracies(few, decisions), balanced_accuracy(whole.labels, against > 0)
+    accuracy = few.accuracy(decisions)
+    return accuracy, left_out_accuracies(few, decisions), whole.accuracy(against)
 
 
 def _reliability(replicas: Sequence[NDArray], count: int) -> float:

@@ -46,6 +46,11 @@ def test_thermal_files_hold_who_moved_in_which_run(crystal, tmp_path):
     assert np.flatnonzero(sample.activity == 1).tolist() == [40]
     assert (sample.activity[crystal.species == 1] == -1).all()
 
+    wide = read_thermal(tmp_path / "thermal-crystal-1.xyz.gz", "A", share=1 / 256, learned_share=1 / 8)
+    assert np.count_nonzero(wide.activity == 1) == np.count_nonzero(wide.activity == 0) == 32
+    np.testing.assert_array_equal(wide.scored, sample.labelled)
+    assert wide.activity[40] == 1
+
 
 def test_events_without_labels_are_left_out(crystal, tmp_path):
     labels = np.full(512, -1)

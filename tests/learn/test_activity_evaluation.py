@@ -56,7 +56,8 @@ def test_standard_error_is_that_of_equal_configurations():
     right = np.array([1, 2, 3, 4, 5])
     labels = np.tile([1] * 5 + [0] * 5, 5)
     decisions = np.concatenate([np.r_[np.arange(5) < k, np.arange(5) >= k].astype(float) - 0.5 for k in right])
-    data = LabelledRows(np.zeros((50, 1)), labels, np.ones(50), np.repeat(np.arange(5), 10), tuple("abcde"))
+    everyone = np.ones(50, dtype=bool)
+    data = LabelledRows(np.zeros((50, 1)), labels, np.ones(50), np.repeat(np.arange(5), 10), tuple("abcde"), everyone)
     accuracy, error = mean_and_error(data, decisions)
     assert accuracy == pytest.approx(0.6)
     assert error == pytest.approx((right / 5).std(ddof=1) / np.sqrt(5))
@@ -68,3 +69,12 @@ def test_features_that_do_not_matter_score_like_a_coin(samples):
     table = cross_validation_table([("real", data, "logistic"), ("noise", noise, "logistic")], "Features")
     assert table.rows[0][2] > 0.95
     assert table.rows[1][2] < 0.65
+
+
+def test_atoms_to_learn_from_that_are_not_judged_do_not_count(samples):
+    """With the labels of every other atom turned round, only a score over the rest is still good."""
+    data = describe(samples, DESCRIPTOR)
+    odd = np.arange(len(data.labels)) % 2 == 1
+    decisions = np.where(odd, 1 - data.labels, data.labels) - 0.5
+    assert mean_and_error(data._replace(judged=~odd), decisions)[0] == 1.0
+    assert mean_and_error(data, decisions)[0] < 0.6
