@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
+import json
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -21,7 +23,20 @@ from ovito_glassml.adapter.input import plain_name, structure_from_data
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.structure import Structure
 
-__all__ = ["FORMATS", "FileError", "annotate", "open_trajectory", "read_labelled"]
+__all__ = [
+    "FORMATS",
+    "AttributeTable",
+    "FileError",
+    "annotate",
+    "computed",
+    "formatted",
+    "open_trajectory",
+    "output_style",
+    "read_columns",
+    "read_labelled",
+    "record_of",
+    "whole_or_nothing",
+]
 
 #: Output formats whose frames may simply follow one another, by file name ending.
 FORMATS = {".xyz": "xyz", ".extxyz": "xyz", ".dump": "lammps/dump", ".lammpstrj": "lammps/dump"}
@@ -85,25 +100,38 @@ def annotate(
     int
         Number of frames written.
     """
-    style = _format_of(output)
+    style = output_style(output, attributes)
     pipelines = [open_trajectory(file) for file in files]
     chosen = [range(pipeline.num_frames)[frames] for pipeline in pipelines]
     total = sum(len(selection) for selection in chosen)
     if total == 0:
         raise FileError("No frame is selected; give a range that the trajectory has.")
-    records: list[dict[str, object]] = []
-    with _whole_or_nothing(output) as sink:
+    done = 0
+    with whole_or_nothing(output) as sink, AttributeTable(attributes) as table:
         for file, pipeline, selection in zip(files, pipelines, chosen, strict=True):
-            for modifier in modifiers:
-                pipeline.modifiers.append(modifier)
-            for frame in selection:
-                data = _compute(pipeline, file, frame)
-                sink.write(_formatted(data, style))
-                records.append({"file": str(file), "frame": frame, **_scalars(data)})
-                on_frame(len(records), total, data)
-    if attributes is not None:
-        _write_csv(attributes, records)
+            for frame, data in computed(pipeline, file, selection, modifiers):
+                sink.write(formatted(data, style))
+                table.add(record_of(data, file, frame))
+                done += 1
+                on_frame(done, total, data)
+        table.write()
     return total
+
+
+def computed(
+    pipeline: Pipeline, file: Path, frames: Iterable[int], modifiers: Sequence[ModifierInterface]
+) -> Iterator[tuple[int, DataCollection]]:
+    """Yield the number of every frame and what the modifiers make of it.
+
+    Raises
+    ------
+    FileError
+        With file, frame and the sentence of the modifier that refused it.
+    """
+    for modifier in modifiers:
+        pipeline.modifiers.append(modifier)
+    for frame in frames:
+        yield frame, _compute(pipeline, file, frame)
 
 
 def read_labelled(file: Path, label: str, *, species: str = "") -> Iterator[tuple[Structure, NDArray[np.float64]]]:
@@ -164,7 +192,7 @@ def read_columns(
 def _compute(pipeline: Pipeline, file: Path, frame: int) -> DataCollection:
     try:
         return pipeline.compute(frame)
-    except RuntimeError as error:
+    except (RuntimeError, GlassMLError) as error:
         raise FileError(f"{file}, frame {frame}: {_cause(error)}") from error
 
 
@@ -181,32 +209,52 @@ def _first_sentence(error: BaseException) -> str:
     return lines[-1] if lines else type(error).__name__
 
 
-def _format_of(output: Path) -> str:
+def output_style(output: Path, attributes: Path | None = None) -> str:
+    """OVITO's name for the format of an output file.
+
+    Raises
+    ------
+    FileError
+        If its ending is none of `FORMATS`, or a folder to write into does not exist.
+    """
     name = output.name.removesuffix(".gz")
     style = FORMATS.get(Path(name).suffix.lower())
     if style is None:
         raise FileError(f"The output {output.name} has no known ending; use {', '.join(FORMATS)} (also with .gz).")
-    if not output.parent.is_dir():
-        raise FileError(f"The folder {output.parent} does not exist; create it first.")
+    for file in filter(None, (output, attributes)):
+        if not file.parent.is_dir():
+            raise FileError(f"The folder {file.parent} does not exist; create it first.")
     return style
 
 
 @contextmanager
-def _whole_or_nothing(output: Path) -> Iterator[BinaryIO]:
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+def whole_or_nothing(output: Path, folder: Path | None = None) -> Iterator[BinaryIO]:
+    """A file that appears under its name when it is complete; ``.gz`` is compressed.
+
+    Equal content gives equal files: neither time nor name go into the compressed ones.
+
+    Parameters
+    ----------
+    output : Path
+        The file.
+    folder : Path, optional
+        Where it grows, on the same disk; beside `output` by default.
+    """
+    temporary = (folder or output.parent) / f".{output.name}.{os.getpid()}.tmp"
     try:
-        if output.suffix == ".gz":
-            with gzip.open(temporary, "wb", compresslevel=6) as sink:
-                yield sink  # type: ignore[misc]
-        else:
-            with open(temporary, "wb") as sink:
+        with open(temporary, "wb") as sink:
+            if output.suffix == ".gz":
+                with gzip.GzipFile("", "wb", compresslevel=6, fileobj=sink, mtime=0) as packed:
+                    yield packed  # type: ignore[misc]
+            else:
                 yield sink
         os.replace(temporary, output)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _formatted(data: DataCollection, style: str) -> bytes:
+def formatted(data: DataCollection, style: str) -> bytes:
+    """The particles of a frame as they stand in a file."""
     leading = [name for name in _LEADING_COLUMNS if name in data.particles]
     others = [name for name in data.particles if name not in _DISPLAY_PROPERTIES | set(_LEADING_COLUMNS)]
     with tempfile.TemporaryDirectory() as folder:
@@ -215,13 +263,48 @@ def _formatted(data: DataCollection, style: str) -> bytes:
         return file.read_bytes()
 
 
+def record_of(data: DataCollection, file: Path, frame: int) -> dict[str, object]:
+    """File, frame and the scalar global attributes."""
+    return {"file": str(file), "frame": frame, **_scalars(data)}
+
+
 def _scalars(data: DataCollection) -> dict[str, object]:
     return {name: value for name, value in data.attributes.items() if isinstance(value, int | float | str)}
 
 
-def _write_csv(file: Path, records: list[dict[str, object]]) -> None:
-    names = list(dict.fromkeys(name for record in records for name in record))
-    with open(file, "w", newline="") as sink:
-        writer = csv.DictWriter(sink, names, restval="")
-        writer.writeheader()
-        writer.writerows(records)
+class AttributeTable:
+    """Rows of a CSV file whose columns are known only at the end, kept on disk until then.
+
+    Parameters
+    ----------
+    file : Path or None
+        The CSV file; None: there is to be none.
+    """
+
+    def __init__(self, file: Path | None) -> None:
+        self.file, self.columns = file, dict[str, None]()
+
+    def __enter__(self) -> AttributeTable:
+        self.rows = tempfile.TemporaryFile("w+", encoding="utf-8")
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.rows.close()
+
+    def add(self, record: dict[str, object]) -> None:
+        """Append a row."""
+        if self.file is not None:
+            self.columns.update(dict.fromkeys(record))
+            self.rows.write(json.dumps(record) + "\n")
+
+    def write(self) -> None:
+        """Write the file, whole or not at all."""
+        if self.file is None:
+            return
+        self.rows.seek(0)
+        with whole_or_nothing(self.file) as sink:
+            text = io.TextIOWrapper(sink, encoding="utf-8", newline="")
+            writer = csv.DictWriter(text, list(self.columns), restval="")
+            writer.writeheader()
+            writer.writerows(json.loads(row) for row in self.rows)
+            text.detach()
