@@ -133,7 +133,7 @@ def test_killed_twenty_times_it_ends_with_the_same_shards(undisturbed, campaign_
     folder = tmp_path / "shards"
     program = (
         "import sys, pathlib; from ovito_glassml.simulate import campaign, engine;"
-        "campaign.run_campaign(campaign.load_campaign(pathlib.Path(sys.argv[1])), pathlib.Path(sys.argv[2]), 1,"
+        "campaign.run_campaign(campaign.load_campaign(pathlib.Path(sys.argv[1])), pathlib.Path(sys.argv[2]), 2,"
         " lambda records: None, 0.1)"
     )
     pause = random.Random(1)
