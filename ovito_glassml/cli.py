@@ -108,12 +108,21 @@ def apply(
     ] = None,
     frames: Annotated[str, typer.Option(metavar="START:STOP:STEP", help="Frames, as a Python slice.")] = ":",
     attributes: Annotated[Path | None, typer.Option(help="CSV file for the global attributes of each frame.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Processes that share the frames of a long trajectory.")
+    ] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Dask scheduler whose workers share the frames, such as tcp://head:8786.")
+    ] = None,
 ) -> None:
     """Run structures through one or several modifiers and write the annotated atoms.
+
+    With --jobs or --scheduler a run can be stopped: the same command continues with the frames that are missing.
 
     Example: glassml apply glass.dump --modifier stiffness --species Cu,Zr -o soft.xyz
     """
     from ovito_glassml.adapter.files import annotate
+    from ovito_glassml.batch import annotate_in_ranges
 
     settings: dict[str, Any] = dict(_assignment(text) for text in parameter or [])
     if model is not None:
@@ -122,13 +131,18 @@ def apply(
         settings["species"] = species
     chain = _modifiers(modifier, settings)
     last: dict[str, Any] = {}
+    written: dict[str, Any] = {"frames": _slice(frames), "attributes": attributes}
     with progress_bar(f"Reading {files[0].name}") as update:
 
         def on_frame(done: int, total: int, data: Any) -> None:
             last.update(data.attributes)
             update(done / total, f"Frame {done} of {total}")
 
-        count = annotate(files, chain, output, frames=_slice(frames), attributes=attributes, on_frame=on_frame)
+        if jobs or scheduler:
+            sharing: dict[str, Any] = {"jobs": jobs or 1, "scheduler": scheduler, "progress": update}
+            count, last = annotate_in_ranges(files, chain, output, **written, **sharing)
+        else:
+            count = annotate(files, chain, output, **written, on_frame=on_frame)
     for name, value in last.items():
         if "." in name and isinstance(value, int | float):
             console.print(f"{name} = {value:.6g}", highlight=False)
