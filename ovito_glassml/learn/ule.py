@@ -417,6 +417,7 @@ class UleModel:
         similarity = np.full(len(structure), np.nan, dtype=np.float32)
         extrapolation = np.full(len(structure), np.nan)
         if wanted.any():
+            _load_blas()
             with threadpool_limits(1, "blas"):
                 embedding = self._compare(structure, wanted, environment, similarity, stage(progress, 0.0, 0.9))
             everywhere = self.score.evaluate(structure, embedding, stage(progress, 0.9, 1.0))
@@ -492,6 +493,11 @@ class UleModel:
         shares = species_shares(structure, self.header.species)
         known = np.array([self.header.training["composition"][name] for name in self.header.species])
         return bool(((shares > known[:, 0] - SAME_COMPOSITION) & (shares < known[:, 1] + SAME_COMPOSITION)).all())
+
+
+def _load_blas() -> None:
+    """Load the library that compiled code multiplies with, because only what is loaded can be limited."""
+    import scipy.linalg.cython_blas  # noqa: F401
 
 
 @compiled(parallel=True)

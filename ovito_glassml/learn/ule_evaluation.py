@@ -40,9 +40,14 @@ def energy_score(predicted: NDArray, energies: NDArray) -> tuple[float, float, f
     return float(1000 * np.sqrt((difference**2).mean())), float(1000 * difference.mean()), float(explained)
 
 
+def number_or_dash(value: float) -> float | str:
+    """For tables, whose file knows no NaN."""
+    return value if np.isfinite(value) else "—"
+
+
 def energy_table(title: str, predictions: Mapping[str, Prediction], energies: NDArray, note: str = "") -> ResultTable:
     """A row for each way to predict the energies of the same samples."""
-    rows = [(name, *energy_score(predicted, energies)) for name, predicted in predictions.items()]
+    rows = [(name, *map(number_or_dash, energy_score(predicted, energies))) for name, predicted in predictions.items()]
     return ResultTable(title, ("method", "RMSE (meV/atom)", "bias (meV/atom)", "R²"), tuple(rows), note)
 
 
@@ -137,7 +142,8 @@ def heterogeneity_table(model: UleModel, table: BarcodeTable, title: str) -> Res
         kasper, _ = _mean_over_runs(values[1][chosen, 0], table.runs[chosen])
         energy = float(table.energies[chosen].mean())
         count = len(set(table.runs[chosen]))
-        rows.append((kind, count, int(chosen.sum()), f"{energy:.4f}", z, error, spread, 1e6 * excess, kasper))
+        numbers = (z, error, spread, 1e6 * excess, kasper)
+        rows.append((kind, count, int(chosen.sum()), f"{energy:.4f}", *map(number_or_dash, numbers)))
     columns = (
         "kind",
         "runs",

@@ -448,7 +448,8 @@ def environment_table(table: BarcodeTable, faces: NDArray, ranking: Ranking) -> 
     rows = []
     for number, voronoi in enumerate(faces):
         share = fractions[:, number]
-        correlation = float(np.corrcoef(share, table.energies)[0, 1]) if share.std() > 0 else float("nan")
+        varies = share.std() > 0 and table.energies.std() > 0
+        correlation = float(np.corrcoef(share, table.energies)[0, 1]) if varies else "—"
         moved = 1000 * ranking.magnitude[number], 1000 * ranking.signed[number]
         rows.append(
             (environment_name(number, voronoi), int(groups[number]), f"{100 * share.mean():.2f} %", correlation, *moved)

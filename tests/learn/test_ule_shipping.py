@@ -1,0 +1,127 @@
+"""Shipping the barcode model: a campaign's shards become barcodes, then a model with its card."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import ule_glasses
+
+from ovito_glassml.adapter.voronoi import voronoi_indices
+from ovito_glassml.errors import TrainingError
+from ovito_glassml.learn.ule import UleModel
+from ovito_glassml.learn.ule_data import load_tables
+from ovito_glassml.learn.ule_shipping import DESIGN, collect, main, read_samples, reduce, roles, ship_model
+from ovito_glassml.simulate.shards import Shard, write_frames
+
+SMALL = replace(DESIGN, environments=20, folds=2, first_trials=1, trials=1)
+
+
+@pytest.fixture(scope="module")
+def campaign(tmp_path_factory):
+    """Three annealed runs and a sheared one, as far as names and headers go."""
+    folder = tmp_path_factory.mktemp("campaign")
+    samples = ule_glasses.samples()
+    for number in (1, 2, 3):
+        run = [sample for sample in samples if sample.run == f"shear-{number}"]
+        headers = [{"anneal_temperature": 500, "energy_per_atom": f"{sample.energy:.8f}"} for sample in run]
+        frames = [Shard(sample.structure, {}, header) for sample, header in zip(run, headers, strict=True)]
+        write_frames(folder / f"anneal-zr44cu56-{number}.xyz.gz", frames[:4])
+    header = {"temperature": 300, "energy_per_atom": f"{run[4].energy:.8f}"}
+    write_frames(folder / "shear-zr44cu56-300K-3.xyz.gz", [Shard(run[4].structure, {}, header)])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shipped(campaign, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("barcodes")
+    said = []
+    samples = read_samples(campaign)
+    for step in (collect, reduce):
+        step(samples, folder, voronoi_indices, lambda fraction, text: said.append(text), SMALL)
+    path = ship_model(samples, folder, folder, voronoi_indices, lambda fraction, text: None, SMALL)
+    return folder, path, said
+
+
+def test_runs_have_one_role_each():
+    names = [f"anneal-zr44cu56-{number}" for number in range(1, 11)]
+    names += ["anneal-zr44cu56-4000-101", "shear-zr44cu56-300K-2"]
+    part = roles(np.repeat(names, 2))
+    total = part.learned.astype(int) + part.kept_aside + part.large + part.sheared
+    assert (total == 1).all()
+    assert np.flatnonzero(part.kept_aside).tolist() == [0, 1, 2, 3]
+    assert part.learned.sum() == 16
+    with pytest.raises(TrainingError, match="1 annealed runs"):
+        roles(["anneal-zr44cu56-1", "shear-zr44cu56-300K-1"])
+
+
+def test_samples_carry_what_was_done_to_them(campaign):
+    samples = read_samples(campaign)
+    assert len(samples) == 13
+    assert samples[0].run == "anneal-zr44cu56-1"
+    assert samples[0].kind == "500 K"
+    assert samples[-1].kind == "sheared 300 K"
+    assert samples[0].energy == pytest.approx(ule_glasses.samples()[0].energy, abs=1e-8)
+
+
+def test_environments_come_from_runs_learned_from_and_rates_are_said(shipped):
+    folder, _, said = shipped
+    with np.load(folder / "ule-environments.npz") as archive:
+        assert set(archive["structure"]) <= set(range(4, 12))
+    assert any("a second" in text for text in said)
+
+
+def test_nested_sets_match_more_atoms_and_archives_are_small(shipped):
+    folder, _, _ = shipped
+    tables = load_tables(folder / "ule-ranked.npz")
+    assert list(tables) == ["5", "10", "20", "40", "80", "160"]
+    matched = [table.matched.sum() for table in tables.values()]
+    assert (np.diff(matched) > 0).all()
+    assert load_tables(folder / "ule-all.npz")["all"].matched.sum() > matched[-1]
+    assert (folder / "ule-ranked.npz").stat().st_size < 50_000
+
+
+def test_the_model_predicts_what_its_table_of_training_data_says(shipped, campaign):
+    """The barcode that the modifier finds is the one that was learned from."""
+    folder, path, _ = shipped
+    model, samples = UleModel.load(path), read_samples(campaign)
+    table = load_tables(folder / "ule-ranked.npz")["20"]
+    for number in (1, 7, 12):
+        np.testing.assert_array_equal(model.predict(samples[number].structure).counts, table.counts[number])
+
+
+def test_the_card_judges_by_what_was_kept_aside(shipped):
+    _, path, _ = shipped
+    header = UleModel.load(path).header
+    titles = [table.title for table in header.results]
+    assert "Energies of annealed runs never trained on" in titles
+    assert "Energies of sheared samples never trained on" in titles
+    assert titles[-2:] == ["Number of environments", "Heterogeneity"]
+    assert header.training["samples"] == ["anneal-zr44cu56-2", "anneal-zr44cu56-3"]
+    assert header.training["kept_aside"] == "anneal-zr44cu56-1, shear-zr44cu56-300K-3"
+    methods = [row[0] for row in header.results[2].rows]
+    assert methods == [
+        "20 environments",
+        "all environments",
+        "constant",
+        "share of icosahedra",
+        "ridge on the mean SOAP row",
+        "ridge on the fractions",
+    ]
+    assert path.with_suffix(".md").is_file()
+
+
+def test_barcodes_of_another_campaign_are_refused(shipped, campaign):
+    folder, _, _ = shipped
+    with pytest.raises(TrainingError, match="run the command collect again"):
+        ship_model(read_samples(campaign)[:-1], folder, folder, voronoi_indices, lambda f, t: None, SMALL)
+
+
+@pytest.mark.parametrize("arguments", [[], ["collect"], ["judge", "a", "b"], ["train", "a", "b"]])
+def test_other_commands_are_refused(arguments):
+    with pytest.raises(TrainingError, match="is none of: collect"):
+        main(arguments, voronoi_indices)
+
+
+def test_empty_campaigns_are_refused(tmp_path):
+    with pytest.raises(TrainingError, match="holds no anneal"):
+        read_samples(tmp_path)
