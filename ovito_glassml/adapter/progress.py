@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator
-from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
-from typing import TypeVar
+from concurrent.futures import CancelledError, Future, wait
+from queue import SimpleQueue
+from typing import Any, TypeVar
 
 __all__ = ["part_of", "with_progress"]
 
@@ -14,9 +15,39 @@ Result = TypeVar("Result")
 #: Seconds between two signs of life.
 INTERVAL = 0.05
 
+
+class _Worker:
+    """One thread that does what is submitted, one thing after the other.
+
+    A daemon, unlike the threads of `ThreadPoolExecutor`, which keep the program from ending if Ctrl-C
+    comes while they start.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: SimpleQueue[tuple[Future, Callable[[], Any]]] = SimpleQueue()
+        self.thread = threading.Thread(target=self._run, name="ovito_glassml", daemon=True)
+
+    def submit(self, work: Callable[..., Result], *arguments: Any) -> Future[Result]:
+        if not self.thread.is_alive():
+            self.thread.start()
+        future: Future[Result] = Future()
+        self.waiting.put((future, lambda: work(*arguments)))
+        return future
+
+    def _run(self) -> None:
+        while True:
+            future, work = self.waiting.get()
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(work())
+                except BaseException as error:
+                    future.set_exception(error)
+            del future, work
+
+
 # One worker: compiled parallel code must not run in two threads at once on every platform, and
 # OVITO may begin to evaluate a second pipeline while the generator of the first is suspended.
-_worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ovito_glassml")
+_worker = _Worker()
 
 
 def with_progress(work: Callable[[Callable[[float], None]], Result]) -> Generator[float, None, Result]:
