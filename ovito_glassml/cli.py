@@ -327,6 +327,65 @@ def train_scnn(
     console.print(f"Wrote {output} and its card {card}.", highlight=False, soft_wrap=True)
 
 
+@train_app.command("ule")
+def train_ule(
+    files: Annotated[list[Path], typer.Argument(help="Inherent structures of one composition; each file is one run.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Model file, ends in .safetensors.")],
+    test: Annotated[
+        list[Path] | None, typer.Option(help="File kept for testing only; by default the last of FILES.")
+    ] = None,
+    energy: Annotated[
+        str, typer.Option(help="Attribute of a frame, or column to average, with the energy in eV per atom.")
+    ] = "energy_per_atom",
+    environments: Annotated[int, typer.Option(help="Environments of the barcode.", min=1)] = 40,
+    similarity: Annotated[float, typer.Option(help="Above this two environments are one.")] = 0.84,
+    share: Annotated[float, typer.Option(help="Part of the structures that environments are selected from.")] = 0.4,
+    folds: Annotated[int, typer.Option(help="Parts of the runs in cross-validation.", min=2)] = 5,
+    trials: Annotated[int, typer.Option(help="Settings of the trees that are tried.", min=1)] = 40,
+    species: Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")] = "",
+    seed: Annotated[int, typer.Option(help="Of the selection and the trees.")] = 1,
+) -> None:
+    """Learn the energy of a glass from the frequencies of its unique local environments.
+
+    Structures along one simulation belong into one file, since runs are what is left out to judge by.
+
+    Example: glassml train ule run-*.xyz.gz --energy energy_per_atom -o mine.safetensors
+    """
+    from ovito_glassml.adapter.voronoi import voronoi_indices
+    from ovito_glassml.learn import ule_evaluation, ule_training
+
+    _check_output(output, ".safetensors")
+    held_out = test or files[-1:]
+    samples = _ule_samples([file for file in files if file not in held_out], energy, species)
+    judges = _ule_samples(held_out, energy, species)
+    design = ule_training.UleDesign(
+        similarity=similarity,
+        share=share,
+        environments=environments,
+        folds=folds,
+        first_trials=max(1, trials // 5),
+        trials=trials,
+        seed=seed,
+    )
+    with progress_bar("Training") as update:
+        model = ule_training.train_ule(samples, voronoi_indices, design=design, progress=update)
+    table = ule_evaluation.held_out_table(model, samples, judges)
+    card = _save_trained(output, model, [*model.header.results, table])
+    console.print(f"Wrote {output} and its card {card}.", highlight=False, soft_wrap=True)
+
+
+def _ule_samples(files: list[Path], energy: str, species: str, kind: str = "") -> list[Any]:
+    """Every frame of every file with its energy; a file is a run."""
+    from ovito_glassml.adapter.energies import read_energies
+    from ovito_glassml.learn.ule_data import UleSample
+
+    return [
+        UleSample(structure, value, file.name.split(".")[0], text or file.name.split(".")[0])
+        for file in files
+        for structure, value, text in read_energies(file, energy, kind=kind, species=species)
+    ]
+
+
 def _barrier_samples(files: list[Path], label: str, species: str) -> list[Any]:
     from ovito_glassml.learn.scnn_data import BarrierSample
 
@@ -535,6 +594,58 @@ def figures_scnn(
         written, report = draw_scnn_figures(samples, output, update, design=designs[design], seed=seed)
     for line in [*report, *map(str, written)]:
         console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+@figures_app.command("ule")
+def figures_ule(
+    files: Annotated[list[Path], typer.Argument(help="Inherent structures with energies; each file is one run.")],
+    model: Annotated[str, typer.Option(help="Shipped model name or model file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for PNG and CSV.")] = Path("figures"),
+    energy: Annotated[
+        str, typer.Option(help="Attribute of a frame, or column to average, with the energy in eV per atom.")
+    ] = "energy_per_atom",
+    kind: Annotated[
+        str, typer.Option(help="Attribute that says what was done to a frame; by default the file's name.")
+    ] = "",
+    sheared: Annotated[
+        list[Path] | None, typer.Option(help="Trajectory from an unstrained to a sheared frame, for strain maps.")
+    ] = None,
+    barcodes: Annotated[
+        Path | None, typer.Option(help="Archive ule-ranked.npz of the training data, for learning curves.")
+    ] = None,
+    species: Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")] = "",
+) -> None:
+    """Show what a barcode model sees in structures whose energies are known.
+
+    Energies with the distribution of errors, barcodes, the environments with their Voronoi shells, correlations
+    with energy, deviations from thermal samples, sums over groups, SHAP values, strain maps, learning curves.
+
+    Example: glassml figures ule annealed-*.xyz.gz --model mine.safetensors --output figures
+    """
+    from ovito_glassml.figures.ule import draw_ule_figures
+    from ovito_glassml.learn.ule import UleModel
+    from ovito_glassml.learn.ule_data import load_tables
+
+    loaded = UleModel.load(model)
+    tables = None if barcodes is None else load_tables(barcodes)
+    samples = _ule_samples(files, energy, species, kind)
+    strained = [_sheared(file, species) for file in sheared or []]
+    with progress_bar("Drawing") as update:
+        written, report = draw_ule_figures(loaded, samples, output, update, sheared=strained, tables=tables)
+    for line in [*report, *map(str, written)]:
+        console.print(line, highlight=False, soft_wrap=True, markup=False)
+
+
+def _sheared(file: Path, species: str) -> Any:
+    """The last frame of a file with its strain since the first."""
+    from ovito_glassml.adapter.files import open_trajectory
+    from ovito_glassml.adapter.input import structure_from_data
+    from ovito_glassml.adapter.strain import von_mises_strain
+    from ovito_glassml.figures.ule import Sheared
+
+    pipeline = open_trajectory(file)
+    first, last = (structure_from_data(pipeline.compute(k), species=species) for k in (0, pipeline.num_frames - 1))
+    return Sheared(file.name.split(".")[0], last, von_mises_strain(first, last))
 
 
 @simulate_app.command("quench")
