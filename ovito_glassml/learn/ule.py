@@ -39,7 +39,6 @@ __all__ = [
     "heterogeneity",
     "is_icosahedron",
     "kasper_group",
-    "reduced_rows",
     "share_by_atom",
     "species_shares",
 ]
@@ -74,12 +73,6 @@ def is_icosahedron(voronoi: NDArray) -> NDArray[np.bool_]:
 def environment_name(number: int, voronoi: NDArray) -> str:
     """Such as ``s07 ⟨0,0,12,0⟩``: the number of the environment and its faces with 3 to 6 edges."""
     return f"s{number:02d} ⟨{','.join(str(count) for count in voronoi[:4])}⟩"
-
-
-def reduced_rows(products: NDArray) -> NDArray[np.float32]:
-    """What the extrapolation score sees of a normalised row: its coordinates on some axes and what they leave out."""
-    left = 1 - np.einsum("ij,ij->i", products, products, dtype=np.float64)
-    return np.column_stack([products, np.sqrt(np.maximum(left, 0))]).astype(np.float32)
 
 
 def species_shares(structure: Structure, species: tuple[str, ...]) -> NDArray[np.float64]:
@@ -222,7 +215,8 @@ class UlePrediction:
     environment : (N,) int32 array
         The most similar environment, −1 where none is similar enough and for atoms that are not selected.
     similarity : (N,) array
-        Product of the normalised rows of the atom and of the most similar environment; NaN if not selected.
+        1 − √(|p − q|² / 2) for the normalised rows of the atom and of the most similar environment, 1 for the
+        same; NaN if not selected.
     contribution : (N,) array
         The atom's share in the deviation of the energy from `base`, eV; 0 for unmatched atoms, NaN if not selected.
     extrapolation : (N,) array
@@ -293,9 +287,8 @@ class UleModel:
         For each environment every atom that its row depends on, as an open cluster; the atom itself is the first.
     energy : EnergyModel
     reference : ReferenceBarcode
-    axes : (F, A) float32 array
-        Principal axes of the normalised rows, for the extrapolation score.
     score : ExtrapolationScore
+        Of the products with all environments, which tell also how far an atom is from each of them.
     """
 
     header: ModelHeader
@@ -305,7 +298,6 @@ class UleModel:
     kernels: tuple[Structure, ...]
     energy: EnergyModel
     reference: ReferenceBarcode
-    axes: NDArray[np.float32]
     score: ExtrapolationScore
 
     def __len__(self) -> int:
@@ -340,8 +332,7 @@ class UleModel:
             descriptor = _stored_descriptor(header, tensors)
             count, features = int(header.architecture["environments"]), descriptor.feature_count
             float(header.architecture["similarity"]), header.training["composition"]
-            axes = take_tensor(header, tensors, "extrapolation.axes", (features, None)).astype(np.float32)
-            score = ExtrapolationScore.from_tensors(header, tensors, (HEAD,), axes.shape[1] + 1)
+            score = ExtrapolationScore.from_tensors(header, tensors, (HEAD,), count)
         except (KeyError, TypeError, GlassMLError) as error:
             if isinstance(error, ModelError):
                 raise
@@ -356,7 +347,6 @@ class UleModel:
             _stored_kernels(header, tensors, count),
             _stored_energy(header, tensors),
             _stored_reference(header, tensors, count),
-            axes,
             score,
         )
 
@@ -375,7 +365,6 @@ class UleModel:
             "reference.energies": self.reference.energies,
             "reference.fractions": self.reference.fractions,
             "reference.atoms": self.reference.atoms,
-            "extrapolation.axes": self.axes,
             **self.score.tensors(),
         }
 
@@ -435,21 +424,21 @@ class UleModel:
     ) -> NDArray[np.float32]:
         """Fill in environments and similarities; return the coordinates in which novelty is measured.
 
-        Rows are multiplied at once by environments and axes and forgotten.
+        Rows are multiplied at once by the environments and forgotten.
         """
         needed = within_reach(structure, wanted, self.score.radius)
-        count, least = len(self), least_product(self.similarity)
-        matrix = np.ascontiguousarray(np.vstack([self.rows, self.axes.T]).T)
+        least = least_product(self.similarity)
+        matrix = np.ascontiguousarray(self.rows.T)
         embedding = np.full((len(structure), self.score.width), np.nan, dtype=np.float32)
         blocks = self.descriptor.iterate_blocks(replace(structure, mask=needed))
         for indices, rows in reporting(blocks, int(needed.sum()), progress):
             products = np.empty((len(rows), matrix.shape[1]), dtype=np.float32)
             _multiply_normalised(rows, matrix, products)
-            best = products[:, :count].argmax(axis=1)
+            best = products.argmax(axis=1)
             largest = products[np.arange(len(best)), best]
             environment[indices] = np.where(largest > least, best, -1)
-            similarity[indices] = largest
-            embedding[indices] = self.score.embed(HEAD, reduced_rows(products[:, count:]))
+            similarity[indices] = 1 - np.sqrt(np.maximum(1 - largest, 0))
+            embedding[indices] = self.score.embed(HEAD, products)
         return embedding
 
     def _summarised(

@@ -6,13 +6,14 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.descriptors.soap import SOAPDescriptors
 from ovito_glassml.errors import TrainingError
+from ovito_glassml.learn.ule import is_icosahedron
 from ovito_glassml.learn.unique_environments import UniqueEnvironments, rows_by_identifier
 from ovito_glassml.structure import Structure
 
@@ -90,7 +91,7 @@ def describe_samples(
     samples: Sequence[UleSample],
     descriptor: SOAPDescriptors,
     sets: Sequence[UniqueEnvironments],
-    voronoi: Callable[[Structure], NDArray],
+    voronoi: Callable[[Structure], NDArray] | None = None,
     progress: Progress | None = None,
 ) -> list[BarcodeTable]:
     """Barcodes of samples in several sets of environments, with one pass over all descriptor rows.
@@ -100,8 +101,8 @@ def describe_samples(
     samples : sequence of UleSample
     descriptor : SOAPDescriptors
     sets : sequence of UniqueEnvironments
-    voronoi : callable
-        Gives the faces of all atoms with 3 to 8 edges, (N, 6).
+    voronoi : callable, optional
+        Gives the faces of all atoms with 3 to 8 edges, (N, 6); without, the shares of icosahedra are NaN.
     progress : callable, optional
         Called with the fraction done and a text.
 
@@ -118,7 +119,7 @@ def describe_samples(
     _check(samples)
     counts = [np.zeros((len(samples), len(one)), dtype=np.int32) for one in sets]
     means = np.zeros((len(samples), descriptor.feature_count), dtype=np.float32)
-    icosahedra = np.empty(len(samples))
+    icosahedra = np.full(len(samples), np.nan)
     for number, sample in enumerate(samples):
         total = np.zeros(descriptor.feature_count)
         for _, rows in rows_by_identifier(sample.structure, descriptor):
@@ -127,7 +128,8 @@ def describe_samples(
                 assigned = environments.assign(rows)
                 table[number] += np.bincount(assigned[assigned >= 0], minlength=len(environments)).astype(np.int32)
         means[number] = total / len(sample.structure)
-        icosahedra[number] = (voronoi(sample.structure) == (0, 0, 12, 0, 0, 0)).all(axis=1).mean()
+        if voronoi is not None:
+            icosahedra[number] = is_icosahedron(voronoi(sample.structure)).mean()
         if progress is not None:
             progress((number + 1) / len(samples), f"assigning atoms of {sample.run}")
     return [
@@ -161,10 +163,10 @@ def save_tables(path: Path, tables: dict[str, BarcodeTable]) -> None:
     up to 65 535 atoms in one environment.
     """
     first = next(iter(tables.values()))
-    common = {name: getattr(first, name) for name in _COMMON}
-    counts = {f"counts_{name}": table.counts.astype(np.uint16) for name, table in tables.items()}
+    arrays: dict[str, Any] = {name: getattr(first, name) for name in _COMMON}
+    arrays |= {f"counts_{name}": table.counts.astype(np.uint16) for name, table in tables.items()}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **common, **counts)
+    np.savez_compressed(buffer, **arrays)
     Path(path).write_bytes(buffer.getvalue())
 
 

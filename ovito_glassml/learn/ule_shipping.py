@@ -49,7 +49,7 @@ from ovito_glassml.learn.ule_training import (
 from ovito_glassml.learn.unique_environments import UniqueEnvironments, select_environments
 from ovito_glassml.simulate.shards import read_frames
 
-__all__ = ["DESIGN", "SIZES", "Roles", "collect", "read_samples", "reduce", "roles", "ship_model"]
+__all__ = ["DESIGN", "SIZES", "Roles", "collect", "how_made", "read_samples", "reduce", "roles", "ship_model"]
 
 Progress = Callable[[float, str], None]
 
@@ -149,7 +149,7 @@ def collect(
 ) -> None:
     """Select environments in the runs that are learned from, and write them and the barcodes of all samples."""
     learned = roles([sample.run for sample in samples]).learned
-    numbers = np.flatnonzero(learned)
+    numbers = np.flatnonzero(learned).tolist()
     structures = [samples[number].structure for number in numbers]
     descriptor = soap_for(structures)
     began = time.perf_counter()
@@ -166,12 +166,10 @@ def collect(
     progress(0.3, text)
     (table,) = describe_samples(samples, descriptor, [found], voronoi, lambda f, what: progress(0.3 + 0.7 * f, what))
     save_tables(folder / ALL, {"all": table.with_principal_rows(learned)})
-    _save_environments(folder / ENVIRONMENTS, replace(found, structure=numbers[found.structure]))
+    _save_environments(folder / ENVIRONMENTS, replace(found, structure=np.array(numbers)[found.structure]))
 
 
-def reduce(
-    samples: Sequence[UleSample], folder: Path, voronoi: Voronoi, progress: Progress, design: UleDesign = DESIGN
-) -> None:
+def reduce(samples: Sequence[UleSample], folder: Path, progress: Progress, design: UleDesign = DESIGN) -> None:
     """Rank the environments and write the barcodes of all samples in the best of them."""
     found, table = _load_environments(folder / ENVIRONMENTS), load_tables(folder / ALL)["all"]
     _check_same(samples, table)
@@ -181,8 +179,8 @@ def reduce(
     best = found.subset(ranking.order[: max(SIZES)])
     sets = [best.subset(np.arange(min(size, len(best)))) for size in SIZES]
     descriptor = soap_for([sample.structure for sample in samples])
-    tables = describe_samples(samples, descriptor, sets, voronoi, lambda f, what: progress(0.4 + 0.6 * f, what))
-    small = {str(size): replace(one, mean_rows=table.mean_rows) for size, one in zip(SIZES, tables, strict=True)}
+    tables = describe_samples(samples, descriptor, sets, progress=lambda f, what: progress(0.4 + 0.6 * f, what))
+    small = {str(size): replace(table, counts=one.counts) for size, one in zip(SIZES, tables, strict=True)}
     save_tables(folder / RANKED, small)
     _save_environments(folder / ENVIRONMENTS, found, ranking.order)
 
@@ -194,8 +192,23 @@ def ship_model(
     voronoi: Voronoi,
     progress: Progress,
     design: UleDesign = DESIGN,
+    training: Mapping[str, Any] | None = None,
 ) -> Path:
     """Train the model on the best environments, judge it, and write its file and card.
+
+    Parameters
+    ----------
+    samples : sequence of UleSample
+        Those that *collect* and *reduce* were given.
+    folder, output : Path
+        Of the barcodes and for the model.
+    voronoi : callable
+        As for `train_ule`.
+    progress : callable
+        Fraction and text.
+    design : UleDesign
+    training : mapping, optional
+        How the samples were made, for the card.
 
     Returns
     -------
@@ -207,7 +220,7 @@ def ship_model(
     part, table = roles(every.runs), ranked[str(design.environments)]
     found = _load_environments(folder / ENVIRONMENTS)
     chosen = found.subset(_load_order(folder / ENVIRONMENTS)[: design.environments])
-    numbers = np.flatnonzero(part.learned)
+    numbers = np.flatnonzero(part.learned).tolist()
     places = np.searchsorted(numbers, chosen.structure)
     model = build_model(
         [samples[number] for number in numbers],
@@ -215,7 +228,11 @@ def ship_model(
         table.of(part.learned),
         voronoi,
         design=design,
-        training=_how_made(samples, every, part) | {"environments_found": len(found)},
+        training={
+            **(training or {}),
+            "environments_found": len(found),
+            "kept_aside": ", ".join(dict.fromkeys(every.runs[~part.learned].tolist())),
+        },
         progress=lambda fraction, text: progress(0.5 * fraction, text),
     )
     _, full = _all_environments(every.of(part.learned), design, lambda f, what: progress(0.5 + 0.3 * f, what))
@@ -292,16 +309,12 @@ def _check_same(samples: Sequence[UleSample], table: BarcodeTable) -> None:
         )
 
 
-def _how_made(samples: Sequence[UleSample], table: BarcodeTable, part: Roles) -> dict[str, Any]:
-    return {
-        "how": (
-            "glassml simulate, protocol anneal (sample_data/campaign.toml): Zr44Cu56 with the potential of Mendelev "
-            "et al. (2007), quenched in 200 ps, annealed at "
-            + json.dumps(sorted(set(table.kinds[part.learned].tolist()))).strip("[]").replace('"', "")
-            + "; inherent structures at fixed cell"
-        ),
-        "kept_aside": ", ".join(dict.fromkeys(table.runs[~part.learned].tolist())),
-    }
+def how_made(campaign: Path) -> dict[str, Any]:
+    """The protocol of the annealed samples, from the files themselves."""
+    header = read_frames(sorted(campaign.glob("anneal-zr44cu56-*.xyz.gz"), key=_natural)[0])[0].header
+    settings = json.loads(str(header["settings"]).replace("'", '"'))
+    kept = [f"{key.replace('_', ' ')} {value}" for key, value in settings.items() if key not in ("seed", "atoms")]
+    return {"how": f"glassml simulate, protocol anneal with LAMMPS {header['lammps']}: {', '.join(kept)}"}
 
 
 def _save_environments(path: Path, found: UniqueEnvironments, order: NDArray | None = None) -> None:
@@ -341,9 +354,9 @@ def main(arguments: Sequence[str], voronoi: Voronoi) -> None:
     if command == "collect":
         collect(samples, paths[1], voronoi, report)
     elif command == "reduce":
-        reduce(samples, paths[1], voronoi, report)
+        reduce(samples, paths[1], report)
     else:
-        print(ship_model(samples, *paths[1:], voronoi, report))
+        print(ship_model(samples, paths[1], paths[2], voronoi, report, training=how_made(paths[0])))
 
 
 if __name__ == "__main__":

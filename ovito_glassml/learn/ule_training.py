@@ -25,15 +25,12 @@ from ovito_glassml.learn.ule import (
     UleModel,
     environment_name,
     kasper_group,
-    reduced_rows,
     species_shares,
 )
 from ovito_glassml.learn.ule_data import BarcodeTable, UleSample, describe_samples
 from ovito_glassml.learn.unique_environments import (
     UniqueEnvironments,
     normalised,
-    principal_axes,
-    sample_rows,
     select_environments,
 )
 from ovito_glassml.neighbours import stage
@@ -56,7 +53,7 @@ __all__ = [
 ]
 
 Progress = Callable[[float, str], None]
-#: Voronoi faces with 3 to 8 edges of all atoms, or of those given.
+#: Voronoi faces with 3 to 8 edges of the atoms of a structure, or of those given.
 Voronoi = Callable[..., NDArray]
 
 #: Rounds without improvement of the fold left out after which boosting stops, as published.
@@ -67,8 +64,8 @@ MOST_ROUNDS = 3000
 RANKED_SAMPLES = 300
 #: Samples behind each point of the reference barcode, and the number of points at most.
 REFERENCE_SAMPLES, REFERENCE_POINTS = 25, 12
-#: Axes, components and samples of the extrapolation score; few of the first two, for they cost time at every atom.
-SCORE_AXES, SCORE_COMPONENTS, SCORE_SAMPLES = 8, 6, 40
+#: Components and samples of the extrapolation score; few of the first, for they cost time at every atom.
+SCORE_COMPONENTS, SCORE_SAMPLES = 4, 40
 
 
 @dataclass(frozen=True)
@@ -329,8 +326,7 @@ def train_ule(
     samples : sequence of UleSample
         Inherent structures of at least as many runs as the design has folds.
     voronoi : callable
-        ``voronoi(structure)`` and ``voronoi(structure, atoms)`` give (N, 6) faces with 3 to 8 edges, such as
-        `adapter.voronoi.voronoi_indices`.
+        ``voronoi(structure, atoms)`` gives (M, 6) faces with 3 to 8 edges, such as `adapter.voronoi.voronoi_indices`.
     design : UleDesign, optional
     training : mapping, optional
         How the samples were made, for the card.
@@ -355,13 +351,13 @@ def train_ule(
         seed=design.seed,
         progress=stage(lambda fraction: report(fraction, "selecting environments"), 0.0, 0.15),
     )
-    (table,) = describe_samples(samples, descriptor, [every], voronoi, _part(report, 0.15, 0.35))
+    (table,) = describe_samples(samples, descriptor, [every], progress=_part(report, 0.15, 0.35))
     settings, _ = tune(
         table, design.first_trials, folds=design.folds, seed=design.seed, progress=_part(report, 0.35, 0.6)
     )
     first = fit_trees(table.fractions, table.energies, settings, _rounds(table, settings, design), design.seed)
     chosen = every.subset(rank_environments(first, table.fractions).order[: design.environments])
-    (kept,) = describe_samples(samples, descriptor, [chosen], voronoi, _part(report, 0.6, 0.75))
+    (kept,) = describe_samples(samples, descriptor, [chosen], progress=_part(report, 0.6, 0.75))
     return build_model(
         samples,
         chosen,
@@ -411,7 +407,7 @@ def build_model(
     )
     energy = fit_trees(table.fractions, table.energies, settings, _mean_rounds(validation), design.seed)
     report(0.85, "measuring where the training data lie")
-    axes, score = _novelty(samples, descriptor, design.seed)
+    score = _novelty(samples, descriptor, chosen)
     sources = [samples[number].structure for number in chosen.structure]
     faces = np.concatenate(
         [voronoi(source, np.array([atom])) for source, atom in zip(sources, chosen.atom, strict=True)]
@@ -427,7 +423,7 @@ def build_model(
     )
     header = _header(samples, chosen, table, descriptor, score, design, settings, training, results)
     report(1.0, "done")
-    return UleModel(header, descriptor, chosen.rows, faces, kernels, energy, fit_reference(table), axes, score)
+    return UleModel(header, descriptor, chosen.rows, faces, kernels, energy, fit_reference(table), score)
 
 
 def cross_validation_table(table: BarcodeTable, validation: CrossValidation) -> ResultTable:
@@ -472,22 +468,21 @@ def _mean_rounds(validation: CrossValidation) -> int:
 
 
 def _novelty(
-    samples: Sequence[UleSample], descriptor: SOAPDescriptors, seed: int
-) -> tuple[NDArray[np.float32], ExtrapolationScore]:
-    """Axes that rows are reduced to, and where the training data lie in them; parts are runs."""
+    samples: Sequence[UleSample], descriptor: SOAPDescriptors, chosen: UniqueEnvironments
+) -> ExtrapolationScore:
+    """Where the training data lie in their products with the environments; parts are runs."""
     numbers = np.unique(np.linspace(0, len(samples) - 1, SCORE_SAMPLES).round().astype(int))
     structures = [replace(samples[number].structure, mask=None) for number in numbers]
-    axes = principal_axes(sample_rows(structures, descriptor, seed), SCORE_AXES)
     runs = list(dict.fromkeys(sample.run for sample in samples))
     rows, members, parts = [], [], []
     for number, structure in zip(numbers, structures, strict=True):
-        table = np.empty((len(structure), axes.shape[1] + 1), dtype=np.float32)
+        table = np.empty((len(structure), len(chosen)), dtype=np.float32)
         for indices, block in descriptor.iterate_blocks(structure):
-            table[indices] = reduced_rows(normalised(block) @ axes)
+            table[indices] = normalised(block) @ chosen.rows.T
         rows.append(table)
         members.append({HEAD: np.arange(len(structure))})
         parts.append(np.full(len(structure), runs.index(samples[number].run)))
-    return axes, fit_extrapolation(structures, rows, members, parts, components=SCORE_COMPONENTS)
+    return fit_extrapolation(structures, rows, members, parts, components=SCORE_COMPONENTS)
 
 
 def _header(
@@ -517,8 +512,8 @@ def _header(
         architecture={
             "environments": len(chosen),
             "similarity": design.similarity,
-            "trees": asdict(settings),
             "extrapolation_radius": score.radius,
+            **asdict(settings),
         },
         output={"property": "energy of the inherent structure", "unit": "eV/atom"},
         training={

@@ -196,8 +196,8 @@ def principal_axes(rows: NDArray, count: int = AXES) -> NDArray[np.float32]:
     """(F, A) array: orthonormal axes of largest mean square of the rows, at most `count`."""
     table = rows.astype(np.float64)
     squares, combinations = np.linalg.eigh(table @ table.T)
-    wanted = max(1, min(count, np.count_nonzero(squares > 1e-9 * squares[-1])))
-    axes, _ = np.linalg.qr(table.T @ combinations[:, : -wanted - 1 : -1])
+    wanted = max(1, min(count, int(np.count_nonzero(squares > 1e-9 * squares[-1]))))
+    axes, _ = np.linalg.qr(table.T @ combinations[:, ::-1][:, :wanted])
     return np.ascontiguousarray(axes, dtype=np.float32)
 
 
@@ -238,7 +238,7 @@ class _Kept:
         self.atom.append(atom[fresh])
 
     def _append(self, rows: NDArray, coordinates: NDArray) -> None:
-        end = self.count + len(rows)
+        end = int(self.count + len(rows))
         if end > len(self.rows):
             self.rows = _enlarged(self.rows, self.count, 2 * end)
             self.coordinates = _enlarged(self.coordinates, self.count, 2 * end)
@@ -305,7 +305,7 @@ def _greedy(rows, upper, residue, threshold):
 def _find_nearest(rows, kept, upper, index, product):
     """The kept row with the largest product; those whose upper bound is too low are passed over."""
     for i in numba.prange(len(rows)):
-        best = np.argmax(upper[i])
+        best = int(np.argmax(upper[i]))
         largest = _product(rows[i], kept[best])
         for j in range(len(kept)):
             if j != best and upper[i, j] > largest - MARGIN:

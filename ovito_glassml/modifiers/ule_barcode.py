@@ -62,7 +62,8 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
 
     * ``ULE``: particle property, typed: number of the environment, the most important is 0; -1 for
       none. Names have the faces of the Voronoi cell: ``s07 ⟨0,0,12,0⟩``.
-    * ``ULE Similarity``: particle property, product of the normalised rows, 1 for the environment itself.
+    * ``ULE Similarity``: particle property, to the most similar environment: 1 for that environment
+      itself; above 0.84 (or what the model was trained with) the atom belongs to it.
     * ``ULE Energy Contribution``: particle property (eV), the atom's share in the difference of the
       sample's energy from the mean prediction; 0 for atoms without environment.
     * ``ULE Extrapolation``: particle property, distance from the training data; 1 is the 99th

@@ -29,6 +29,8 @@ def test_atoms_are_counted_in_several_sets_at_once():
     np.testing.assert_allclose(first.mean_rows[1], rows.mean(axis=0), atol=1e-5)
     faces = voronoi_indices(samples[0].structure)
     assert first.icosahedra[0] == np.mean([tuple(one) == (0, 0, 12, 0, 0, 0) for one in faces])
+    (without,) = describe_samples(samples[:1], descriptor, [half])
+    assert np.isnan(without.icosahedra).all()
     assert first.energies.tolist() == [sample.energy for sample in samples]
 
 

@@ -10,8 +10,8 @@ from ovito_glassml.adapter.voronoi import voronoi_indices
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.ule import UleModel
 from ovito_glassml.learn.ule_data import load_tables
-from ovito_glassml.learn.ule_shipping import DESIGN, collect, main, read_samples, reduce, roles, ship_model
-from ovito_glassml.simulate.shards import Shard, write_frames
+from ovito_glassml.learn.ule_shipping import DESIGN, collect, how_made, main, read_samples, reduce, roles, ship_model
+from ovito_glassml.simulate.shards import Shard, provenance, write_frames
 
 SMALL = replace(DESIGN, environments=20, folds=2, first_trials=1, trials=1)
 
@@ -23,7 +23,8 @@ def campaign(tmp_path_factory):
     samples = ule_glasses.samples()
     for number in (1, 2, 3):
         run = [sample for sample in samples if sample.run == f"shear-{number}"]
-        headers = [{"anneal_temperature": 500, "energy_per_atom": f"{sample.energy:.8f}"} for sample in run]
+        made_by = provenance("anneal", {"quench_time": 100.0, "seed": number})
+        headers = [{**made_by, "anneal_temperature": 500, "energy_per_atom": f"{one.energy:.8f}"} for one in run]
         frames = [Shard(sample.structure, {}, header) for sample, header in zip(run, headers, strict=True)]
         write_frames(folder / f"anneal-zr44cu56-{number}.xyz.gz", frames[:4])
     header = {"temperature": 300, "energy_per_atom": f"{run[4].energy:.8f}"}
@@ -36,9 +37,10 @@ def shipped(campaign, tmp_path_factory):
     folder = tmp_path_factory.mktemp("barcodes")
     said = []
     samples = read_samples(campaign)
-    for step in (collect, reduce):
-        step(samples, folder, voronoi_indices, lambda fraction, text: said.append(text), SMALL)
-    path = ship_model(samples, folder, folder, voronoi_indices, lambda fraction, text: None, SMALL)
+    collect(samples, folder, voronoi_indices, lambda fraction, text: said.append(text), SMALL)
+    reduce(samples, folder, lambda fraction, text: None, SMALL)
+    how = how_made(campaign)
+    path = ship_model(samples, folder, folder, voronoi_indices, lambda fraction, text: None, SMALL, how)
     return folder, path, said
 
 
@@ -98,6 +100,7 @@ def test_the_card_judges_by_what_was_kept_aside(shipped):
     assert titles[-2:] == ["Number of environments", "Heterogeneity"]
     assert header.training["samples"] == ["anneal-zr44cu56-2", "anneal-zr44cu56-3"]
     assert header.training["kept_aside"] == "anneal-zr44cu56-1, shear-zr44cu56-300K-3"
+    assert header.training["how"].endswith("quench time 100.0")
     methods = [row[0] for row in header.results[2].rows]
     assert methods == [
         "20 environments",
