@@ -14,6 +14,7 @@ import glob
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -165,6 +166,10 @@ def annotate_in_ranges(
     except FileError:
         shutil.rmtree(folder)  # the input is at fault, so nothing of this will be wanted again
         raise
+    except BaseException:
+        with suppress(OSError):
+            folder.rmdir()  # unless a range is done
+        raise
     shutil.rmtree(folder)
     return total, last
 
@@ -174,7 +179,7 @@ def _described(modifier: Any) -> list[Any]:
     values = modifier.trait_get(modifier.editable_traits())
     for name, value in list(values.items()):
         if hasattr(value, "source_path"):  # a second input, which is made from the name of its file
-            values[name] = value.source_path
+            values[name] = re.sub("^file:/*(?=/|[A-Za-z]:)", "", value.source_path)
             if not value.source_path:
                 del values[name]
     return [type(modifier).__module__, type(modifier).__qualname__, values]

@@ -1,5 +1,6 @@
 """Ranges of frames in processes of their own: the same bytes, whatever is killed on the way."""
 
+import json
 import os
 import shutil
 import signal
@@ -13,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ovito_glassml import LaSCAModifier, RDFDescriptorsModifier, batch
+import ovito_glassml
+from ovito_glassml import LaSCAModifier, RDFDescriptorsModifier, batch, cli
 from ovito_glassml.adapter.files import FileError, annotate
 from ovito_glassml.batch import BatchError, annotate_in_ranges
 
@@ -194,9 +196,21 @@ def test_only_what_would_be_the_same_is_used_again(change, used, left_over, dump
     with pytest.raises(Stopped):
         annotate_in_ranges([dump], chain, output, range_length=3, progress=lambda fraction, text: seen.append(text))
     assert seen[0] == f"{used} of 6 frames done"
-    assert len(list(parts.iterdir())) == (2 if used else 0)
+    assert len(list(parts.glob("*"))) == (2 if used else 0)
     assert not output.exists()
     os.utime(dump, ns=(written.st_atime_ns, written.st_mtime_ns))
+
+
+@pytest.mark.parametrize("name", cli.MODIFIERS)
+def test_a_modifier_is_made_anew_from_its_parameters(name, dump):
+    modifier = getattr(ovito_glassml, cli.MODIFIERS[name])()
+    if name == "nonaffine":
+        modifier.reference, modifier.cutoff = str(dump), 3.5
+    described = json.loads(json.dumps(batch._described(modifier)))
+    again = batch._rebuilt(described)
+    assert type(again) is type(modifier)
+    assert batch._described(again) == described
+    assert name != "nonaffine" or described[2]["reference"] == str(dump)
 
 
 def test_a_model_file_that_changes_is_noticed(tmp_path):
@@ -301,6 +315,7 @@ def test_a_scheduler_that_does_not_answer_is_named(dump, tmp_path, monkeypatch):
     monkeypatch.setattr(batch, "PATIENCE", 0.3)
     with pytest.raises(BatchError, match=r"No Dask scheduler answers at tcp://127.0.0.1:9;"):
         in_ranges(dump, tmp_path / "out.xyz", scheduler="tcp://127.0.0.1:9")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_dask_the_extra_is_named(dump, tmp_path, monkeypatch):
