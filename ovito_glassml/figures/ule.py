@@ -310,9 +310,9 @@ def draw_environments(model: UleModel, folder: Path) -> list[Path]:
                 columns[key].append(value)
     for axis in axes:
         axis.axis("off")
-    figure.suptitle(
-        "Atoms that share a Voronoi face with the centre (black); titles of Kasper environments are blue, of others red"
-    )
+    hues = ("orange", "blue")
+    species = ", ".join(f"{name} {hues[kind % 2]}" for kind, name in enumerate(model.header.species))
+    figure.suptitle(f"Atoms that share a Voronoi face with the centre (black); {species}. Kasper titles are blue")
     return [save_figure(figure, folder / "environments.png"), save_table(columns, folder / "environments.csv")]
 
 

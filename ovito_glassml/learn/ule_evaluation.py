@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.descriptors.soap import SOAPDescriptors
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.model_file import ResultTable
 from ovito_glassml.learn.ule import UleModel, heterogeneity, is_icosahedron
 from ovito_glassml.learn.ule_data import BarcodeTable, UleSample
-from ovito_glassml.learn.unique_environments import select_environments
-from ovito_glassml.structure import Structure
 
 __all__ = [
     "energy_score",
@@ -23,7 +20,6 @@ __all__ = [
     "heterogeneity_table",
     "heterogeneity_values",
     "rival_predictions",
-    "selection_table",
 ]
 
 #: Ridge regression chooses from these, in units of the mean square of the standardised inputs.
@@ -167,36 +163,3 @@ def _mean_over_runs(values: NDArray, runs: NDArray) -> tuple[float, float]:
     means = [float(values[runs == run].mean()) for run in dict.fromkeys(runs)]
     error = float(np.std(means, ddof=1) / np.sqrt(len(means))) if len(means) > 1 else float("nan")
     return float(np.mean(means)), error
-
-
-def selection_table(
-    structures: Sequence[Structure],
-    descriptor: SOAPDescriptors,
-    *,
-    similarity: float,
-    share: float,
-    seeds: Sequence[int] = (1, 2, 3, 4, 5),
-    progress: Callable[[float, str], None] | None = None,
-) -> ResultTable:
-    """How many environments are found when other structures are visited in another order.
-
-    Raises
-    ------
-    TrainingError
-        For fewer than two seeds.
-    """
-    if len(seeds) < 2:
-        raise TrainingError("One selection shows no spread; give at least two seeds.")
-    counts = []
-    for number, seed in enumerate(seeds):
-        if progress is not None:
-            progress(number / len(seeds), f"selection {number + 1} of {len(seeds)}")
-        found = select_environments(structures, descriptor, similarity=similarity, share=share, seed=seed)
-        counts.append(len(found))
-    spread = np.std(counts, ddof=1) / np.mean(counts)
-    rows = tuple((f"seed {seed}", count) for seed, count in zip(seeds, counts, strict=True))
-    return ResultTable(
-        "Environments found in shuffled orders",
-        ("order", "environments"),
-        (*rows, ("standard deviation", f"{spread:.1%}")),
-    )

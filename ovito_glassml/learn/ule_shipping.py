@@ -4,11 +4,13 @@ Run again whenever the campaign has more samples::
 
     python -m ovito_glassml.learn.ule_shipping collect CAMPAIGN FOLDER
     python -m ovito_glassml.learn.ule_shipping reduce CAMPAIGN FOLDER
+    python -m ovito_glassml.learn.ule_shipping shuffle CAMPAIGN FOLDER
     python -m ovito_glassml.learn.ule_shipping train CAMPAIGN FOLDER ovito_glassml/models
 
 *collect* selects unique environments in the runs that are learned from and counts the atoms of all
 samples in them. *reduce* trains on all environments, ranks them, and counts again in the best 5, 10, 20,
-40, 80 and 160. *train* fits and judges the model. CAMPAIGN holds shards ``anneal-zr44cu56-*.xyz.gz`` and
+40, 80 and 160. *shuffle* does both five times in other orders of structures, to see what hangs on the order.
+*train* fits and judges the model. CAMPAIGN holds shards ``anneal-zr44cu56-*.xyz.gz`` and
 ``shear-zr44cu56-*.xyz.gz``; FOLDER gets ``ule-all.npz`` and ``ule-ranked.npz``, which are kept in the
 repository, and ``ule-environments.npz``, which is not. Needs the extras `simulate` and `train`.
 """
@@ -20,7 +22,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +34,13 @@ from ovito_glassml.learn.model_file import ResultTable, save_model, write_card
 from ovito_glassml.learn.ule import UleModel
 from ovito_glassml.learn.ule_data import BarcodeTable, UleSample, describe_samples, load_tables, save_tables
 from ovito_glassml.learn.ule_evaluation import (
+    energy_score,
     energy_table,
     heterogeneity_table,
     rival_predictions,
 )
 from ovito_glassml.learn.ule_training import (
+    PUBLISHED_TREES,
     UleDesign,
     Voronoi,
     build_model,
@@ -49,7 +53,18 @@ from ovito_glassml.learn.ule_training import (
 from ovito_glassml.learn.unique_environments import UniqueEnvironments, select_environments
 from ovito_glassml.simulate.shards import read_frames
 
-__all__ = ["DESIGN", "SIZES", "Roles", "collect", "how_made", "read_samples", "reduce", "roles", "ship_model"]
+__all__ = [
+    "DESIGN",
+    "SIZES",
+    "Roles",
+    "collect",
+    "how_made",
+    "read_samples",
+    "reduce",
+    "roles",
+    "ship_model",
+    "shuffle",
+]
 
 Progress = Callable[[float, str], None]
 
@@ -57,6 +72,7 @@ NAME = "ule-zr44cu56"
 #: Numbers of best environments that atoms are counted in.
 SIZES = (5, 10, 20, 40, 80, 160)
 ALL, RANKED, ENVIRONMENTS = "ule-all.npz", "ule-ranked.npz", "ule-environments.npz"
+SHUFFLED = "ule-shuffled.json"
 
 DESIGN = UleDesign(
     title="energy and heterogeneity of Zr44Cu56 from 40 local environments",
@@ -145,7 +161,7 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 
 
 def collect(
-    samples: Sequence[UleSample], folder: Path, voronoi: Voronoi, progress: Progress, design: UleDesign = DESIGN
+    samples: Sequence[UleSample], folder: Path, voronoi: Voronoi | None, progress: Progress, design: UleDesign = DESIGN
 ) -> None:
     """Select environments in the runs that are learned from, and write them and the barcodes of all samples."""
     learned = roles([sample.run for sample in samples]).learned
@@ -241,12 +257,59 @@ def ship_model(
     progress(0.85, "fewer and more environments")
     results.append(_by_size(ranked, part, design))
     results.append(heterogeneity_table(model, table, "Heterogeneity"))
+    if (folder / SHUFFLED).exists():
+        results.append(ResultTable(**json.loads((folder / SHUFFLED).read_text(encoding="utf-8"))))
     header = replace(model.header, results=tuple(results), limits=_LIMITS, references=_REFERENCES)
     path = output / f"{NAME}.safetensors"
     save_model(path, header, model.tensors())
     write_card(path)
     progress(1.0, "done")
     return path
+
+
+def shuffle(
+    samples: Sequence[UleSample],
+    folder: Path,
+    progress: Progress,
+    design: UleDesign = DESIGN,
+    seeds: Sequence[int] = (1, 2, 3, 4, 5),
+) -> ResultTable:
+    """Select environments in several orders of structures; how many there are, and the error of trees on the best.
+
+    The table is kept in the folder, and `ship_model` puts it on the card.
+    """
+    rows: list[tuple[Any, ...]] = []
+    part = roles([sample.run for sample in samples])
+    for number, seed in enumerate(seeds):
+
+        def report(fraction: float, text: str, number: int = number, seed: int = seed) -> None:
+            progress((number + fraction) / len(seeds), f"order {seed}: {text}")
+
+        place, other = folder / f"order-{seed}", replace(design, seed=seed)
+        place.mkdir(parents=True, exist_ok=True)
+        if not (place / RANKED).exists():
+            collect(samples, place, None, lambda f, text, report=report: report(0.5 * f, text), other)
+            reduce(samples, place, lambda f, text, report=report: report(0.5 + 0.5 * f, text), other)
+        table = load_tables(place / RANKED)[str(design.environments)]
+        found = len(_load_environments(place / ENVIRONMENTS))
+        rows.append((f"seed {seed}", found, _published_error(table, part, design)[1]))
+    spread = [float(np.std([row[column] for row in rows], ddof=1)) for column in (1, 2)]
+    relative = spread[0] / float(np.mean([row[1] for row in rows]))
+    rows.append(("standard deviation", f"{relative:.1%}", spread[1]))
+    table = ResultTable(
+        "Other orders of structures", ("order", "environments", "RMSE on runs kept aside (meV/atom)"), tuple(rows)
+    )
+    (folder / SHUFFLED).write_text(json.dumps(asdict(table)), encoding="utf-8")
+    return table
+
+
+def _published_error(table: BarcodeTable, part: Roles, design: UleDesign) -> tuple[float, float]:
+    """Errors (meV/atom) of trees with the published settings, cross-validated and on the runs kept aside."""
+    learned, tested = table.of(part.learned), table.of(part.kept_aside)
+    validation = cross_validate(learned, PUBLISHED_TREES, design.folds, design.seed)
+    rounds = max(1, round(float(np.mean(validation.rounds))))
+    model = fit_trees(learned.fractions, learned.energies, PUBLISHED_TREES, rounds, design.seed)
+    return 1000 * validation.error(learned.energies), energy_score(model.predict(tested.fractions), tested.energies)[0]
 
 
 def _all_environments(learned: BarcodeTable, design: UleDesign, progress: Progress) -> tuple[Any, Any]:
@@ -281,18 +344,11 @@ def _judged(
 
 
 def _by_size(ranked: Mapping[str, BarcodeTable], part: Roles, design: UleDesign) -> ResultTable:
-    """Error against the number of environments, with the published trees."""
-    from ovito_glassml.learn.ule_training import PUBLISHED_TREES
-
+    """Error against the number of environments."""
     rows = []
     for size, table in ranked.items():
-        learned, tested = table.of(part.learned), table.of(part.kept_aside)
-        validation = cross_validate(learned, PUBLISHED_TREES, design.folds, design.seed)
-        rounds = max(1, round(float(np.mean(validation.rounds))))
-        model = fit_trees(learned.fractions, learned.energies, PUBLISHED_TREES, rounds, design.seed)
-        error = 1000 * float(np.sqrt(np.mean((model.predict(tested.fractions) - tested.energies) ** 2)))
         matched = table.matched.sum() / table.atoms.sum()
-        rows.append((int(size), 1000 * validation.error(learned.energies), error, f"{matched:.0%}"))
+        rows.append((int(size), *_published_error(table, part, design), f"{matched:.0%}"))
     return ResultTable(
         "Number of environments",
         ("environments", "cross-validated RMSE (meV/atom)", "RMSE on runs kept aside (meV/atom)", "matched"),
@@ -338,12 +394,12 @@ def _load_order(path: Path) -> NDArray[np.int64]:
 
 def main(arguments: Sequence[str], voronoi: Voronoi) -> None:
     """Run one of the commands of the module's docstring."""
-    commands = {"collect": 2, "reduce": 2, "train": 3}
+    commands = {"collect": 2, "reduce": 2, "shuffle": 2, "train": 3}
     command, *rest = arguments or [""]
     if len(rest) != commands.get(command):
         raise TrainingError(
             f"The command {' '.join(arguments)!r} is none of: collect CAMPAIGN FOLDER, reduce CAMPAIGN FOLDER, "
-            "train CAMPAIGN FOLDER MODELS."
+            "shuffle CAMPAIGN FOLDER, train CAMPAIGN FOLDER MODELS."
         )
     paths = [Path(text) for text in rest]
 
@@ -355,6 +411,8 @@ def main(arguments: Sequence[str], voronoi: Voronoi) -> None:
         collect(samples, paths[1], voronoi, report)
     elif command == "reduce":
         reduce(samples, paths[1], report)
+    elif command == "shuffle":
+        print(shuffle(samples, paths[1], report).markdown())
     else:
         print(ship_model(samples, paths[1], paths[2], voronoi, report, training=how_made(paths[0])))
 

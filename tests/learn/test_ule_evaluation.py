@@ -7,7 +7,6 @@ import pytest
 import ule_glasses
 from ule_barcodes import planted
 
-from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.ule import ReferenceBarcode
 from ovito_glassml.learn.ule_evaluation import (
     energy_score,
@@ -16,9 +15,7 @@ from ovito_glassml.learn.ule_evaluation import (
     heterogeneity_table,
     heterogeneity_values,
     rival_predictions,
-    selection_table,
 )
-from ovito_glassml.learn.ule_training import soap_for
 
 
 def test_scores_of_simple_predictions():
@@ -68,13 +65,3 @@ def test_kinds_that_deviate_are_told_from_those_that_do_not():
     assert rows["thermal"][1:3] == (2, 60)
     assert rows["sheared"][4] == pytest.approx(z[60:].mean())
     assert rows["sheared"][5] == pytest.approx(abs(z[60:90].mean() - z[90:].mean()) / 2)
-
-
-def test_shuffled_selections_are_counted():
-    structures = [sample.structure for sample in ule_glasses.samples()[:3]]
-    table = selection_table(structures, soap_for(structures), similarity=0.75, share=0.7, seeds=(1, 2, 3))
-    counts = [row[1] for row in table.rows[:-1]]
-    assert len(counts) == 3
-    assert table.rows[-1][1] == f"{np.std(counts, ddof=1) / np.mean(counts):.1%}"
-    with pytest.raises(TrainingError, match="at least two seeds"):
-        selection_table(structures, soap_for(structures), similarity=0.8, share=1.0, seeds=(1,))

@@ -10,7 +10,17 @@ from ovito_glassml.adapter.voronoi import voronoi_indices
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.ule import UleModel
 from ovito_glassml.learn.ule_data import load_tables
-from ovito_glassml.learn.ule_shipping import DESIGN, collect, how_made, main, read_samples, reduce, roles, ship_model
+from ovito_glassml.learn.ule_shipping import (
+    DESIGN,
+    collect,
+    how_made,
+    main,
+    read_samples,
+    reduce,
+    roles,
+    ship_model,
+    shuffle,
+)
 from ovito_glassml.simulate.shards import Shard, provenance, write_frames
 
 SMALL = replace(DESIGN, environments=20, folds=2, first_trials=1, trials=1)
@@ -39,6 +49,7 @@ def shipped(campaign, tmp_path_factory):
     samples = read_samples(campaign)
     collect(samples, folder, voronoi_indices, lambda fraction, text: said.append(text), SMALL)
     reduce(samples, folder, lambda fraction, text: None, SMALL)
+    shuffle(samples, folder, lambda fraction, text: None, SMALL, seeds=(1, 2))
     how = how_made(campaign)
     path = ship_model(samples, folder, folder, voronoi_indices, lambda fraction, text: None, SMALL, how)
     return folder, path, said
@@ -97,7 +108,7 @@ def test_the_card_judges_by_what_was_kept_aside(shipped):
     titles = [table.title for table in header.results]
     assert "Energies of annealed runs never trained on" in titles
     assert "Energies of sheared samples never trained on" in titles
-    assert titles[-2:] == ["Number of environments", "Heterogeneity"]
+    assert titles[-3:] == ["Number of environments", "Heterogeneity", "Other orders of structures"]
     assert header.training["samples"] == ["anneal-zr44cu56-2", "anneal-zr44cu56-3"]
     assert header.training["kept_aside"] == "anneal-zr44cu56-1, shear-zr44cu56-300K-3"
     assert header.training["how"].endswith("quench time 100.0")
@@ -111,6 +122,17 @@ def test_the_card_judges_by_what_was_kept_aside(shipped):
         "ridge on the fractions",
     ]
     assert path.with_suffix(".md").is_file()
+
+
+def test_other_orders_are_selected_anew_and_compared(shipped):
+    folder, path, _ = shipped
+    first, second, spread = UleModel.load(path).header.results[-1].rows
+    counts = np.array([first[1], second[1]])
+    assert counts[0] != counts[1]
+    assert spread[1] == f"{counts.std(ddof=1) / counts.mean():.1%}"
+    assert spread[2] == pytest.approx(abs(first[2] - second[2]) / np.sqrt(2))
+    with np.load(folder / "order-1" / "ule-environments.npz") as one, np.load(folder / "ule-environments.npz") as same:
+        np.testing.assert_array_equal(one["rows"], same["rows"])
 
 
 def test_barcodes_of_another_campaign_are_refused(shipped, campaign):
