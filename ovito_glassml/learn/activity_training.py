@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from ovito_glassml.descriptors.ace import ACEDescriptors
 from ovito_glassml.errors import TrainingError
@@ -224,9 +225,10 @@ def cross_validate(
     tried = []
     for strength in strengths or (STRENGTHS if METHODS[method].regularised else (0.0,)):
         decisions = np.empty(len(data.labels))
-        for number in np.unique(fold):
-            held = fold == number
-            decisions[held] = fit_line(data.atoms(~held), method, strength).decide(data.rows[held])
+        with threadpool_limits(1, "blas"):  # more threads are slower: the products are small, and there are many
+            for number in np.unique(fold):
+                held = fold == number
+                decisions[held] = fit_line(data.atoms(~held), method, strength).decide(data.rows[held])
         tried.append(CrossValidation(decisions, strength))
     return max(tried, key=lambda validation: data.accuracy(validation.decisions))
 
