@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from ovito_glassml.descriptors.rdf import RDFDescriptors
 from ovito_glassml.errors import TrainingError
@@ -153,6 +154,8 @@ class _Data(NamedTuple):
     folds: list[NDArray]  # cross-validation fold of every atom, -1 without a label
 
 
+# Many small products, for which more threads are slower.
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def train(
     samples: Sequence[LabelledSample | tuple[Structure, NDArray, str]],
     *,
