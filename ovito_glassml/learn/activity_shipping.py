@@ -28,6 +28,7 @@ from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.activity import ActivityModel
 from ovito_glassml.learn.activity_data import (
     EXTREME_SHARE,
+    LEARNED_AVALANCHE_SHARE,
     ActivitySample,
     compact_shear,
     compact_thermal,
@@ -121,7 +122,8 @@ _ONE_STATE = {
     "thermal": "One temperature and one density. Other state points are unknown to it.",
     "shear": (
         "One preparation and simple shear at zero temperature along one direction, after a strain of 10 %. "
-        "Plastic events in which more than a tenth of the atoms took part were left out."
+        "Judged by plastic events in which at most a tenth of the atoms took part; learned from those with up to "
+        f"{LEARNED_AVALANCHE_SHARE:.0%}, since few events are local in samples this small."
     ),
 }
 

@@ -1,10 +1,13 @@
 """From simulation shards to labelled atoms."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
 from ovito_glassml.learn.activity_data import compact_shear, compact_thermal, read_shear, read_thermal
-from ovito_glassml.simulate.shards import Shard, read_frames, write_frames
+from ovito_glassml.simulate.shards import Shard, provenance, read_frames, write_frames
+from ovito_glassml.simulate.shear_aqs import ShearAQSSettings
 from ovito_glassml.structure import Structure
 
 
@@ -65,3 +68,35 @@ def test_events_without_labels_are_left_out(crystal, tmp_path):
         np.testing.assert_array_equal(one.activity, labels)
         np.testing.assert_allclose(one.displacement, np.linspace(0, 1, 512), atol=1e-5)
         np.testing.assert_allclose(one.structure.positions, crystal.positions)
+
+
+def test_events_too_large_to_judge_by_are_kept_to_learn_from(crystal, tmp_path):
+    """A local event, one of a fifth of the A atoms, and one that spans the sample."""
+    a_atoms = np.flatnonzero(crystal.species == 0)
+    header = provenance("shear-aqs", asdict(ShearAQSSettings(system="kob-andersen", seed=3)))
+    frames = []
+    largest = np.zeros(512)
+    for number, share in enumerate((0.05, 0.2, 0.5)):
+        moved = np.linspace(0.0, 0.1, 512)
+        active = a_atoms[: round(share * len(a_atoms))]
+        moved[active] = 1.0
+        largest = np.maximum(largest, moved)
+        labels = np.full(512, -1)
+        if share < 0.1:
+            labels[active], labels[a_atoms[-len(active) :]] = 1, 0
+        columns = {"Activity": labels, "Nonaffine_Squared_Displacement": moved}
+        where = {"strain": f"{0.1 + 0.02 * number + 0.005:.6f}", "avalanche": int(share >= 0.1)}
+        extremes = {"Largest_Nonaffine_Squared_Displacement": largest}
+        frames.append(Shard(crystal, {**columns, **extremes}, {**header, **where}))
+    write_frames(tmp_path / "shear-crystal-1.xyz.gz", frames)
+    compact_shear(tmp_path / "shear-crystal-1.xyz.gz", tmp_path / "compact.xyz.gz")
+    local, larger = read_shear(tmp_path / "compact.xyz.gz")
+    np.testing.assert_array_equal(local.scored, local.labelled)
+    assert not larger.scored.any()
+    active = a_atoms[: round(0.2 * len(a_atoms))]
+    np.testing.assert_array_equal(np.flatnonzero(larger.activity == 1), active)
+    inactive = np.flatnonzero(larger.activity == 0)
+    assert len(inactive) == len(active)
+    assert (crystal.species[inactive] == 0).all()
+    quiet = a_atoms[len(active) :]
+    np.testing.assert_array_equal(inactive, quiet[: len(active)])
