@@ -9,10 +9,12 @@ from functools import lru_cache, partial
 import numba
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from ovito_glassml.compile import compiled
 from ovito_glassml.descriptors.blocks import Fill, check_dtype, fill_rows, separate_blocks, species_columns
 from ovito_glassml.descriptors.density import (
+    Expansion,
     collect_neighbours,
     evaluate_harmonics,
     evaluate_radial,
@@ -29,7 +31,7 @@ from ovito_glassml.descriptors.radial import (
     polynomial_soap_functions,
     tabulate,
 )
-from ovito_glassml.neighbours import CHUNK_SIZE, Progress, buffer_size, build_cell_list
+from ovito_glassml.neighbours import CHUNK_SIZE, CellGrid, Progress, buffer_size, build_cell_list
 from ovito_glassml.structure import Structure, StructureError
 
 __all__ = ["RADIAL_BASES", "SOAPDescriptors"]
@@ -175,8 +177,32 @@ class SOAPDescriptors:
         """
         yield from separate_blocks(self.feature_count, self.dtype, self._blocks(structure))
 
+    def iterate_products(self, structure: Structure, matrix: NDArray) -> Iterator[tuple[NDArray[np.int64], NDArray]]:
+        """Yield (atom indices, products of their rows, scaled to length one, with the columns of a matrix).
+
+        As `iterate_blocks` and a multiplication, but rows never leave the processor's cache.
+
+        Parameters
+        ----------
+        structure : Structure
+        matrix : (F, C) array
+        """
+        _load_blas()
+        columns = np.ascontiguousarray(matrix, dtype=self.dtype)
+        for grid, block, expansion, prefactors in self._expansions(structure):
+            products = np.empty((len(block), columns.shape[1]), dtype=self.dtype)
+            with threadpool_limits(1, "blas"):  # its threads would fight with those of the kernel
+                _multiplied_spectra(grid, block, expansion, self.n_max, prefactors, columns, products)
+            yield grid.atom[block].astype(np.int64), products
+
     def _blocks(self, structure: Structure) -> Iterator[tuple[NDArray[np.int64], Fill]]:
         """Yield (atom indices, function that writes their rows)."""
+        for grid, block, expansion, prefactors in self._expansions(structure):
+            fill = partial(_power_spectra, grid, block, expansion, self.n_max, prefactors)
+            yield grid.atom[block].astype(np.int64), fill
+
+    def _expansions(self, structure: Structure) -> Iterator[tuple[CellGrid, NDArray[np.int64], Expansion, NDArray]]:
+        """Yield what the kernels need for each block of atoms."""
         if not len(structure):
             return
         columns = species_columns(structure, self.species)
@@ -186,8 +212,7 @@ class SOAPDescriptors:
         prefactors = np.pi * np.sqrt(8 / (2 * np.arange(self.l_max + 1) + 1)).astype(self.dtype)
         cells = build_cell_list(structure, self.reach)
         for block in cells.blocks(structure.mask):
-            fill = partial(_power_spectra, cells.grid, block, expansion, self.n_max, prefactors)
-            yield cells.grid.atom[block].astype(np.int64), fill
+            yield cells.grid, block, expansion, prefactors
 
 
 @lru_cache(maxsize=4)
@@ -202,6 +227,11 @@ def _table(
     return tabulate(family(cutoff, sigma, l_max, values), settings.reach, dtype)
 
 
+def _load_blas() -> None:
+    """Load the library that compiled code multiplies with, because only what is loaded can be limited to a thread."""
+    import scipy.linalg.cython_blas  # noqa: F401
+
+
 @compiled(parallel=True)
 def _power_spectra(grid, block, expansion, n_max, prefactors, places, rows):
     """Expand the densities of each atom of the block and contract them over m."""
@@ -211,13 +241,35 @@ def _power_spectra(grid, block, expansion, n_max, prefactors, places, rows):
         work = make_workspace(expansion, capacity + 1)
         products = np.empty(n_max * expansion.width, dtype=rows.dtype)
         for t in range(chunk * CHUNK_SIZE, chunk_end):
-            i = block[t]
-            count = collect_neighbours(grid, i, expansion, work)
-            count = _add_centre(expansion, expansion.columns[grid.species[i]], count, work)
-            evaluate_radial(expansion, work, count)
-            evaluate_harmonics(expansion, work, count)
-            expand_density(expansion, work)
-            _contract(expansion, n_max, prefactors, work.density, products, rows[places[t]])
+            _power_spectrum(grid, block[t], expansion, n_max, prefactors, work, products, rows[places[t]])
+
+
+@compiled(parallel=True)
+def _multiplied_spectra(grid, block, expansion, n_max, prefactors, matrix, results):
+    """Rows as `_power_spectra` computes them, scaled to length one and multiplied by a matrix, chunk by chunk."""
+    for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
+        chunk_end = min((chunk + 1) * CHUNK_SIZE, len(block))
+        capacity = buffer_size(grid, block, chunk * CHUNK_SIZE, chunk_end, expansion.cutoff)
+        work = make_workspace(expansion, capacity + 1)
+        products = np.empty(n_max * expansion.width, dtype=matrix.dtype)
+        rows = np.empty((chunk_end - chunk * CHUNK_SIZE, len(matrix)), dtype=matrix.dtype)
+        for k in range(len(rows)):
+            i = block[chunk * CHUNK_SIZE + k]
+            _power_spectrum(grid, i, expansion, n_max, prefactors, work, products, rows[k])
+        multiplied = np.dot(rows, matrix)
+        for k in range(len(rows)):
+            results[chunk * CHUNK_SIZE + k] = multiplied[k] / np.sqrt(np.dot(rows[k], rows[k]))
+
+
+@compiled()
+def _power_spectrum(grid, i, expansion, n_max, prefactors, work, products, row):
+    """The row of one atom."""
+    count = collect_neighbours(grid, i, expansion, work)
+    count = _add_centre(expansion, expansion.columns[grid.species[i]], count, work)
+    evaluate_radial(expansion, work, count)
+    evaluate_harmonics(expansion, work, count)
+    expand_density(expansion, work)
+    _contract(expansion, n_max, prefactors, work.density, products, row)
 
 
 @compiled()

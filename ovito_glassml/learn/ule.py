@@ -13,12 +13,10 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from ovito_glassml.compile import compiled
 from ovito_glassml.descriptors.soap import SOAPDescriptors
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
@@ -48,8 +46,6 @@ KIND = "ule"
 GROUPS = (1, 2)
 #: Name of the only head of the extrapolation score.
 HEAD = "atom"
-#: Rows that one thread multiplies at a time.
-ROWS_AT_ONCE = 256
 #: Shares of species that differ by more than this from those of the training samples are another composition.
 SAME_COMPOSITION = 0.005
 
@@ -121,10 +117,11 @@ class EnergyModel:
         return self.mean + float(values[0, -1]), values[:, :-1]
 
     def _evaluate(self, fractions: NDArray, **what: Any) -> NDArray:
+        booster = self._booster
         import xgboost
 
         table = np.ascontiguousarray(np.atleast_2d(fractions), dtype=np.float32)
-        return self._booster.predict(xgboost.DMatrix(table, nthread=1), **what)
+        return booster.predict(xgboost.DMatrix(table, nthread=1), **what)
 
 
 @dataclass(frozen=True, eq=False)
@@ -406,7 +403,6 @@ class UleModel:
         similarity = np.full(len(structure), np.nan, dtype=np.float32)
         extrapolation = np.full(len(structure), np.nan)
         if wanted.any():
-            _load_blas()
             with threadpool_limits(1, "blas"):
                 embedding = self._compare(structure, wanted, environment, similarity, stage(progress, 0.0, 0.9))
             everywhere = self.score.evaluate(structure, embedding, stage(progress, 0.9, 1.0))
@@ -424,16 +420,13 @@ class UleModel:
     ) -> NDArray[np.float32]:
         """Fill in environments and similarities; return the coordinates in which novelty is measured.
 
-        Rows are multiplied at once by the environments and forgotten.
+        Rows are multiplied by the environments where they are computed, and never stored.
         """
         needed = within_reach(structure, wanted, self.score.radius)
         least = least_product(self.similarity)
-        matrix = np.ascontiguousarray(self.rows.T)
         embedding = np.full((len(structure), self.score.width), np.nan, dtype=np.float32)
-        blocks = self.descriptor.iterate_blocks(replace(structure, mask=needed))
-        for indices, rows in reporting(blocks, int(needed.sum()), progress):
-            products = np.empty((len(rows), matrix.shape[1]), dtype=np.float32)
-            _multiply_normalised(rows, matrix, products)
+        blocks = self.descriptor.iterate_products(replace(structure, mask=needed), self.rows.T)
+        for indices, products in reporting(blocks, int(needed.sum()), progress):
             best = products.argmax(axis=1)
             largest = products[np.arange(len(best)), best]
             environment[indices] = np.where(largest > least, best, -1)
@@ -482,21 +475,6 @@ class UleModel:
         shares = species_shares(structure, self.header.species)
         known = np.array([self.header.training["composition"][name] for name in self.header.species])
         return bool(((shares > known[:, 0] - SAME_COMPOSITION) & (shares < known[:, 1] + SAME_COMPOSITION)).all())
-
-
-def _load_blas() -> None:
-    """Load the library that compiled code multiplies with, because only what is loaded can be limited."""
-    import scipy.linalg.cython_blas  # noqa: F401
-
-
-@compiled(parallel=True)
-def _multiply_normalised(rows, matrix, products):
-    """Products of the normalised rows with the columns of a matrix, on all threads that computed the rows."""
-    for chunk in numba.prange((len(rows) + ROWS_AT_ONCE - 1) // ROWS_AT_ONCE):
-        part = rows[chunk * ROWS_AT_ONCE : (chunk + 1) * ROWS_AT_ONCE]
-        result = np.dot(part, matrix)
-        for i in range(len(part)):
-            products[chunk * ROWS_AT_ONCE + i] = result[i] / np.sqrt(np.dot(part[i], part[i]))
 
 
 def share_by_atom(environment: NDArray, contributions: NDArray, counts: NDArray, atoms: int) -> NDArray[np.float64]:

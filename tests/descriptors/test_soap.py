@@ -1,5 +1,6 @@
 """SOAP against DScribe, and against integration over space where DScribe itself is not exact."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numba
@@ -238,3 +239,16 @@ def test_a_basis_that_double_precision_cannot_hold_is_refused(fcc):
 def test_an_unknown_species_is_named(three_species):
     with pytest.raises(StructureError, match="contains Al"):
         SOAPDescriptors(("Cu", "Zr")).compute(three_species)
+
+
+def test_products_are_those_of_normalised_rows(triclinic):
+    descriptor = SOAPDescriptors(("Cu", "Zr"), n_max=5, l_max=4, dtype="float64")
+    matrix = np.random.default_rng(1).normal(size=(descriptor.feature_count, 7))
+    chosen = replace(triclinic, mask=np.arange(len(triclinic)) % 3 > 0)
+    rows = descriptor.compute(chosen)
+    expected = rows / np.linalg.norm(rows, axis=1, keepdims=True) @ matrix
+    found = np.full((len(triclinic), 7), np.nan)
+    for indices, products in descriptor.iterate_products(chosen, matrix):
+        found[indices] = products
+    np.testing.assert_allclose(found[chosen.selected], expected, rtol=1e-10, atol=1e-12)
+    assert np.isnan(found[~chosen.mask]).all()
