@@ -64,8 +64,9 @@ MOST_ROUNDS = 3000
 RANKED_SAMPLES = 300
 #: Samples behind each point of the reference barcode, and the number of points at most.
 REFERENCE_SAMPLES, REFERENCE_POINTS = 25, 12
-#: Components and samples of the extrapolation score; few of the first, for they cost time at every atom.
-SCORE_COMPONENTS, SCORE_SAMPLES = 4, 40
+#: Components, radius (Å) and samples of the extrapolation score. Four components miss a liquid. The radius costs time
+#: at every atom; sixty atoms within it, each of which sees 7 Å far, are enough.
+SCORE_COMPONENTS, SCORE_RADIUS, SCORE_SAMPLES = 8, 6.5, 40
 
 
 @dataclass(frozen=True)
@@ -482,7 +483,7 @@ def _novelty(
         rows.append(table)
         members.append({HEAD: np.arange(len(structure))})
         parts.append(np.full(len(structure), runs.index(samples[number].run)))
-    return fit_extrapolation(structures, rows, members, parts, components=SCORE_COMPONENTS)
+    return fit_extrapolation(structures, rows, members, parts, radius=SCORE_RADIUS, components=SCORE_COMPONENTS)
 
 
 def _header(

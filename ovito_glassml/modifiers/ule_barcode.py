@@ -81,7 +81,8 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
     * ``ULEBarcode.extrapolating_fraction``: attribute, the fraction of atoms whose extrapolation is
       above 1. Above 0.1, and for a composition that the model was not trained on, a warning is printed.
     * ``ULEBarcode.same_composition``: attribute, 1 if the model was trained on this composition, else 0.
-    * ``ULEBarcode.undefined``: attribute, the number of atoms not analysed: those not selected.
+    * ``ULEBarcode.undefined``: attribute, the number of atoms without environment (-1): those that are
+      like none, and those not selected.
 
     If no atom has an environment, that is said and all numbers from fractions are NaN. Errors are
     raised for unnamed types, for species that the model does not know, for a model file that is
@@ -145,7 +146,7 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
             "group1_fraction": prediction.group1_fraction,
             "extrapolating_fraction": extrapolating,
             "same_composition": int(prediction.same_composition),
-            "undefined": len(prediction.environment) - prediction.atoms,
+            "undefined": int((prediction.environment < 0).sum()),
         }
         write_attributes(data, "ULEBarcode", statistics)
         for warning in _warnings(self.model, model, prediction, extrapolating):

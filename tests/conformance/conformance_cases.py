@@ -33,6 +33,10 @@ COMPARED = {"predicted": "First Quantity", "true": "Second Quantity"}
 ONE_SPECIES = {"PredictedActivityModifier": "Cu"}
 
 
+#: Modifiers that give a class only to atoms like those they know, and the properties that the others lack.
+KNOWN_ATOMS_ONLY = {"ULEBarcodeModifier": {"ULE", "ULE Energy Contribution"}}
+
+
 @dataclass(frozen=True)
 class Case:
     """A modifier in the matrix.
@@ -70,6 +74,10 @@ class Case:
         """Which atoms of a Cu-Zr sample must get a value; the others must get none."""
         only = ONE_SPECIES.get(self.modifier.__name__)
         return np.array([only in (None, sample.names[kind]) for kind in sample.kinds])
+
+    def may_lack(self, name: str) -> bool:
+        """Whether atoms unlike any that the modifier knows have no value in a property."""
+        return name in KNOWN_ATOMS_ONLY.get(self.modifier.__name__, ())
 
     @property
     def compares(self) -> bool:

@@ -303,7 +303,7 @@ def assert_defined(case: Case, data: DataCollection, sample: Sample) -> None:
     for name, values in outputs.items():
         assert len(values) == len(sample.kinds)
         without = undefined(values)
-        assert not without[case.answers_for(sample)].any(), f"{name} has atoms without value"
+        assert case.may_lack(name) or not without[case.answers_for(sample)].any(), f"{name} has atoms without value"
         assert without[~case.answers_for(sample)].all(), f"{name} has values for species that it cannot tell"
 
 
@@ -452,7 +452,7 @@ def check_only_selected(case: Case) -> None:
         return
     for name, values in written(data).items():
         assert undefined(values)[~selected].all(), f"{name} is set for atoms that are not selected"
-        assert not undefined(values)[selected & case.answers_for(sample)].any()
+        assert case.may_lack(name) or not undefined(values)[selected & case.answers_for(sample)].any()
     assert_counted(case, data)
     chosen = {name: values[selected] for name, values in written(data).items()}
     assert_same({name: values[selected] for name, values in everyone.items()}, chosen)
