@@ -26,6 +26,7 @@ from dataclasses import dataclass, replace
 import numba
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from ovito_glassml.compile import compiled
 from ovito_glassml.descriptors.soap import SOAPDescriptors
@@ -92,8 +93,9 @@ class UniqueEnvironments:
         kept, _ = _coordinates(self.rows, self.axes)
         for first in range(0, len(rows), BLOCK):
             part = slice(first, first + BLOCK)
-            coordinates, _ = _coordinates(rows[part], self.axes)
-            bounds = coordinates @ kept.T
+            with threadpool_limits(1, "blas"):
+                coordinates, _ = _coordinates(rows[part], self.axes)
+                bounds = coordinates @ kept.T
             _find_nearest(rows[part], self.rows, bounds, index[part], product[part])
         return index, product
 
@@ -157,13 +159,14 @@ def select_environments(
     order = order[: max(1, round(share * len(structures)))]
     if not sum(len(structures[number]) for number in order):
         raise TrainingError("There are no atoms to select environments from; give at least one structure.")
-    axes = principal_axes(sample_rows([structures[number] for number in order], descriptor, seed))
-    kept = _Kept(descriptor.feature_count, axes, least_product(similarity))
-    for done, number in enumerate(order):
-        for atoms, rows in rows_by_identifier(structures[number], descriptor, block):
-            kept.add(rows, np.full(len(atoms), number), atoms)
-        if progress is not None:
-            progress((done + 1) / len(order))
+    with threadpool_limits(1, "blas"):  # its threads would fight with those of the descriptor
+        axes = principal_axes(sample_rows([structures[number] for number in order], descriptor, seed))
+        kept = _Kept(descriptor.feature_count, axes, least_product(similarity))
+        for done, number in enumerate(order):
+            for atoms, rows in rows_by_identifier(structures[number], descriptor, block):
+                kept.add(rows, np.full(len(atoms), number), atoms)
+            if progress is not None:
+                progress((done + 1) / len(order))
     return UniqueEnvironments(*kept.result(), similarity, axes)
 
 

@@ -113,7 +113,7 @@ def test_selected_atoms_have_the_barcode_of_their_own(model, unseen):
     part = model.predict(replace(unseen.structure, mask=chosen))
     whole = model.predict(unseen.structure)
     np.testing.assert_array_equal(part.environment[chosen], whole.environment[chosen])
-    np.testing.assert_allclose(part.extrapolation[chosen], whole.extrapolation[chosen], rtol=1e-6)
+    np.testing.assert_allclose(part.extrapolation[chosen], whole.extrapolation[chosen], rtol=1e-4)
     assert (part.environment[~chosen] == -1).all()
     assert np.isnan(part.contribution[~chosen]).all()
     assert part.atoms == chosen.sum()
