@@ -288,19 +288,23 @@ def shuffle(
         place, other = folder / f"order-{seed}", replace(design, seed=seed)
         place.mkdir(parents=True, exist_ok=True)
         if not (place / RANKED).exists():
-            collect(samples, place, None, lambda f, text, report=report: report(0.5 * f, text), other)
-            reduce(samples, place, lambda f, text, report=report: report(0.5 + 0.5 * f, text), other)
+            collect(samples, place, None, _scaled(report, 0.0, 0.5), other)
+            reduce(samples, place, _scaled(report, 0.5, 1.0), other)
         table = load_tables(place / RANKED)[str(design.environments)]
         found = len(_load_environments(place / ENVIRONMENTS))
         rows.append((f"seed {seed}", found, _published_error(table, part, design)[1]))
     spread = [float(np.std([row[column] for row in rows], ddof=1)) for column in (1, 2)]
     relative = spread[0] / float(np.mean([row[1] for row in rows]))
     rows.append(("standard deviation", f"{relative:.1%}", spread[1]))
-    table = ResultTable(
+    result = ResultTable(
         "Other orders of structures", ("order", "environments", "RMSE on runs kept aside (meV/atom)"), tuple(rows)
     )
-    (folder / SHUFFLED).write_text(json.dumps(asdict(table)), encoding="utf-8")
-    return table
+    (folder / SHUFFLED).write_text(json.dumps(asdict(result)), encoding="utf-8")
+    return result
+
+
+def _scaled(progress: Progress, first: float, last: float) -> Progress:
+    return lambda fraction, text: progress(first + (last - first) * fraction, text)
 
 
 def _published_error(table: BarcodeTable, part: Roles, design: UleDesign) -> tuple[float, float]:
