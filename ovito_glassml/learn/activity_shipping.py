@@ -173,7 +173,7 @@ def kept_aside(names: Sequence[str]) -> tuple[str, ...]:
 def choose_descriptor(
     glass: Glass, learned: Sequence[ActivitySample], progress: Progress
 ) -> tuple[ACEDescriptors, ResultTable]:
-    """The least expensive features within one standard error of the best, by cross-validation.
+    """The fewest features within one standard error of the best, and of as few the best, by cross-validation.
 
     Only configurations that are trained on take part, so those kept aside judge the choice as well.
     """
@@ -190,14 +190,14 @@ def choose_descriptor(
             tried.append((part.rows.shape[1], cutoff, order, accuracy, error))
     best = max(tried, key=lambda one: one[3])
     enough = [one for one in tried if one[3] >= best[3] - best[4]]
-    _, cutoff, order, _, _ = min(enough)
+    _, cutoff, order, _, _ = min(enough, key=lambda one: (one[0], -one[3]))
     rows = tuple((f"{cut:g}", order + 1, count, acc, err) for count, cut, order, acc, err in tried)
     table = ResultTable(
         "Choice of features, cross-validated by configuration",
         ("cutoff / nearest", "bodies", "features", "balanced accuracy", "standard error"),
         rows,
-        "The model has the fewest features within one standard error of the best. Configurations kept aside take "
-        "no part; regularisation is chosen by the same decisions that are scored.",
+        "The model has the fewest features within one standard error of the best, and of as few the best. "
+        "Configurations kept aside take no part; regularisation is chosen by the same decisions that are scored.",
     )
     return replace(glass.descriptor, cutoff=cutoff * glass.descriptor.nearest, order=order), table
 
