@@ -36,6 +36,7 @@ __all__ = [
     "buffer_size",
     "build_cell_list",
     "candidate_count",
+    "cut_out",
     "gather_neighbours",
     "neighbour_counts",
     "neighbour_lists",
@@ -619,6 +620,30 @@ def average_within(
         done += len(block)
         report(done / len(structure))
     return means.reshape(columns.shape)
+
+
+def cut_out(structure: Structure, atom: int, radius: float, species: tuple[str, ...]) -> Structure:
+    """An atom, which comes first, and all atoms within a radius, nearest first, as an open cluster around the origin.
+
+    Parameters
+    ----------
+    structure : Structure
+    atom : int
+    radius : float
+        May be larger than the cell, whose atoms then appear several times.
+    species : tuple of str
+        Order of the species of the cluster.
+    """
+    cells = build_cell_list(structure, radius)
+    grid = cells.grid
+    centre = cells.order[grid.atom[cells.order] == atom][0]
+    vectors = np.column_stack([axis - axis[centre] for axis in (grid.x, grid.y, grid.z)])
+    distances = np.linalg.norm(vectors, axis=1)
+    near = np.flatnonzero(distances < radius)
+    near = near[np.argsort(distances[near], kind="stable")]
+    members = grid.atom[near]
+    names = [structure.species_names[kind] for kind in structure.species[members]]
+    return Structure(vectors[near], [species.index(name) for name in names], species)
 
 
 def within_reach(structure: Structure, chosen: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import ovito_glassml
-from ovito_glassml.neighbours import average_within, build_cell_list, neighbour_counts, neighbour_lists
+from ovito_glassml.neighbours import average_within, build_cell_list, cut_out, neighbour_counts, neighbour_lists
 from ovito_glassml.structure import Structure, StructureError
 
 
@@ -183,3 +183,13 @@ def test_kernels_work_where_no_cache_folder_can_be_written(tmp_path):
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.split() == [str(package / "neighbours.py"), "6"]
+
+
+def test_cut_out_has_every_neighbour_once_for_each_image(small_periodic):
+    environment = cut_out(small_periodic, 3, 6.0, ("Cu", "Zr"))
+    lists = neighbour_lists(small_periodic, 6.0)
+    own = slice(lists.offsets[3], lists.offsets[4])
+    np.testing.assert_array_equal(environment.positions[0], 0)
+    distances = np.linalg.norm(environment.positions[1:], axis=1)
+    np.testing.assert_allclose(distances, np.sort(lists.distances[own]), rtol=1e-6)
+    assert environment.species[0] == small_periodic.species[3]

@@ -43,14 +43,12 @@ from ovito_glassml.learn.scnn_network import (
     split,
 )
 from ovito_glassml.learn.stiffness import ANY_SPECIES
-from ovito_glassml.neighbours import build_cell_list
-from ovito_glassml.structure import Structure
+from ovito_glassml.neighbours import cut_out
 
 __all__ = [
     "FittedPrototypes",
     "PlainNetwork",
     "balanced_logistic",
-    "cut_out",
     "fit_prototypes",
     "train_plain",
     "train_scnn",
@@ -248,30 +246,6 @@ def _prototype(data: TrainingData, place: int) -> Prototype:
     sample, atom = data.samples[data.sample[place]], int(data.atom[place])
     environment = cut_out(sample.structure, atom, reach(data.descriptor), data.descriptor.species)
     return Prototype(sample.name, int(sample.structure.ids[atom]), float(data.barrier[place]), environment)
-
-
-def cut_out(structure: Structure, atom: int, radius: float, species: tuple[str, ...]) -> Structure:
-    """An atom, which comes first, and all atoms within a radius, nearest first, as an open cluster around the origin.
-
-    Parameters
-    ----------
-    structure : Structure
-    atom : int
-    radius : float
-        May be larger than the cell, whose atoms then appear several times.
-    species : tuple of str
-        Order of the species of the cluster.
-    """
-    cells = build_cell_list(structure, radius)
-    grid = cells.grid
-    centre = cells.order[grid.atom[cells.order] == atom][0]
-    vectors = np.column_stack([axis - axis[centre] for axis in (grid.x, grid.y, grid.z)])
-    distances = np.linalg.norm(vectors, axis=1)
-    near = np.flatnonzero(distances < radius)
-    near = near[np.argsort(distances[near], kind="stable")]
-    members = grid.atom[near]
-    names = [structure.species_names[kind] for kind in structure.species[members]]
-    return Structure(vectors[near], [species.index(name) for name in names], species)
 
 
 def _with_exact_prototypes(

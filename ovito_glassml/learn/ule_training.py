@@ -16,7 +16,6 @@ from ovito_glassml.descriptors.soap import SOAPDescriptors
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.extrapolation import ExtrapolationScore, fit_extrapolation
 from ovito_glassml.learn.model_file import ModelHeader, ResultTable
-from ovito_glassml.learn.scnn_training import cut_out
 from ovito_glassml.learn.ule import (
     HEAD,
     KIND,
@@ -33,7 +32,7 @@ from ovito_glassml.learn.unique_environments import (
     normalised,
     select_environments,
 )
-from ovito_glassml.neighbours import stage
+from ovito_glassml.neighbours import cut_out, stage
 from ovito_glassml.structure import Structure, combined_species
 
 __all__ = [

@@ -12,8 +12,7 @@ from ovito_glassml.learn.scnn import CLASSES
 from ovito_glassml.learn.scnn_data import PUBLISHED, BarrierSample, describe_samples
 from ovito_glassml.learn.scnn_evaluation import area_of_highest, interpretation_table
 from ovito_glassml.learn.scnn_network import LossWeights, Pass, TrainingSettings, balanced
-from ovito_glassml.learn.scnn_training import balanced_logistic, cut_out, fit_prototypes, train_plain
-from ovito_glassml.neighbours import neighbour_lists
+from ovito_glassml.learn.scnn_training import balanced_logistic, fit_prototypes, train_plain
 from ovito_glassml.shipped import stiffness_samples
 from ovito_glassml.simulate.shards import read_shard
 
@@ -190,16 +189,6 @@ def test_balanced_takes_all_of_the_rarer_class():
     chosen = balanced(high, np.random.default_rng(1))
     assert len(set(chosen)) == 40
     assert set(np.flatnonzero(high)) <= set(chosen)
-
-
-def test_cut_out_has_every_neighbour_once_for_each_image(small_periodic):
-    environment = cut_out(small_periodic, 3, 6.0, ("Cu", "Zr"))
-    lists = neighbour_lists(small_periodic, 6.0)
-    own = slice(lists.offsets[3], lists.offsets[4])
-    np.testing.assert_array_equal(environment.positions[0], 0)
-    distances = np.linalg.norm(environment.positions[1:], axis=1)
-    np.testing.assert_allclose(distances, np.sort(lists.distances[own]), rtol=1e-6)
-    assert environment.species[0] == small_periodic.species[3]
 
 
 def one_value(barrier):
