@@ -30,6 +30,10 @@ from ovito_glassml.structure import Structure, StructureError
 __all__ = ["ACEDescriptors"]
 
 
+#: Highest degree of harmonics that settings may allow: correlations are counted before anything else is done.
+MOST_ANGULAR = 48
+
+
 @dataclass(frozen=True)
 class ACEDescriptors:
     """Invariant correlations of one, two and three distinct neighbours (2-, 3- and 4-body terms).
@@ -94,6 +98,13 @@ class ACEDescriptors:
             raise StructureError(f"n_max is {self.n_max}; choose 1 to 40.")
         if not 1 <= self.degree <= 24:
             raise StructureError(f"The total degree is {self.degree}; choose 1 to 24.")
+        if self.nearest > self.cutoff:
+            raise StructureError(f"nearest is {self.nearest} and the cutoff {self.cutoff}; choose a larger cutoff.")
+        if self.degree > MOST_ANGULAR * self.degree_weight:
+            raise StructureError(
+                f"degree_weight is {self.degree_weight}, which allows harmonics of degree "
+                f"{self.degree / self.degree_weight:g}; choose at least {self.degree / MOST_ANGULAR:g}."
+            )
 
     @classmethod
     def binary_mixture(cls, species: tuple[str, ...], cutoff: float = 4.0, nearest: float = 1.0) -> ACEDescriptors:

@@ -19,8 +19,10 @@ from ovito_glassml.learn.model_file import (
     ModelError,
     ModelHeader,
     list_models,
-    load_model,
+    loaded_as,
     read_header,
+    rebuilt,
+    take_scale,
     take_tensor,
 )
 from ovito_glassml.neighbours import Progress, reporting, stage, within_reach
@@ -99,12 +101,9 @@ class LinearClassifier:
         """From the tensors of a model file, with all shapes checked."""
         shapes: dict[str, tuple[int, ...]] = {"mean": (inputs,), "scale": (inputs,), "weights": (inputs,)}
         shapes |= {"offset": (), "slope": (), "shift": ()}
-        return cls(
-            **{
-                name: take_tensor(header, tensors, f"classifier.{name}", shape).astype(np.float64)
-                for name, shape in shapes.items()
-            }
-        )
+        taken = {name: take_tensor(header, tensors, f"classifier.{name}", shape) for name, shape in shapes.items()}
+        taken["scale"] = take_scale(header, tensors, "classifier.scale", (inputs,))
+        return cls(**{name: array.astype(np.float64) for name, array in taken.items()})
 
 
 @dataclass(frozen=True)
@@ -139,7 +138,7 @@ class ActivityModel:
         ModelError
             If there is no such model or its file is damaged, of another kind or version.
         """
-        return cls.from_tensors(*load_model(name_or_path, kind=KIND))
+        return loaded_as(name_or_path, KIND, cls.from_tensors)
 
     @classmethod
     def from_tensors(cls, header: ModelHeader, tensors: Mapping[str, NDArray]) -> ActivityModel:
@@ -151,8 +150,9 @@ class ActivityModel:
             For missing tensors or header entries, and tensors of another shape.
         """
         try:
-            descriptor = ACEDescriptors(**header.descriptor)
+            descriptor = rebuilt(ACEDescriptors, header.descriptor)
             active = header.architecture["active_species"]
+            header.check_descriptor(descriptor.species, descriptor.cutoff)
             inputs = len(descriptor.feature_names)
             classifier = LinearClassifier.from_tensors(header, tensors, inputs)
             score = ExtrapolationScore.from_tensors(header, tensors, (active,), inputs)

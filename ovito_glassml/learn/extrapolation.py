@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.learn.model_file import ModelHeader, take_tensor
+from ovito_glassml.learn.model_file import ModelHeader, check_length, take_scale, take_tensor
 from ovito_glassml.neighbours import Progress, average_within
 from ovito_glassml.structure import Structure
 
@@ -82,13 +82,13 @@ class ExtrapolationScore:
         means, spreads, projections = {}, {}, {}
         for name in names:
             means[name] = take_tensor(header, tensors, f"extrapolation.{name}.mean", (inputs,)).astype(np.float64)
-            spreads[name] = take_tensor(header, tensors, f"extrapolation.{name}.spread", (inputs,)).astype(np.float64)
+            spreads[name] = take_scale(header, tensors, f"extrapolation.{name}.spread", (inputs,)).astype(np.float64)
             projection = take_tensor(header, tensors, f"extrapolation.{name}.projection", (inputs, None))
             projections[name] = projection.astype(np.float64)
         width = _width(projections)
         centre = take_tensor(header, tensors, "extrapolation.centre", (width,)).astype(np.float64)
         whitening = take_tensor(header, tensors, "extrapolation.whitening", (width, width)).astype(np.float64)
-        radius = float(header.architecture["extrapolation_radius"])
+        radius = check_length("extrapolation_radius", header.architecture["extrapolation_radius"])
         return cls(radius, means, spreads, projections, centre, whitening)
 
 

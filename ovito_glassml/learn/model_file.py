@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import reprlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,13 +33,17 @@ __all__ = [
     "ModelError",
     "ModelHeader",
     "ResultTable",
+    "check_length",
     "list_models",
     "load_model",
+    "loaded_as",
     "model_path",
     "read_header",
+    "rebuilt",
     "remembered",
     "render_card",
     "save_model",
+    "take_scale",
     "take_tensor",
     "write_card",
 ]
@@ -48,7 +55,12 @@ METADATA_KEY = "ovito_glassml"
 SUFFIX = ".safetensors"
 #: Stands in the file where the digest will be while the digest is computed.
 BLANK_DIGEST = "0" * 64
+#: No model looks further, in its length unit; a damaged length would ask for all the memory there is.
+LONGEST_CUTOFF = 100.0
+#: Numbers of a header beyond this are damage.
+LARGEST_NUMBER = 1e15
 Model = TypeVar("Model")
+Settings = TypeVar("Settings")
 SHIPPED_MODELS = Path(__file__).resolve().parent.parent / "models"
 
 
@@ -149,9 +161,13 @@ class ModelHeader:
     sha256: str = field(default=BLANK_DIGEST, compare=False)
 
     def __post_init__(self) -> None:
+        _check_types(type(self), vars(self))
+        if not self.species or len(set(self.species)) < len(self.species) or not all(self.species):
+            raise ModelError(f"The species {self.species} of the model header are empty or repeated; name each once.")
+        check_length("cutoff", self.cutoff)
         store = object.__setattr__
         for name in ("species", "limits", "references"):
-            store(self, name, tuple(str(text) for text in getattr(self, name)))
+            store(self, name, tuple(getattr(self, name)))
         tables = [table if isinstance(table, ResultTable) else ResultTable(**table) for table in self.results]
         store(self, "results", tuple(tables))
 
@@ -185,6 +201,25 @@ class ModelHeader:
             raise ModelError(
                 f"The model is for {', '.join(self.species)} and the structure contains {', '.join(strangers)}; "
                 "choose another model or name the particle types with `species`."
+            )
+
+    def check_descriptor(self, species: Sequence[str], reach: float) -> None:
+        """Refuse a descriptor that orders the species otherwise or sees another distance than the header says.
+
+        Raises
+        ------
+        ModelError
+            With both.
+        """
+        if tuple(species) != self.species:
+            raise ModelError(
+                f"The descriptor is for {', '.join(species)} and the model for {', '.join(self.species)}; "
+                "train the model again."
+            )
+        if abs(reach - self.cutoff) > 1e-6 * self.cutoff:
+            raise ModelError(
+                f"The descriptor sees {reach:g} {self.length_unit} far and the header says {self.cutoff:g}; "
+                "train the model again."
             )
 
     def check_structure(self, structure: Structure) -> None:
@@ -297,11 +332,83 @@ def load_model(name_or_path: str | os.PathLike[str], kind: str) -> tuple[ModelHe
         raise _damaged(path, "its digest is missing")
     if hashlib.sha256(content.replace(digest, BLANK_DIGEST.encode(), 1)).hexdigest() != header.sha256:
         raise _damaged(path, "its digest does not fit its content")
-    return header, safetensors_numpy.load(content)
+    try:
+        return header, safetensors_numpy.load(content)
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:  # such as a dtype that NumPy does not have
+        raise _damaged(path, f"its tensors cannot be read: {error}") from error
 
 
-def take_tensor(header: ModelHeader, tensors: Mapping[str, NDArray], name: str, shape: Sequence[int | None]) -> NDArray:
-    """A tensor that a model must have, with its shape checked.
+def loaded_as(
+    name_or_path: str | os.PathLike[str], kind: str, build: Callable[[ModelHeader, dict[str, NDArray]], Model]
+) -> Model:
+    """Read a model and build the estimator from it; what does not fit is one error with the file's name.
+
+    A digest tells damage, but not what somebody wrote on purpose, so the content is not trusted either.
+
+    Parameters
+    ----------
+    name_or_path : str or path
+        Name of a shipped model or a file.
+    kind : str
+        As for `load_model`.
+    build : callable
+        Makes the estimator from header and tensors.
+
+    Raises
+    ------
+    ModelError
+        As `load_model`, and where header and tensors do not make an estimator.
+    """
+    header, tensors = load_model(name_or_path, kind)
+    try:
+        return build(header, tensors)
+    except GlassMLError as error:
+        raise ModelError(f"{model_path(name_or_path).name} cannot be used: {error}") from error
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
+        raise ModelError(
+            f"{model_path(name_or_path).name} cannot be used: its header and tensors do not fit together "
+            f"({type(error).__name__}: {error}); install or train it again."
+        ) from error
+
+
+def rebuilt(settings: type[Settings], entries: Mapping[str, Any]) -> Settings:
+    """A dataclass of settings, such as a descriptor, from header entries of the types that it declares.
+
+    All fields that make two descriptors differ must be there: a default could be another than the model was made with.
+
+    Raises
+    ------
+    ModelError
+        If an entry is missing, unknown or of another type.
+    """
+    needed = {item.name for item in fields(settings) if item.compare}  # type: ignore[arg-type]
+    if wrong := sorted(needed ^ set(entries)):
+        raise ModelError(f"The settings {_brief(wrong)} of {settings.__name__} are missing or unknown; train it again.")
+    _check_types(settings, entries)
+    return settings(**{name: tuple(value) if isinstance(value, list) else value for name, value in entries.items()})
+
+
+def check_length(name: str, value: Any, longest: float = LONGEST_CUTOFF) -> float:
+    """A length of a model, such as a cutoff.
+
+    Raises
+    ------
+    ModelError
+        If it is no number above 0 and up to `longest`.
+    """
+    if not _is_number(value) or not 0 < value <= longest:
+        raise ModelError(f"The {name} of the model is {_brief(value)}; it must be above 0 and at most {longest:g}.")
+    return float(value)
+
+
+def take_tensor(
+    header: ModelHeader,
+    tensors: Mapping[str, NDArray],
+    name: str,
+    shape: Sequence[int | None],
+    kind: str = "f",
+) -> NDArray:
+    """A tensor that a model must have, with its shape and type checked.
 
     Parameters
     ----------
@@ -313,11 +420,13 @@ def take_tensor(header: ModelHeader, tensors: Mapping[str, NDArray], name: str, 
         The tensor.
     shape : sequence of int or None
         Lengths of the axes; None accepts any.
+    kind : {'f', 'iu'}
+        Floating-point numbers in single or double precision (default), or integers.
 
     Raises
     ------
     ModelError
-        If the tensor is missing, of another shape or not finite.
+        If the tensor is missing, of another shape or type, or not finite.
     """
     if name not in tensors:
         raise ModelError(f"The {header.kind} model lacks the tensor {name}; train the model again.")
@@ -329,8 +438,28 @@ def take_tensor(header: ModelHeader, tensors: Mapping[str, NDArray], name: str, 
             f"The tensor {name} of the {header.kind} model has shape {array.shape}, expected {expected}; "
             "train the model again."
         )
+    if array.dtype.kind not in kind or (kind == "f" and array.dtype.itemsize < 4):
+        wanted_kind = "float32 or float64" if kind == "f" else "integers"
+        raise ModelError(
+            f"The tensor {name} of the {header.kind} model has type {array.dtype}, expected {wanted_kind}; "
+            "train the model again."
+        )
     if not np.isfinite(array).all():
         raise ModelError(f"The tensor {name} of the {header.kind} model is not finite; train the model again.")
+    return array
+
+
+def take_scale(header: ModelHeader, tensors: Mapping[str, NDArray], name: str, shape: Sequence[int | None]) -> NDArray:
+    """As `take_tensor`, for numbers that others are divided by.
+
+    Raises
+    ------
+    ModelError
+        As `take_tensor`, and where a number is not above 0.
+    """
+    array = take_tensor(header, tensors, name, shape)
+    if not (array > 0).all():
+        raise ModelError(f"The tensor {name} of the {header.kind} model is not positive; train the model again.")
     return array
 
 
@@ -438,19 +567,64 @@ def _parse_header(path: Path, metadata: Mapping[str, str]) -> ModelHeader:
     if METADATA_KEY not in metadata:
         raise ModelError(f"{path.name} is a .safetensors file but no model of this package; choose another file.")
     try:
-        entries = json.loads(metadata[METADATA_KEY])
+        entries = json.loads(metadata[METADATA_KEY], parse_constant=_number, parse_float=_number, parse_int=_number)
+        json.dumps(entries, ensure_ascii=False).encode()  # refuses what no terminal can print
         version = entries["format_version"]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise _damaged(path, f"its header cannot be read: {error}") from error
-    if version != FORMAT_VERSION:
+    if type(version) is not int or version != FORMAT_VERSION:
         raise ModelError(
-            f"{path.name} has model format {version} and this package reads format {FORMAT_VERSION}; "
+            f"{path.name} has model format {_brief(version)} and this package reads format {FORMAT_VERSION}; "
             "install the package version that wrote it or train the model again."
         )
     try:
         return ModelHeader.from_mapping(entries)
     except (ModelError, TypeError) as error:
         raise _damaged(path, f"its header cannot be read: {error}") from error
+
+
+def _number(text: str) -> float | int:
+    """A number of the header; ``NaN``, ``Infinity`` and absurd ones are none."""
+    value = float(text)
+    if not (math.isfinite(value) and abs(value) <= LARGEST_NUMBER):
+        raise ValueError(f"{text[:20]} is no usable number")
+    return int(text) if text.lstrip("-").isdigit() else value
+
+
+def _check_types(owner: type, entries: Mapping[str, Any]) -> None:
+    """Refuse entries whose types are not those that a dataclass declares; lists stand for tuples in JSON."""
+    for item in fields(owner):
+        kinds = str(item.type).split(" | ")
+        if item.name in entries and not any(_IS_A.get(kind, _is_any)(entries[item.name]) for kind in kinds):
+            found = _brief(entries[item.name])
+            raise ModelError(f"The entry {item.name} of the model header is {found}; it must be {item.type}.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_any(value: Any) -> bool:
+    return True
+
+
+#: Whether a value is what an annotation says.
+_IS_A: dict[str, Callable[[Any], bool]] = {
+    "None": lambda value: value is None,
+    "bool": lambda value: isinstance(value, bool),
+    "int": lambda value: isinstance(value, Integral) and not isinstance(value, bool),
+    "float": _is_number,
+    "str": lambda value: isinstance(value, str),
+    "dict[str, Any]": lambda value: isinstance(value, Mapping),
+    "tuple[str, ...]": lambda value: isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value),
+    "tuple[ResultTable, ...]": lambda value: (
+        isinstance(value, list | tuple) and all(isinstance(entry, ResultTable | Mapping) for entry in value)
+    ),
+}
+
+
+def _brief(value: Any) -> str:
+    return reprlib.repr(value)
 
 
 def _damaged(path: Path, why: str) -> ModelError:

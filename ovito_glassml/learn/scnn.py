@@ -19,7 +19,7 @@ from ovito_glassml.descriptors.bessel import BesselDescriptors
 from ovito_glassml.descriptors.soap import SOAPDescriptors
 from ovito_glassml.learn.environments import EnvironmentDescriptors
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
-from ovito_glassml.learn.model_file import ModelError, ModelHeader, load_model, take_tensor
+from ovito_glassml.learn.model_file import ModelError, ModelHeader, loaded_as, rebuilt, take_scale, take_tensor
 from ovito_glassml.learn.stiffness import ANY_SPECIES
 from ovito_glassml.neighbours import Progress, reporting, stage, within_reach
 from ovito_glassml.structure import Structure
@@ -46,6 +46,12 @@ KIND = "scnn"
 PROTOTYPES = 4
 #: Class of each prototype: 0 low barrier, 1 high barrier.
 CLASSES = np.array([0, 0, 1, 1])
+
+#: As for Bessel parameters: no more averages over neighbours.
+MOST_SHELLS = 20
+
+#: Functions σ.
+ACTIVATIONS = ("tanh", "relu")
 
 #: Embeddings shorter than this have no direction.
 SMALLEST_LENGTH = 1e-12
@@ -160,7 +166,11 @@ class PrototypeNetwork:
             "calibration": (2,),
         }
         taken = {name: take_tensor(header, tensors, f"network.{name}", shape) for name, shape in shapes.items()}
-        return cls(**taken, activation=header.architecture["activation"])
+        taken["scale"] = take_scale(header, tensors, "network.scale", (inputs,))
+        activation = header.architecture["activation"]
+        if activation not in ACTIVATIONS:
+            raise ModelError(f"The activation {activation!r} is unknown; train the model with one of {ACTIVATIONS}.")
+        return cls(**taken, activation=activation)
 
 
 @dataclass(frozen=True, eq=False)
@@ -220,8 +230,7 @@ class ScnnModel:
         ModelError
             If there is no such model or its file is damaged, of another kind or version.
         """
-        header, tensors = load_model(name_or_path, kind=KIND)
-        return cls.from_tensors(header, tensors)
+        return loaded_as(name_or_path, KIND, cls.from_tensors)
 
     @classmethod
     def from_tensors(cls, header: ModelHeader, tensors: Mapping[str, NDArray]) -> ScnnModel:
@@ -238,6 +247,7 @@ class ScnnModel:
             network = PrototypeNetwork.from_tensors(header, tensors, inputs)
             prototypes = tuple(_prototype_from_tensors(header, tensors, number) for number in range(PROTOTYPES))
             score = ExtrapolationScore.from_tensors(header, tensors, (ANY_SPECIES,), inputs)
+            header.check_descriptor(descriptor.species, max(reach(descriptor), score.radius))
         except (KeyError, TypeError, IndexError) as error:
             raise ModelError(f"The header of the scnn model lacks {error}; train the model again.") from error
         return cls(header, descriptor, network, prototypes, score)
@@ -378,22 +388,28 @@ def _descriptor_from_tensors(header: ModelHeader, tensors: Mapping[str, NDArray]
     settings = dict(header.descriptor)
     family = settings.pop("family")
     if family == "bessel":
-        return BesselDescriptors(**settings)
-    radial = BesselDescriptors(**settings["radial"])
-    angular = SOAPDescriptors(**settings["angular"])
+        return rebuilt(BesselDescriptors, settings)
+    if family != "environment":
+        raise ModelError(f"The descriptor family {family!r} is unknown; train the model again.")
+    radial = rebuilt(BesselDescriptors, settings["radial"])
+    angular = rebuilt(SOAPDescriptors, settings["angular"])
+    header.check_descriptor(angular.species, header.cutoff)
     matrix = take_tensor(header, tensors, "radial.angular", angular.orthonormalization().shape)
     angular = replace(angular, radial_matrix=matrix.astype(np.float64))
     width = angular.feature_count
-    mean, scale = (take_tensor(header, tensors, f"angular.{name}", (width,)) for name in ("mean", "scale"))
+    mean = take_tensor(header, tensors, "angular.mean", (width,))
+    scale = take_scale(header, tensors, "angular.scale", (width,))
     projection = take_tensor(header, tensors, "angular.projection", (width, settings["components"]))
     shells = settings["radial_shells"], settings["angular_shells"]
+    if not all(type(count) is int and 0 <= count <= MOST_SHELLS for count in shells):
+        raise ModelError(f"The numbers of shells are {shells}; they must be 0 to {MOST_SHELLS}, train the model again.")
     return EnvironmentDescriptors(radial, angular, mean, scale, projection, *shells)
 
 
 def _prototype_from_tensors(header: ModelHeader, tensors: Mapping[str, NDArray], number: int) -> Prototype:
     entry = header.architecture["prototypes"][number]
     positions = take_tensor(header, tensors, f"prototype.{number}.positions", (None, 3))
-    species = take_tensor(header, tensors, f"prototype.{number}.species", (len(positions),))
+    species = take_tensor(header, tensors, f"prototype.{number}.species", (len(positions),), "iu")
     environment = Structure(positions, species, header.species)
     return Prototype(entry["sample"], entry["atom"], entry["barrier"], environment)
 

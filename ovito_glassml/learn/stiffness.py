@@ -20,7 +20,15 @@ from threadpoolctl import threadpool_limits
 from ovito_glassml.descriptors.rdf import RDFDescriptors
 from ovito_glassml.learn.angles import AngularSums
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
-from ovito_glassml.learn.model_file import ModelError, ModelHeader, load_model, take_tensor
+from ovito_glassml.learn.model_file import (
+    ModelError,
+    ModelHeader,
+    check_length,
+    loaded_as,
+    rebuilt,
+    take_scale,
+    take_tensor,
+)
 from ovito_glassml.learn.shells import shell_sums
 from ovito_glassml.neighbours import Progress, average_within, reporting, stage, within_reach
 from ovito_glassml.structure import Structure
@@ -195,12 +203,9 @@ class Head:
             "output": (networks, width),
             "output_bias": (networks,),
         }
-        return cls(
-            **{
-                item: take_tensor(header, tensors, f"head.{name}.{item}", shape).astype(np.float64)
-                for item, shape in shapes.items()
-            }
-        )
+        taken = {item: take_tensor(header, tensors, f"head.{name}.{item}", shape) for item, shape in shapes.items()}
+        taken["scale"] = take_scale(header, tensors, f"head.{name}.scale", (inputs,))
+        return cls(**{item: array.astype(np.float64) for item, array in taken.items()})
 
 
 @dataclass(frozen=True)
@@ -238,8 +243,7 @@ class StiffnessModel:
         ModelError
             If there is no such model or its file is damaged, of another kind or version.
         """
-        header, tensors = load_model(name_or_path, kind=KIND)
-        return cls.from_tensors(header, tensors)
+        return loaded_as(name_or_path, KIND, cls.from_tensors)
 
     @classmethod
     def from_tensors(cls, header: ModelHeader, tensors: Mapping[str, NDArray]) -> StiffnessModel:
@@ -257,17 +261,20 @@ class StiffnessModel:
 
     @classmethod
     def _assemble(cls, header: ModelHeader, tensors: Mapping[str, NDArray]) -> StiffnessModel:
-        settings = dict(header.descriptor)
-        if settings["partial"] is not None:
-            settings["partial"] = tuple(settings["partial"])
-        descriptor = RDFDescriptors(**settings)
+        descriptor = rebuilt(RDFDescriptors, header.descriptor)
+        reach = descriptor.cutoff + (header.architecture["neighbour_cutoff"] or 0.0)
+        header.check_descriptor(header.species if descriptor.partial is None else descriptor.partial, reach)
+        if descriptor.partial is not None and descriptor.number_density is None:
+            raise ModelError("The model counts neighbours by species but has no number_density; train it again.")
         table = None
         if "radial.local" in tensors:
             table = take_tensor(header, tensors, "radial.local", (descriptor.bins, None)).astype(np.float64)
         features = LocalFeatures(descriptor, table, _angles_from_tensors(header, tensors))
         neighbours = _neighbours_from_tensors(header, tensors, features)
         inputs = features.width + (neighbours.width if neighbours else 0)
-        names = header.architecture["heads"]
+        names = tuple(header.architecture["heads"])
+        if names not in ((ANY_SPECIES,), header.species):
+            raise ModelError(f"The model has heads for {names}; it must have one for all or one for each species.")
         heads = {name: Head.from_tensors(header, tensors, name, inputs) for name in names}
         score = ExtrapolationScore.from_tensors(header, tensors, tuple(names), features.width)
         return cls(header, features, neighbours, heads, score)
@@ -381,8 +388,8 @@ def _angles_from_tensors(header: ModelHeader, tensors: Mapping[str, NDArray]) ->
     cutoff = header.architecture["angular_cutoff"]
     if cutoff is None:
         return None
-    table = take_tensor(header, tensors, "radial.angles", (None, None)).astype(np.float64)
-    return AngularSums(float(cutoff), table, header.species)
+    table = _take_table(header, tensors, "radial.angles").astype(np.float64)
+    return AngularSums(check_length("angular_cutoff", cutoff, header.cutoff), table, header.species)
 
 
 def _neighbours_from_tensors(
@@ -395,8 +402,16 @@ def _neighbours_from_tensors(
         name: take_tensor(header, tensors, f"bare.{name}", (features.width + 1,)).astype(np.float64)
         for name in header.species
     }
-    table = take_tensor(header, tensors, "radial.neighbours", (None, None)).astype(np.float64)
-    return NeighbourStiffness(float(cutoff), table, coefficients)
+    table = _take_table(header, tensors, "radial.neighbours").astype(np.float64)
+    return NeighbourStiffness(check_length("neighbour_cutoff", cutoff, header.cutoff), table, coefficients)
+
+
+def _take_table(header: ModelHeader, tensors: Mapping[str, NDArray], name: str) -> NDArray:
+    """Functions of distance to interpolate in, for which two distances are needed."""
+    table = take_tensor(header, tensors, name, (None, None))
+    if len(table) < 2:
+        raise ModelError(f"The tensor {name} has {len(table)} rows and 2 are the least; train the model again.")
+    return table
 
 
 def species_columns(structure: Structure, names: tuple[str, ...]) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 from ovito_glassml.descriptors.soap import SOAPDescriptors
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
-from ovito_glassml.learn.model_file import ModelError, ModelHeader, load_model, take_tensor
+from ovito_glassml.learn.model_file import ModelError, ModelHeader, loaded_as, rebuilt, take_scale, take_tensor
 from ovito_glassml.learn.unique_environments import least_product
 from ovito_glassml.neighbours import Progress, reporting, stage, within_reach
 from ovito_glassml.structure import Structure
@@ -314,7 +314,7 @@ class UleModel:
         ModelError
             If there is no such model or its file is damaged, of another kind or version.
         """
-        return cls.from_tensors(*load_model(name_or_path, kind=KIND))
+        return loaded_as(name_or_path, KIND, cls.from_tensors)
 
     @classmethod
     def from_tensors(cls, header: ModelHeader, tensors: Mapping[str, NDArray]) -> UleModel:
@@ -335,7 +335,7 @@ class UleModel:
                 raise
             raise ModelError(f"The header of the barcode model is incomplete ({error}); train it again.") from error
         rows = take_tensor(header, tensors, "environments.rows", (count, features)).astype(np.float32)
-        voronoi = take_tensor(header, tensors, "environments.voronoi", (count, 6)).astype(np.int32)
+        voronoi = take_tensor(header, tensors, "environments.voronoi", (count, 6), "iu").astype(np.int32)
         return cls(
             header,
             descriptor,
@@ -492,22 +492,25 @@ def _model_species(kernel: Structure, header: ModelHeader) -> NDArray[np.int32]:
 
 
 def _stored_descriptor(header: ModelHeader, tensors: Mapping[str, NDArray]) -> SOAPDescriptors:
-    descriptor = SOAPDescriptors(**header.descriptor)
+    descriptor = rebuilt(SOAPDescriptors, header.descriptor)
+    header.check_descriptor(descriptor.species, descriptor.reach)
     matrix = take_tensor(header, tensors, "radial.matrix", np.shape(descriptor.orthonormalization()))
     return replace(descriptor, radial_matrix=matrix.astype(np.float64))
 
 
 def _stored_kernels(header: ModelHeader, tensors: Mapping[str, NDArray], count: int) -> tuple[Structure, ...]:
-    offsets = take_tensor(header, tensors, "kernels.offsets", (count + 1,)).astype(np.int64)
+    offsets = take_tensor(header, tensors, "kernels.offsets", (count + 1,), "iu").astype(np.int64)
+    if offsets[0] != 0 or (np.diff(offsets) < 1).any():
+        raise ModelError("The offsets of the stored environments do not ascend from 0; train the model again.")
     positions = take_tensor(header, tensors, "kernels.positions", (int(offsets[-1]), 3))
-    species = take_tensor(header, tensors, "kernels.species", (int(offsets[-1]),))
+    species = take_tensor(header, tensors, "kernels.species", (int(offsets[-1]),), "iu")
     return tuple(
         Structure(positions[first:last], species[first:last], header.species) for first, last in pairwise(offsets)
     )
 
 
 def _stored_energy(header: ModelHeader, tensors: Mapping[str, NDArray]) -> EnergyModel:
-    trees = take_tensor(header, tensors, "energy.trees", (None,)).astype(np.uint8).tobytes()
+    trees = take_tensor(header, tensors, "energy.trees", (None,), "iu").astype(np.uint8).tobytes()
     mean, scale = take_tensor(header, tensors, "energy.standard", (2,)).tolist()
     return EnergyModel(trees, mean, scale)
 
@@ -515,5 +518,7 @@ def _stored_energy(header: ModelHeader, tensors: Mapping[str, NDArray]) -> Energ
 def _stored_reference(header: ModelHeader, tensors: Mapping[str, NDArray], count: int) -> ReferenceBarcode:
     energies = take_tensor(header, tensors, "reference.energies", (None,)).astype(np.float64)
     fractions = take_tensor(header, tensors, "reference.fractions", (len(energies), count)).astype(np.float64)
-    atoms = take_tensor(header, tensors, "reference.atoms", (len(energies),)).astype(np.float64)
+    atoms = take_scale(header, tensors, "reference.atoms", (len(energies),)).astype(np.float64)
+    if not len(energies) or (np.diff(energies) < 0).any():
+        raise ModelError("The reference barcodes are none or not sorted by energy; train the model again.")
     return ReferenceBarcode(energies, fractions, atoms)
