@@ -143,10 +143,12 @@ def annotate_in_ranges(
     BatchError
         If the scheduler does not answer, Dask is missing, or the process of a range is killed again and again.
     """
-    from ovito_glassml.adapter.files import FileError, open_trajectory, output_style
+    from ovito_glassml.adapter.files import FileError, check_rows, open_trajectory, output_style
 
     style = output_style(output, attributes)
     chosen = [range(open_trajectory(file).num_frames)[frames] for file in files]
+    for file in files:
+        check_rows(file)
     total = sum(len(selection) for selection in chosen)
     if total == 0:
         raise FileError("No frame is selected; give a range that the trajectory has.")

@@ -95,7 +95,7 @@ class Structure:
         store(self, "species", _frozen(kinds))
         store(self, "species_names", names)
         store(self, "cell", None if cell is None else _frozen(_checked_cell(cell)))
-        store(self, "origin", _frozen(np.asarray(origin, dtype=np.float64).reshape(3)))
+        store(self, "origin", _frozen(_checked_origin(origin)))
         flags = (False, False, False) if cell is None else tuple(bool(flag) for flag in pbc)
         store(self, "pbc", flags)
         identifiers = np.arange(1, count + 1) if ids is None else ids
@@ -141,6 +141,13 @@ def _check_finite(coordinates: NDArray) -> None:
             f"{int(broken.sum())} atoms have non-finite coordinates (first: index {first}); "
             "repair or delete them before analysing the structure."
         )
+
+
+def _checked_origin(origin: ArrayLike) -> NDArray[np.float64]:
+    corner = np.asarray(origin, dtype=np.float64)
+    if corner.shape != (3,) or not np.isfinite(corner).all():
+        raise StructureError(f"The origin of the cell is {origin}; give three coordinates.")
+    return corner
 
 
 def _checked_cell(cell: ArrayLike) -> NDArray[np.float64]:

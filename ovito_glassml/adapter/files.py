@@ -5,9 +5,13 @@ from __future__ import annotations
 import csv
 import gzip
 import io
+import itertools
 import json
 import os
+import re
 import tempfile
+import textwrap
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +32,7 @@ __all__ = [
     "AttributeTable",
     "FileError",
     "annotate",
+    "check_rows",
     "computed",
     "formatted",
     "open_trajectory",
@@ -45,6 +50,12 @@ FORMATS = {".xyz": "xyz", ".extxyz": "xyz", ".dump": "lammps/dump", ".lammpstrj"
 _DISPLAY_PROPERTIES = {"Color", "Transparency", "Selection"}
 
 
+#: Bytes in which a LAMMPS data file names its cell.
+LONGEST_HEADER = 4096
+
+#: Letters of OVITO's own words in a message.
+LONGEST_REPORT = 300
+
 _LEADING_COLUMNS = ("Particle Identifier", "Particle Type", "Position")
 
 
@@ -58,14 +69,101 @@ def open_trajectory(file: Path) -> Pipeline:
     Raises
     ------
     FileError
-        If the file is missing or OVITO does not know its format.
+        If the file is missing, damaged, or of a format that OVITO does not know.
     """
     if not str(file).startswith(("http:", "sftp:")) and "*" not in str(file) and not Path(file).is_file():
         raise FileError(f"{file} does not exist; check the path.")
     try:
         return import_file(str(file))
     except RuntimeError as error:
-        raise FileError(f"{file} cannot be read: {_first_sentence(error)}") from error
+        raise FileError(f"{file} cannot be read: {_one_line(str(error))}") from error
+
+
+def check_rows(file: Path) -> None:
+    """Refuse files with more atoms than their headers count, which OVITO would leave out without an error.
+
+    For LAMMPS files, XYZ and POSCAR; reads the file once. Of a trajectory that breaks off, the whole frames
+    are used, as OVITO does.
+
+    Raises
+    ------
+    FileError
+        With the line.
+    """
+    if not Path(file).is_file():
+        return
+    reader = gzip.open if str(file).endswith(".gz") else open
+    try:
+        with reader(file, "rb") as lines:
+            header = lines.read(LONGEST_HEADER)
+            lines.seek(0)
+            surplus = 0
+            if header.startswith(b"ITEM:"):
+                surplus = _surplus_in_dump(enumerate(lines, start=1))
+            elif re.search(rb"^.*\sxlo\s+xhi\b", header, re.MULTILINE):
+                surplus = _surplus_in_data(enumerate(lines, start=1))
+            elif re.search(r"xyz(\.gz)?$", str(file)):
+                surplus = _surplus_in_xyz(enumerate(lines, start=1))
+            elif re.search(r"POSCAR|CONTCAR|\.(vasp|poscar)(\.gz)?$", Path(file).name):
+                surplus = _surplus_in_poscar(enumerate(lines, start=1))
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise FileError(f"{file} is damaged ({_one_line(str(error))}); write it again.") from error
+    if surplus:
+        raise FileError(
+            f"{file} has more atoms than its headers count (line {surplus}); correct the count or write it again."
+        )
+
+
+def _surplus_in_dump(numbered: Iterator[tuple[int, bytes]]) -> int:
+    """Number of the first line that follows the counted atoms of a frame and begins no other; 0 if there is none."""
+    count = 0
+    for _, line in numbered:
+        if line.startswith(b"ITEM: NUMBER OF ATOMS"):
+            count = int(next(numbered, (0, b"0"))[1])
+        elif line.startswith(b"ITEM: ATOMS"):
+            after = next(itertools.islice(numbered, count, None), None)
+            if after is not None and after[1].strip() and not after[1].startswith(b"ITEM:"):
+                return after[0]
+    return 0
+
+
+def _surplus_in_data(numbered: Iterator[tuple[int, bytes]]) -> int:
+    """As `_surplus_in_dump`, for the section of a data file."""
+    count = 0
+    for _, line in numbered:
+        if found := re.match(rb"\s*(\d+)\s+atoms\b", line):
+            count = int(found[1])
+        elif line.split()[:1] == [b"Atoms"]:
+            after = next(itertools.islice(numbered, count + 1, None), None)  # a blank line comes first
+            return after[0] if after is not None and re.match(rb"\s*\d", after[1]) else 0
+    return 0
+
+
+def _surplus_in_xyz(numbered: Iterator[tuple[int, bytes]]) -> int:
+    """As `_surplus_in_dump`."""
+    for place, line in numbered:
+        if line.strip():
+            if not line.strip().isdigit():
+                return place
+            next(itertools.islice(numbered, int(line), None), None)  # the comment and all atoms but one, and one
+    return 0
+
+
+def _surplus_in_poscar(numbered: Iterator[tuple[int, bytes]]) -> int:
+    """As `_surplus_in_dump`; velocities may follow after another line."""
+    lines = itertools.islice(numbered, 5, None)
+    for _, line in lines:
+        words = line.split()
+        if words and all(word.isdigit() for word in words):
+            count = sum(map(int, words))
+            break
+    else:
+        return 0
+    for _, line in lines:
+        if not line.strip().lower().startswith(b"s"):  # selective dynamics
+            break
+    after = next(itertools.islice(lines, count, None), None)
+    return after[0] if after is not None and re.match(rb"\s*[-+.]?\d", after[1]) else 0
 
 
 def annotate(
@@ -102,6 +200,8 @@ def annotate(
     """
     style = output_style(output, attributes)
     pipelines = [open_trajectory(file) for file in files]
+    for file in files:
+        check_rows(file)
     chosen = [range(pipeline.num_frames)[frames] for pipeline in pipelines]
     total = sum(len(selection) for selection in chosen)
     if total == 0:
@@ -175,6 +275,7 @@ def read_columns(
         If the file cannot be read or lacks a needed column.
     """
     pipeline = open_trajectory(file)
+    check_rows(file)
     for frame in range(pipeline.num_frames):
         data = _compute(pipeline, file, frame)
         structure = structure_from_data(data, species=species)
@@ -207,6 +308,12 @@ def _cause(error: BaseException) -> str:
 def _first_sentence(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
+
+
+def _one_line(text: str) -> str:
+    """Text without line breaks, control characters and anything that does not end."""
+    printable = "".join(letter if letter.isprintable() else " " for letter in text)
+    return textwrap.shorten(printable, LONGEST_REPORT, placeholder=" …")
 
 
 def output_style(output: Path, attributes: Path | None = None) -> str:

@@ -10,6 +10,7 @@ import gzip
 import json
 import platform
 import re
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -134,7 +135,7 @@ def read_frames(path: Path) -> list[Shard]:
             last = first + 2 + int(lines[first])
             frames.append(_parsed(lines[first:last]))
             first = last
-    except (OSError, EOFError, ValueError, KeyError, IndexError) as error:
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, IndexError) as error:
         raise SimulationError(f"{path} is not a whole simulation shard ({error}); make it again.") from error
     return frames
 
@@ -150,7 +151,10 @@ def _parsed(lines: list[str]) -> Shard:
         raise ValueError("wrong number of rows or columns")
     cell = np.array(entries.pop("Lattice").split(), dtype=float).reshape(3, 3)
     origin = np.array(entries.pop("Origin").split(), dtype=float)
-    pbc = [flag == "T" for flag in entries.pop("pbc").split()]
+    flags = entries.pop("pbc").split()
+    if len(flags) != 3 or not set(flags) <= {"T", "F"}:
+        raise ValueError("the periodic directions are not three of T and F")
+    pbc = [flag == "T" for flag in flags]
     columns, first = {}, 0
     for name, kind, width in layout:
         cells = [row[first : first + width] for row in table]
