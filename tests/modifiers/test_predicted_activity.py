@@ -29,7 +29,9 @@ def computed(system, **parameters):
     [
         ("kob-andersen", "thermal", "activity-ka-thermal"),
         ("kob-andersen", "shear", "activity-ka-shear"),
+        ("wahnstrom", "thermal", "activity-wahnstrom-thermal"),
         ("wahnstrom", "shear", "activity-wahnstrom-shear"),
+        ("polymer", "thermal", "activity-polymer-thermal"),
         ("polymer", "shear", "activity-polymer-shear"),
         ("cu50zr50", "thermal", "activity-cuzr-shear"),
     ],
