@@ -195,7 +195,7 @@ def test_a_rewritten_header_is_refused(whole, file, name, alteration):
 
 def poisoned(value):
     def change(array):
-        array = array.copy()
+        array = array.astype(np.result_type(array, np.float32))  # integers could not hold it
         array.reshape(-1)[array.size // 2] = value
         return array
 
@@ -209,7 +209,7 @@ TENSORS = {
     "an element less": lambda array: array.reshape(-1)[:-1],
     "no element": lambda array: array.reshape(-1)[:0],
     "half precision": lambda array: array.astype(np.float16),
-    "integers": lambda array: array.astype(np.int64),
+    "whole for real numbers": lambda array: array.astype(np.int64 if array.dtype.kind == "f" else np.float64),
     "truth values": lambda array: array.astype(bool),
 }
 

@@ -50,6 +50,9 @@ CLASSES = np.array([0, 0, 1, 1])
 #: As for Bessel parameters: no more averages over neighbours.
 MOST_SHELLS = 20
 
+#: What a header says about `EnvironmentDescriptors`.
+ENVIRONMENT_SETTINGS = {"radial", "angular", "components", "radial_shells", "angular_shells"}
+
 #: Functions σ.
 ACTIVATIONS = ("tanh", "relu")
 
@@ -389,8 +392,8 @@ def _descriptor_from_tensors(header: ModelHeader, tensors: Mapping[str, NDArray]
     family = settings.pop("family")
     if family == "bessel":
         return rebuilt(BesselDescriptors, settings)
-    if family != "environment":
-        raise ModelError(f"The descriptor family {family!r} is unknown; train the model again.")
+    if family != "environment" or set(settings) != ENVIRONMENT_SETTINGS:
+        raise ModelError(f"The descriptor {family!r} with {', '.join(settings)} is unknown; train the model again.")
     radial = rebuilt(BesselDescriptors, settings["radial"])
     angular = rebuilt(SOAPDescriptors, settings["angular"])
     header.check_descriptor(angular.species, header.cutoff)
@@ -400,6 +403,8 @@ def _descriptor_from_tensors(header: ModelHeader, tensors: Mapping[str, NDArray]
     mean = take_tensor(header, tensors, "angular.mean", (width,))
     scale = take_scale(header, tensors, "angular.scale", (width,))
     projection = take_tensor(header, tensors, "angular.projection", (width, settings["components"]))
+    if type(settings["components"]) is not int:
+        raise ModelError(f"The number of components is {settings['components']!r}; train the model again.")
     shells = settings["radial_shells"], settings["angular_shells"]
     if not all(type(count) is int and 0 <= count <= MOST_SHELLS for count in shells):
         raise ModelError(f"The numbers of shells are {shells}; they must be 0 to {MOST_SHELLS}, train the model again.")

@@ -20,7 +20,15 @@ from threadpoolctl import threadpool_limits
 from ovito_glassml.descriptors.soap import SOAPDescriptors
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
-from ovito_glassml.learn.model_file import ModelError, ModelHeader, loaded_as, rebuilt, take_scale, take_tensor
+from ovito_glassml.learn.model_file import (
+    ModelError,
+    ModelHeader,
+    check_length,
+    loaded_as,
+    rebuilt,
+    take_scale,
+    take_tensor,
+)
 from ovito_glassml.learn.unique_environments import least_product
 from ovito_glassml.neighbours import Progress, reporting, stage, within_reach
 from ovito_glassml.structure import Structure
@@ -100,6 +108,8 @@ class EnergyModel:
             import xgboost
         except ModuleNotFoundError as error:
             raise ModelError("XGBoost is not installed; install it with: pip install xgboost-cpu") from error
+        if not self.trees:  # XGBoost would end the process
+            raise ModelError("The barcode model has no trees; train the model again.")
         try:
             booster = xgboost.Booster({"nthread": 1, "verbosity": 0})
             booster.load_model(bytearray(self.trees))
@@ -328,7 +338,8 @@ class UleModel:
         try:
             descriptor = _stored_descriptor(header, tensors)
             count, features = int(header.architecture["environments"]), descriptor.feature_count
-            float(header.architecture["similarity"]), header.training["composition"]
+            check_length("similarity", header.architecture["similarity"], longest=1.0)
+            _check_composition(header)
             score = ExtrapolationScore.from_tensors(header, tensors, (HEAD,), count)
         except (KeyError, TypeError, GlassMLError) as error:
             if isinstance(error, ModelError):
@@ -507,6 +518,15 @@ def _stored_kernels(header: ModelHeader, tensors: Mapping[str, NDArray], count: 
     return tuple(
         Structure(positions[first:last], species[first:last], header.species) for first, last in pairwise(offsets)
     )
+
+
+def _check_composition(header: ModelHeader) -> None:
+    """Refuse a header without the smallest and largest share of every species."""
+    ranges = header.training["composition"]
+    for name in header.species:
+        lowest, highest = map(float, ranges[name])
+        if not 0 <= lowest <= highest <= 1:
+            raise ModelError(f"The shares of {name} run from {lowest} to {highest}; train the model again.")
 
 
 def _stored_energy(header: ModelHeader, tensors: Mapping[str, NDArray]) -> EnergyModel:
