@@ -18,6 +18,7 @@ import sys
 import textwrap
 import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -153,9 +154,19 @@ def check_progress_is_reported(case: Case) -> None:
 def check_cancels_quickly(case: Case) -> None:
     start = direct(case.make(), large_glass(8000))
     list(start())  # compile and load
-    # The best of three: other processes of the machine are not the modifier's fault.
-    assert min(_longest_silence(start) for _ in range(3)) < 0.2
-    assert min(_time_to_close(start) for _ in range(3)) < 0.2
+    # The best of ten: other processes of the machine are not the modifier's fault.
+    for measured in (_longest_silence, _time_to_close):
+        times = list(_until_fast(measured, start))
+        assert times[-1] < 0.2, f"{measured.__name__}: {min(times):.2f} s at best"
+
+
+def _until_fast(measured: Callable[[Any], float], start: Any) -> Iterator[float]:
+    """Measure until it is fast enough, ten times at most."""
+    for _ in range(10):
+        seconds = measured(start)
+        yield seconds
+        if seconds < 0.2:
+            return
 
 
 def _longest_silence(start: Any) -> float:
