@@ -420,7 +420,7 @@ def test_frames_before_two_events_show_the_first():
     for frame, (before, after) in enumerate(itertools.pairwise(recorded), start=1):
         if after.attributes["event"] == before.attributes["event"] + 1:
             active = pipeline.compute(frame).particles["Activity"][...] == 1
-            label = before.particles["Activity"][...] == 1
+            label = before.particles["Learned_Activity"][...] == 1
             known, found, claimed = known + label.sum(), found + (active & label).sum(), claimed + active.sum()
     assert known > 30
     assert found > 0.9 * known

@@ -1,6 +1,7 @@
 """Predicted stiffness in OVITO, by a model whose answer is known: it counts the first shell of an fcc crystal."""
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ def neighbour_counter():
             summary="For tests.",
             species=("Cu", "Zr"),
             cutoff=10.0,
-            descriptor={"partial": None},
+            descriptor={**asdict(RDFDescriptors()), "partial": None},
             architecture={
                 "networks": 1,
                 "hidden": 2,
