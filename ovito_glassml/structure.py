@@ -146,7 +146,7 @@ def _check_finite(coordinates: NDArray) -> None:
 def _checked_origin(origin: ArrayLike) -> NDArray[np.float64]:
     corner = np.asarray(origin, dtype=np.float64)
     if corner.shape != (3,) or not np.isfinite(corner).all():
-        raise StructureError(f"The origin of the cell is {origin}; give three coordinates.")
+        raise StructureError(f"The origin of the cell is {corner}; give three coordinates.")
     return corner
 
 
