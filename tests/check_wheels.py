@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import metadata
 
+from packaging.markers import Marker
 from packaging.specifiers import SpecifierSet
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
@@ -24,25 +25,32 @@ PLATFORMS = {
 }
 
 
-def compiled_requirements(extras: Iterable[str] = ("simulate", "train")) -> list[str]:
-    """Requirements on packages that are not pure Python, of this package and of what it needs."""
+def compiled_requirements(extras: Iterable[str] = ("simulate", "train")) -> dict[str, str]:
+    """Requirements on packages that are not pure Python, of this package and of what it needs: with their markers."""
     open_requirements = [("ovito-glassml", extra) for extra in ("", *extras)]
     seen, found = set(open_requirements), {}
     while open_requirements:
         name, extra = open_requirements.pop()
         for line in metadata.requires(name) or ():
             requirement, _, marker = (part.strip() for part in line.partition(";"))
-            # Other conditions, such as a platform, are left to pip.
             wanted = re.search(r"extra\s*==\s*['\"]([\w.-]+)['\"]", marker)
             dependency = re.match(r"[\w.-]+", requirement).group().lower()
             if (wanted.group(1) if wanted else "") != extra or not is_installed(dependency):
                 continue
             if is_compiled(dependency):
-                found.setdefault(dependency, requirement.replace(" ", ""))
+                found.setdefault(dependency, (requirement.replace(" ", ""), marker))
             if (dependency, "") not in seen:
                 seen.add((dependency, ""))
                 open_requirements.append((dependency, ""))
-    return sorted(found.values())
+    return dict(sorted(found.values()))
+
+
+def applies(marker: str, platform: str, python: str) -> bool:
+    """Whether a requirement with this marker holds there; its extra is wanted."""
+    system = {"Linux": "linux", "Windows": "win32", "macOS": "darwin"}[platform]
+    name = re.search(r"extra\s*==\s*['\"]([\w.-]+)['\"]", marker)
+    where = {"sys_platform": system, "python_version": python, "extra": name.group(1) if name else ""}
+    return not marker or Marker(marker).evaluate(where)
 
 
 def is_installed(name: str) -> bool:
@@ -81,13 +89,12 @@ def has_wheel(requirement: str, platform: str, python: str) -> bool:
 def main() -> int:
     requirements = compiled_requirements()
     print(f"{len(requirements)} compiled packages: {', '.join(requirements)}")
-    # MPI comes from the system or from conda where its package has no wheels.
     asked = [
         (requirement, platform, python)
         for platform in PLATFORMS
         for python in PYTHONS
-        for requirement in requirements
-        if platform == "Linux" or not requirement.startswith("mpich")
+        for requirement, marker in requirements.items()
+        if applies(marker, platform, python)
     ]
     try:
         with ThreadPoolExecutor(4) as pool:
