@@ -298,9 +298,9 @@ def _compute(pipeline: Pipeline, file: Path, frame: int) -> DataCollection:
 
 
 def _cause(error: BaseException) -> str:
-    """The sentence a modifier raised, which OVITO wraps into its own report."""
+    """The sentence a modifier raised, which OVITO wraps into its own report; not what lies behind our own errors."""
     inner = error
-    while inner.__cause__ is not None or inner.__context__ is not None:
+    while not isinstance(inner, GlassMLError) and (inner.__cause__ is not None or inner.__context__ is not None):
         inner = inner.__cause__ or inner.__context__  # type: ignore[assignment]
     return _first_sentence(inner)
 

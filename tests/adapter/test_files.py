@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from ovito_glassml.adapter.files import FileError, read_columns, read_labelled
+from ovito_glassml import PredictedActivityModifier
+from ovito_glassml.adapter.files import FileError, annotate, read_columns, read_labelled
+from ovito_glassml.learn.model_file import model_path
 
 XYZ_FRAME = """2
 Lattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3:Stiffness:R:1
@@ -45,3 +47,11 @@ def test_a_damaged_frame_is_named(two_frames):
     two_frames.write_text(two_frames.read_text()[:-12])
     with pytest.raises(FileError, match=r"two\.xyz, frame 1: "):
         list(read_labelled(two_frames, "Stiffness"))
+
+
+def test_a_truncated_model_is_named_and_not_only_what_its_reader_says(two_frames, tmp_path):
+    model = tmp_path / "broken.safetensors"
+    model.write_bytes(model_path("activity-cuzr-shear").read_bytes()[:5000])
+    modifier = PredictedActivityModifier(model=str(model))
+    with pytest.raises(FileError, match=r"two\.xyz, frame 0: broken\.safetensors is truncated"):
+        annotate([two_frames], [modifier], tmp_path / "out.xyz")
