@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -27,7 +26,6 @@ __all__ = [
     "encoder_of",
     "entropy",
     "fit",
-    "one_thread",
     "split",
 ]
 
@@ -366,16 +364,3 @@ def _not_orthogonal(low: Any, high: Any) -> Any:
 def _same_plane(low: Any, high: Any) -> Any:
     """L_sub: −(1/√2) ‖S₀ S₀ᵀ − S₁ S₁ᵀ‖²."""
     return -((low.T @ low - high.T @ high) ** 2).sum() / np.sqrt(2)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Small networks are faster, and equal on every machine, on one thread."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

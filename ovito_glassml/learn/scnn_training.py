@@ -39,10 +39,10 @@ from ovito_glassml.learn.scnn_network import (
     encoder_of,
     entropy,
     fit,
-    one_thread,
     split,
 )
 from ovito_glassml.learn.stiffness import ANY_SPECIES
+from ovito_glassml.learn.torch_threads import one_torch_thread
 from ovito_glassml.neighbours import cut_out
 
 __all__ = [
@@ -151,7 +151,7 @@ def _train(
         def part(fraction: float, text: str, start: int = start) -> None:
             report(0.9 * (start + fraction) / settings.starts, f"start {start + 1}, {text}")
 
-        with torch.random.fork_rng(devices=[]), one_thread():
+        with torch.random.fork_rng(devices=[]), one_torch_thread():
             torch.manual_seed(1000 * seed + start)
             found = _train_once(rows, design, settings, np.random.default_rng((seed, start)), part)
         if best is None or found[0] > best[0]:
@@ -361,7 +361,7 @@ def train_plain(
     settings = settings or TrainingSettings()
     rows = split(data, learned, validated, settings)
     rng = np.random.default_rng(seed)
-    with torch.random.fork_rng(devices=[]), one_thread():
+    with torch.random.fork_rng(devices=[]), one_torch_thread():
         torch.manual_seed(seed)
         encoder = encoder_of(rows.inputs.shape[1], design, settings.dropout)
         if regression:
@@ -373,7 +373,7 @@ def train_plain(
 
     def predict(table: NDArray) -> NDArray[np.float64]:
         inputs = torch.as_tensor((table - rows.mean) / rows.scale @ rows.whitening, dtype=torch.float32)
-        with torch.no_grad(), one_thread():
+        with torch.no_grad(), one_torch_thread():
             return network(inputs)[:, 0].numpy().astype(np.float64) * spread + mean
 
     return PlainNetwork(predict)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, NamedTuple
 
@@ -26,6 +25,7 @@ from ovito_glassml.learn.stiffness import (
     NeighbourStiffness,
     StiffnessModel,
 )
+from ovito_glassml.learn.torch_threads import one_torch_thread
 from ovito_glassml.structure import Structure, combined_species
 
 __all__ = [
@@ -516,7 +516,7 @@ def _fit_network(
     function = {"ReLU": torch.nn.ReLU, "sigmoid": torch.nn.Sigmoid, "tanh": torch.nn.Tanh}[activation]
     generator = torch.Generator().manual_seed(seed)
     scale = float(targets[~held].std()) or 1.0
-    with torch.random.fork_rng(devices=[]), _one_torch_thread():
+    with torch.random.fork_rng(devices=[]), one_torch_thread():
         torch.manual_seed(seed)
         modules: list[Any] = []
         previous = standard.shape[1]
@@ -549,19 +549,6 @@ def _fit_network(
                 optimiser.step()
         module.load_state_dict(best_state)
     return _Network(module, scale)
-
-
-@contextmanager
-def _one_torch_thread() -> Iterator[None]:
-    """Small networks are faster, and equal on every machine, on one thread."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _header(
