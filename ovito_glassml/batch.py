@@ -145,7 +145,7 @@ def annotate_in_ranges(
     """
     from ovito_glassml.adapter.files import FileError, check_rows, open_trajectory, output_style
 
-    style = output_style(output, attributes)
+    style = output_style(output, attributes, files)
     chosen = [range(open_trajectory(file).num_frames)[frames] for file in files]
     for file in files:
         check_rows(file)

@@ -23,6 +23,7 @@ from ovito.data import DataCollection
 from ovito.io import export_file, import_file
 from ovito.pipeline import ModifierInterface, Pipeline
 
+from ovito_glassml.adapter.compression import gzip_has_one_part, zstandard_has_one_part
 from ovito_glassml.adapter.input import plain_name, structure_from_data
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.structure import Structure
@@ -71,6 +72,8 @@ def open_trajectory(file: Path) -> Pipeline:
     FileError
         If the file is missing, damaged, or of a format that OVITO does not know.
     """
+    if Path(file).is_dir():
+        raise FileError(f"{file} is a folder; name the file in it, or several, such as {Path(file) / 'dump.*'}.")
     if not str(file).startswith(("http:", "sftp:")) and "*" not in str(file) and not Path(file).is_file():
         raise FileError(f"{file} does not exist; check the path.")
     try:
@@ -80,38 +83,59 @@ def open_trajectory(file: Path) -> Pipeline:
 
 
 def check_rows(file: Path) -> None:
-    """Refuse files with more atoms than their headers count, which OVITO would leave out without an error.
+    """Refuse files of which OVITO would leave out a part without an error; reads the file once.
 
-    For LAMMPS files, XYZ and POSCAR; reads the file once. Of a trajectory that breaks off, the whole frames
-    are used, as OVITO does.
+    These are files with more atoms than their headers count (LAMMPS files, XYZ and POSCAR, unless compressed as
+    ``.zst``), and compressed files that were appended to. Of a trajectory that breaks off, the whole frames are
+    used, as OVITO does.
 
     Raises
     ------
     FileError
         With the line.
     """
-    if not Path(file).is_file():
+    file = Path(file)
+    if not file.is_file():
         return
-    reader = gzip.open if str(file).endswith(".gz") else open
     try:
-        with reader(file, "rb") as lines:
-            header = lines.read(LONGEST_HEADER)
-            lines.seek(0)
-            surplus = 0
-            if header.startswith(b"ITEM:"):
-                surplus = _surplus_in_dump(enumerate(lines, start=1))
-            elif re.search(rb"^.*\sxlo\s+xhi\b", header, re.MULTILINE):
-                surplus = _surplus_in_data(enumerate(lines, start=1))
-            elif re.search(r"xyz(\.gz)?$", str(file)):
-                surplus = _surplus_in_xyz(enumerate(lines, start=1))
-            elif re.search(r"POSCAR|CONTCAR|\.(vasp|poscar)(\.gz)?$", Path(file).name):
-                surplus = _surplus_in_poscar(enumerate(lines, start=1))
+        surplus, one_part = _examined(file)
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise FileError(f"{file} is damaged ({_one_line(str(error))}); write it again.") from error
     if surplus:
         raise FileError(
             f"{file} has more atoms than its headers count (line {surplus}); correct the count or write it again."
         )
+    if not one_part:
+        tool = "gzip" if file.suffix == ".gz" else "zstd"
+        raise FileError(
+            f"{file} has been appended to and OVITO would read only its first part; "
+            f"write it in one piece with: {tool} -dc OLD{file.suffix} | {tool} > NEW{file.suffix}"
+        )
+
+
+def _examined(file: Path) -> tuple[int, bool]:
+    """Number of the first line too many, or 0, and whether a compressed file is in one piece."""
+    if file.suffix == ".zst":
+        return 0, zstandard_has_one_part(file)
+    packed = file.suffix == ".gz"
+    reader: Callable = gzip.open if packed else open
+    with reader(file, "rb") as lines:
+        header = lines.read(LONGEST_HEADER)
+        lines.seek(0)
+        surplus = 0
+        if header.startswith(b"ITEM:"):
+            surplus = _surplus_in_dump(enumerate(lines, start=1))
+        elif re.search(rb"^.*\sxlo\s+xhi\b", header, re.MULTILINE):
+            surplus = _surplus_in_data(enumerate(lines, start=1))
+        elif re.search(r"xyz(\.gz)?$", file.name):
+            surplus = _surplus_in_xyz(enumerate(lines, start=1))
+        elif re.search(r"POSCAR|CONTCAR|\.(vasp|poscar)(\.gz)?$", file.name):
+            surplus = _surplus_in_poscar(enumerate(lines, start=1))
+        if not packed or surplus:
+            return surplus, True
+        while lines.read(1 << 20):
+            pass
+        return 0, gzip_has_one_part(file, lines.tell())
 
 
 def _surplus_in_dump(numbered: Iterator[tuple[int, bytes]]) -> int:
@@ -198,7 +222,7 @@ def annotate(
     int
         Number of frames written.
     """
-    style = output_style(output, attributes)
+    style = output_style(output, attributes, files)
     pipelines = [open_trajectory(file) for file in files]
     for file in files:
         check_rows(file)
@@ -316,13 +340,14 @@ def _one_line(text: str) -> str:
     return textwrap.shorten(printable, LONGEST_REPORT, placeholder=" …")
 
 
-def output_style(output: Path, attributes: Path | None = None) -> str:
+def output_style(output: Path, attributes: Path | None = None, inputs: Sequence[Path] = ()) -> str:
     """OVITO's name for the format of an output file.
 
     Raises
     ------
     FileError
-        If its ending is none of `FORMATS`, or a folder to write into does not exist.
+        If its ending is none of `FORMATS`, a folder to write into does not exist, or one file would replace another
+        that is needed.
     """
     name = output.name.removesuffix(".gz")
     style = FORMATS.get(Path(name).suffix.lower())
@@ -331,6 +356,12 @@ def output_style(output: Path, attributes: Path | None = None) -> str:
     for file in filter(None, (output, attributes)):
         if not file.parent.is_dir():
             raise FileError(f"The folder {file.parent} does not exist; create it first.")
+        if file.is_dir():
+            raise FileError(f"{file} is a folder; give the name of a file to write.")
+        if file.resolve() in {Path(given).resolve() for given in inputs}:
+            raise FileError(f"{file} is also to be read and would be replaced; give the result another name.")
+    if attributes is not None and attributes.resolve() == output.resolve():
+        raise FileError(f"Atoms and attributes would both be written to {output}; give them two names.")
     return style
 
 

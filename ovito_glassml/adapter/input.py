@@ -80,7 +80,8 @@ def structure_from_data(
         One frame of OVITO's pipeline.
     species : str or sequence of str
         Names in ascending order of the numeric particle types, as ``"Cu,Zr"``. Needed where the
-        file does not name its types; where it does, these names take their place.
+        file does not name its types; where it does, these names take their place, unless they are the
+        same names for other types.
     only_selected : bool
         Ask for results of the selected particles only; the others remain neighbours.
     names_needed : bool
@@ -97,7 +98,7 @@ def structure_from_data(
     ------
     StructureError
         For data without particles, a 2D cell, non-finite coordinates, unnamed types where names
-        are needed, or `only_selected` without a selection.
+        are needed, names that contradict those in the data, or `only_selected` without a selection.
     """
     particles = particles_of(data)
     kinds, names = _species_of(particles, parse_species(species), names_needed)
@@ -185,15 +186,34 @@ def _type_names(particles: Particles, given: tuple[str, ...], names_needed: bool
         declared.update({kind.id: kind.name for kind in types.types})
     numbers = sorted(declared)
     if given:
+        if types is None and len(given) > 1:
+            raise StructureError(
+                f"The particles have no types, so species can name only one element, not {', '.join(given)}; "
+                "read the types from the file, or give the name of that element."
+            )
         if len(given) != len(numbers):
             raise StructureError(
                 f"species names {len(given)} types ({', '.join(given)}) but the particles have {len(numbers)} "
                 f"({', '.join(map(str, numbers))}); give one name for each type, in this order."
             )
-        return dict(zip(numbers, given, strict=True))
+        names = dict(zip(numbers, given, strict=True))
+        _check_not_mixed_up(names, declared)
+        return names
     if not names_needed:
         return {number: declared[number] or (UNTYPED if types is None else f"type {number}") for number in numbers}
     return declared
+
+
+def _check_not_mixed_up(given: dict[int, str], declared: dict[int, str]) -> None:
+    """Refuse names that the data has too, but for other types: readers number types as they come in the file."""
+    for number, name in given.items():
+        owners = [owner for owner, called in declared.items() if called == name]
+        if owners and name not in [given[owner] for owner in owners]:
+            known = ", ".join(f"{owner} = {called}" for owner, called in sorted(declared.items()))
+            raise StructureError(
+                f"species calls type {number} {name}, but in the data that is the name of type {owners[0]} ({known}); "
+                "leave species empty, or give the names in the order of these numbers."
+            )
 
 
 def _species_of(
@@ -208,7 +228,8 @@ def _species_of(
     if unnamed:
         what = "Particles have no types" if types is None else f"Particle types {unnamed} have no names"
         raise StructureError(
-            f"{what}, but this analysis knows elements by name; set species to the names in type order, such as Cu,Zr."
+            f"{what}, but this analysis knows elements by name; set species to the names in type order, such as Cu,Zr "
+            "(--species Cu,Zr)."
         )
     names = chemical_order(name_of[int(kind)] for kind in present)
     index = np.array([names.index(name_of[int(kind)]) for kind in present], dtype=np.int32)

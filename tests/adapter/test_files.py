@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from ovito_glassml import PredictedActivityModifier
-from ovito_glassml.adapter.files import FileError, annotate, read_columns, read_labelled
+from ovito_glassml import PredictedActivityModifier, RDFDescriptorsModifier
+from ovito_glassml.adapter.files import FileError, annotate, open_trajectory, read_columns, read_labelled
+from ovito_glassml.batch import annotate_in_ranges
 from ovito_glassml.learn.model_file import model_path
 
 XYZ_FRAME = """2
@@ -55,3 +56,31 @@ def test_a_truncated_model_is_named_and_not_only_what_its_reader_says(two_frames
     modifier = PredictedActivityModifier(model=str(model))
     with pytest.raises(FileError, match=r"two\.xyz, frame 0: broken\.safetensors is truncated"):
         annotate([two_frames], [modifier], tmp_path / "out.xyz")
+
+
+@pytest.mark.parametrize("run", [annotate, annotate_in_ranges])
+def test_the_input_is_not_replaced_by_the_output(two_frames, run):
+    content = two_frames.read_bytes()
+    for name in ("two.xyz", "../" + two_frames.parent.name + "/two.xyz"):
+        for places in ({"output": name}, {"output": "out.xyz", "attributes": name}):
+            output = {key: two_frames.parent / value for key, value in places.items()}
+            with pytest.raises(FileError, match=r"two\.xyz is also to be read and would be replaced; give"):
+                run([two_frames], [RDFDescriptorsModifier()], **output)
+    assert two_frames.read_bytes() == content
+    assert list(two_frames.parent.iterdir()) == [two_frames]
+
+
+def test_atoms_and_attributes_need_two_files(two_frames):
+    file = two_frames.with_name("out.xyz")
+    with pytest.raises(FileError, match=r"would both be written to .*out\.xyz; give them two names"):
+        annotate([two_frames], [RDFDescriptorsModifier()], file, attributes=file)
+
+
+def test_a_folder_is_neither_read_nor_written(two_frames, tmp_path):
+    (tmp_path / "folder.xyz").mkdir()
+    with pytest.raises(FileError, match=r"folder\.xyz is a folder; give the name of a file"):
+        annotate([two_frames], [RDFDescriptorsModifier()], tmp_path / "folder.xyz")
+    with pytest.raises(
+        FileError, match=r"folder\.xyz is a folder; name the file in it, or several, such as .*dump\.\*"
+    ):
+        open_trajectory(tmp_path / "folder.xyz")

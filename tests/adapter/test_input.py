@@ -56,7 +56,7 @@ def test_a_later_change_of_the_data_does_not_reach_the_structure(make_data):
 
 
 def test_unnamed_types_are_refused_with_the_remedy(make_data):
-    with pytest.raises(StructureError, match="set species to the names in type order"):
+    with pytest.raises(StructureError, match=r"set species to the names in type order.*--species"):
         structure_from_data(make_data(POSITIONS, CELL, types=[1, 2, 1]))
     with pytest.raises(StructureError, match=r"no types.*set species"):
         structure_from_data(make_data(POSITIONS, CELL))
@@ -80,6 +80,27 @@ def test_a_single_given_name_serves_particles_without_types(make_data):
 def test_a_wrong_number_of_names_is_refused_with_both_numbers(make_data):
     with pytest.raises(StructureError, match=r"names 3 types.*have 2 \(1, 2\)"):
         structure_from_data(make_data(POSITIONS, CELL, types=[2, 1, 1]), species="Zr,Cu,Al")
+
+
+def test_types_that_are_not_there_cannot_be_named_apart(make_data):
+    with pytest.raises(StructureError, match=r"no types, so species can name only one element, not Cu, Zr;"):
+        structure_from_data(make_data(POSITIONS, CELL), species="Cu,Zr")
+
+
+@pytest.mark.parametrize("given", ["Cu,Zr", "Cu,Al"])
+def test_names_that_the_data_gives_to_other_types_are_refused(make_data, given):
+    """Readers number types as they come in the file: here zirconium is type 1, and would be taken for copper."""
+    data = make_data(POSITIONS, CELL, types=[1, 2, 2], names={1: "Zr", 2: "Cu"})
+    with pytest.raises(StructureError, match=r"type 1 Cu, but .* the name of type 2 \(1 = Zr, 2 = Cu\); leave species"):
+        structure_from_data(data, species=given)
+
+
+@pytest.mark.parametrize("given", ["Zr,Cu", "A,B", "Zr,Zr", "Al,Ni", "Hf,Cu"])
+def test_other_names_take_the_place_of_those_in_the_data(make_data, given):
+    data = make_data(POSITIONS, CELL, types=[1, 2, 2], names={1: "Zr", 2: "Cu"})
+    structure = structure_from_data(data, species=given)
+    first, second = given.split(",")
+    assert [structure.species_names[kind] for kind in structure.species] == [first, second, second]
 
 
 def test_analyses_without_elements_take_unnamed_types(make_data):
