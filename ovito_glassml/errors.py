@@ -1,6 +1,6 @@
 """What all errors caused by input have in common."""
 
-__all__ = ["GlassMLError", "TrainingError"]
+__all__ = ["GlassMLError", "SimulationError", "TrainingError"]
 
 
 class GlassMLError(ValueError):
@@ -12,3 +12,7 @@ class GlassMLError(ValueError):
 
 class TrainingError(GlassMLError):
     """A model cannot be trained on these data; the message says why and what to do."""
+
+
+class SimulationError(GlassMLError):
+    """A simulation cannot be run; the message says why and what to do."""

@@ -17,7 +17,7 @@ from safetensors import numpy as safetensors_numpy
 from ovito_glassml import RDFDescriptorsModifier
 from ovito_glassml.adapter.files import FileError, annotate, check_rows, read_columns
 from ovito_glassml.batch import annotate_in_ranges
-from ovito_glassml.errors import GlassMLError
+from ovito_glassml.errors import GlassMLError, SimulationError
 from ovito_glassml.learn.activity import ActivityModel
 from ovito_glassml.learn.model_file import (
     BLANK_DIGEST,
@@ -31,7 +31,6 @@ from ovito_glassml.learn.model_file import (
 from ovito_glassml.learn.scnn import ScnnModel
 from ovito_glassml.learn.stiffness import StiffnessModel
 from ovito_glassml.learn.ule import UleModel
-from ovito_glassml.simulate.engine import SimulationError
 from ovito_glassml.simulate.shards import Shard, provenance, read_frames, write_frames
 from ovito_glassml.structure import Structure
 

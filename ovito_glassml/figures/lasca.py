@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.figures.style import COLOURS, new_figure, save_figure, save_table
-from ovito_glassml.simulate.shards import read_shard
+from ovito_glassml.simulate.shards import made_with, read_shard
 from ovito_glassml.structure import Structure
 from ovito_glassml.topology.signature import (
     cluster_label,
@@ -78,7 +77,7 @@ class Glass:
 def read_glass(file: Path) -> Glass:
     """A shipped sample with its measured stiffness, named by its composition and cooling rate."""
     shard = read_shard(file)
-    settings = json.loads(str(shard.header.get("input_settings", "{}")).replace("'", '"'))
+    settings = made_with(shard.header, "input_settings")
     name = f"{settings['composition']}, {settings['cooling_rate']:.0e} K/s" if settings else file.name.split(".")[0]
     return Glass(name.replace("e+", "e"), shard.structure, shard.columns.get("Stiffness"))
 

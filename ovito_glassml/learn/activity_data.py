@@ -7,7 +7,6 @@ structure, with how far every atom's neighbourhood moved in each of several runs
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from ovito_glassml.labels.activity import ACTIVE, INACTIVE, NEITHER, LabelError, label_by_quantile
 from ovito_glassml.labels.nonaffine import nonaffine_squared_displacement
 from ovito_glassml.learn.activity import active_atoms
-from ovito_glassml.simulate.shards import Shard, provenance, read_frames, write_frames
+from ovito_glassml.simulate.shards import Shard, made_with, provenance, read_frames, write_frames
 from ovito_glassml.simulate.shear_aqs import label_events
 from ovito_glassml.simulate.systems import System, system
 from ovito_glassml.structure import Structure
@@ -183,7 +182,7 @@ def _labels_of_larger_events(frames: Sequence[Shard]) -> NDArray[np.int64]:
     larger = [number for number, frame in enumerate(frames) if str(frame.header.get("avalanche")) == "1"]
     if not larger:
         return labels
-    settings = json.loads(str(frames[0].header["settings"]).replace("'", '"'))
+    settings = made_with(frames[0].header)
     matter = system(settings["system"])
     moved, largest = (
         np.array([frames[number].columns[name] for number in larger]) / matter.length**2

@@ -13,7 +13,6 @@ extras `simulate` and `train`.
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -46,7 +45,7 @@ from ovito_glassml.learn.activity_evaluation import (
 )
 from ovito_glassml.learn.activity_training import ActivityDesign, LabelledRows, cross_validate, describe, train_activity
 from ovito_glassml.learn.model_file import ResultTable, save_model, write_card
-from ovito_glassml.simulate.shards import read_frames
+from ovito_glassml.simulate.shards import made_with, read_frames
 
 __all__ = ["GLASSES", "Glass", "collect", "kept_aside", "read_configurations", "ship_activity_models"]
 
@@ -324,7 +323,7 @@ def _how_made(glass: Glass, activation: str, folders: Sequence[Path]) -> dict[st
     headers = [read_frames(path)[0].header for path in _files(glass, activation, folders)]
     if headers[0]["protocol"] == "archive":
         return {"how": _ARCHIVE}
-    settings = [json.loads(str(header["settings"]).replace("'", '"')) for header in headers]
+    settings = [made_with(header) for header in headers]
     kept = []
     for key in settings[0]:
         values = dict.fromkeys(one[key] for one in settings)

@@ -9,7 +9,6 @@ Needs the extras `simulate` and `train`.
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +36,7 @@ from ovito_glassml.learn.stiffness_training import (
     train,
 )
 from ovito_glassml.shipped import TEST_SAMPLES
-from ovito_glassml.simulate.shards import Shard, provenance, read_shard, write_shard
+from ovito_glassml.simulate.shards import made_with, provenance, read_shard, write_shard
 from ovito_glassml.structure import Structure
 
 __all__ = ["RECIPES", "Recipe", "cooling_rate", "leave_one_out", "read_samples", "ship_models", "transfer"]
@@ -267,7 +266,7 @@ def _ceiling(folder: Path) -> ResultTable:
     rows = []
     for path in sorted(Path(folder).glob("vibrations-*.xyz.gz")):
         shard = read_shard(path)
-        temperatures = _settings(shard, "settings")["temperatures"]
+        temperatures = made_with(shard.header, "settings")["temperatures"]
         name = path.name.removesuffix(".xyz.gz")
         rows.append((name, label_reliability(shard.columns["Vibrational_MSD"], temperatures)))
     return ResultTable(
@@ -281,8 +280,8 @@ def _ceiling(folder: Path) -> ResultTable:
 def _how_made(folder: Path, recipe: Recipe) -> dict[str, Any]:
     """The protocol of the training data, from the files themselves."""
     shard = read_shard(sorted(Path(folder).glob("vibrations-*.xyz.gz"))[0])
-    vibrations = _settings(shard, "settings")
-    quench = _settings(shard, "input_settings")
+    vibrations = made_with(shard.header, "settings")
+    quench = made_with(shard.header, "input_settings")
     temperatures = ", ".join(f"{value:g}" for value in vibrations["temperatures"])
     return {
         "how": (
@@ -298,11 +297,6 @@ def _how_made(folder: Path, recipe: Recipe) -> dict[str, Any]:
         "preset": "laptop (sample_data/campaign.toml)",
         "kept_aside": ", ".join(TEST_SAMPLES),
     }
-
-
-def _settings(shard: Shard, key: str) -> dict[str, Any]:
-    """Settings of a protocol from the comment line, in which shards write single for double quotes."""
-    return json.loads(str(shard.header[key]).replace("'", '"'))
 
 
 def _scaled(progress: Progress, first: float, last: float) -> Progress:

@@ -51,7 +51,7 @@ from ovito_glassml.learn.ule_training import (
     tune,
 )
 from ovito_glassml.learn.unique_environments import UniqueEnvironments, select_environments
-from ovito_glassml.simulate.shards import read_frames
+from ovito_glassml.simulate.shards import made_with, read_frames
 
 __all__ = [
     "DESIGN",
@@ -372,7 +372,7 @@ def _check_same(samples: Sequence[UleSample], table: BarcodeTable) -> None:
 def how_made(campaign: Path) -> dict[str, Any]:
     """The protocol of the annealed samples, from the files themselves."""
     header = read_frames(sorted(campaign.glob("anneal-zr44cu56-*.xyz.gz"), key=_natural)[0])[0].header
-    settings = json.loads(str(header["settings"]).replace("'", '"'))
+    settings = made_with(header)
     kept = [f"{key.replace('_', ' ')} {value}" for key, value in settings.items() if key not in ("seed", "atoms")]
     return {"how": f"glassml simulate, protocol anneal with LAMMPS {header['lammps']}: {', '.join(kept)}"}
 

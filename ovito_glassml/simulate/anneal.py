@@ -9,15 +9,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.checkpoints import claim_intermediate, clear_intermediate, intermediate, made_once
 from ovito_glassml.simulate.engine import (
     CHECKPOINT_ATOM_STEPS,
     Progress,
-    SimulationError,
     Stage,
-    clear_intermediate,
-    intermediate,
     load_restart,
-    made_once,
     progress_parts,
     restart_of,
     run_stages,
@@ -112,6 +110,7 @@ def anneal(settings: AnnealSettings, output: Path, progress: Progress) -> None:
     a minute beside the output; calling the function again continues.
     """
     matter = _matter(settings)
+    claim_intermediate(output, asdict(settings))
     report = progress_parts(progress, settings.durations)
     quenched = made_once(intermediate(output, "quenched"), lambda: _quenched(settings, matter, output, report(0)))
     frames: list[Shard] = []

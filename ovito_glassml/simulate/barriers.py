@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import multiprocessing
 import os
@@ -16,14 +15,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.simulate.engine import (
-    Progress,
-    SimulationError,
+from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.checkpoints import (
+    claim_intermediate,
     clear_intermediate,
     intermediate,
     load_checkpoint,
     save_atomically,
 )
+from ovito_glassml.simulate.engine import Progress
 from ovito_glassml.simulate.local_forces import MARGIN, Surroundings, energy_and_forces, read_tables
 from ovito_glassml.simulate.potentials import copper_zirconium
 from ovito_glassml.simulate.saddle_search import (
@@ -165,6 +165,7 @@ def barriers(
     """
     interaction = copper_zirconium()
     check_structure(structure, interaction)
+    claim_intermediate(output, {**asdict(settings), "search": SearchSettings()}, structure)
     kinds = np.array([interaction.species.index(structure.species_names[kind]) for kind in structure.species])
     lengths = np.diag(np.asarray(structure.cell))
     glass, drop = minimised(Surroundings(read_tables(interaction), structure.positions, kinds, lengths))
@@ -292,16 +293,10 @@ class _Findings:
 
     def __init__(self, file: Path, glass: Surroundings, settings: BarrierSettings) -> None:
         self.file, self.saved_at = file, time.monotonic()
-        described = json.dumps([asdict(settings), SearchSettings()]).encode() + glass.positions.tobytes()
-        self.key = np.array(hashlib.sha256(described).hexdigest())
         shape = len(glass.positions), settings.searches
         self.outcomes, self.heights = np.zeros(shape, dtype=np.int8), np.full(shape, np.nan)
         if file.exists():
             saved = load_checkpoint(file)
-            if saved["key"] != self.key:
-                raise SimulationError(
-                    f"{file} was left by a run with other settings or another structure; delete it to start anew."
-                )
             self.outcomes, self.heights = saved["outcomes"], saved["heights"]
 
     @property
@@ -312,7 +307,7 @@ class _Findings:
         self.outcomes[atom], self.heights[atom] = outcomes, heights
         if time.monotonic() - self.saved_at > CHECKPOINT_INTERVAL:
             self.saved_at = time.monotonic()
-            save_atomically(self.file, {"key": self.key, "outcomes": self.outcomes, "heights": self.heights})
+            save_atomically(self.file, {"outcomes": self.outcomes, "heights": self.heights})
 
 
 def _searched(

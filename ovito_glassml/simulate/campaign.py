@@ -16,12 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.anneal import AnnealSettings, anneal
 from ovito_glassml.simulate.barriers import BarrierSettings, barriers
-from ovito_glassml.simulate.engine import Progress, SimulationError, clear_intermediate, write_atomically
+from ovito_glassml.simulate.checkpoints import clear_intermediate, differences, write_atomically
+from ovito_glassml.simulate.engine import Progress
 from ovito_glassml.simulate.isoconfigurational import IsoconfigurationalSettings, isoconfigurational
 from ovito_glassml.simulate.quench import QuenchSettings, quench
-from ovito_glassml.simulate.shards import Shard, read_frames, read_shard
+from ovito_glassml.simulate.shards import Shard, made_with, read_frames, read_header, read_shard
 from ovito_glassml.simulate.shear_aqs import ShearAQSSettings, shear_aqs
 from ovito_glassml.simulate.shear_md import ShearMDSettings, shear_md
 from ovito_glassml.simulate.vibrations import VibrationSettings, vibrations
@@ -308,6 +310,8 @@ def run_campaign(
     """
     folder.mkdir(parents=True, exist_ok=True)
     for job in jobs:
+        _check_settings(job, folder)
+    for job in jobs:
         # A kill may have come between the shard and the rest.
         if job.output(folder).exists() and not job.timing_file(folder).exists():
             _finish(job, folder, _read(job.progress_file(folder)).get("seconds", 0.0))
@@ -334,6 +338,18 @@ def run_campaign(
         for process in running.values():
             process.kill()
             process.wait()
+
+
+def _check_settings(job: Job, folder: Path) -> None:
+    """Refuse a shard that was made with other settings than the job's."""
+    file = job.output(folder)
+    if not file.exists():
+        return
+    if differing := differences(made_with(read_header(file)), json.loads(json.dumps(job.settings))):
+        raise SimulationError(
+            f"{file} is there already, made with other settings ({differing}); move it away to have it made anew, "
+            "or give another folder."
+        )
 
 
 def _is_ready(job: Job, folder: Path, running: dict, failed: list[str]) -> bool:

@@ -7,8 +7,6 @@ So a run killed at any moment and resumed gives the same numbers, bit for bit, a
 from __future__ import annotations
 
 import ctypes
-import glob
-import io
 import os
 import sys
 import tempfile
@@ -20,26 +18,21 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.errors import GlassMLError
+from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.checkpoints import load_checkpoint, save_atomically
 
 __all__ = [
     "CHECKPOINT_ATOM_STEPS",
     "Interaction",
     "Observer",
-    "SimulationError",
     "Stage",
-    "clear_intermediate",
     "gather",
-    "intermediate",
-    "load_checkpoint",
     "load_restart",
-    "made_once",
     "open_lammps",
     "progress_parts",
     "restart_of",
     "resume",
     "run_stages",
-    "save_atomically",
     "unwrapped_positions",
 ]
 
@@ -47,10 +40,6 @@ __all__ = [
 CHECKPOINT_ATOM_STEPS = 16_000_000
 
 Progress = Callable[[float, str], None]
-
-
-class SimulationError(GlassMLError):
-    """A simulation cannot be run; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -290,43 +279,6 @@ def _write_checkpoint(lammps: Any, path: Path, *, stage: int, step: int, observe
     save_atomically(path, {"restart": restart_of(lammps), "stage": np.array(stage), "step": np.array(step), **arrays})
 
 
-def save_atomically(path: Path, arrays: dict[str, NDArray]) -> None:
-    """Write an uncompressed NumPy archive that is either whole or absent."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    write_atomically(path, buffer.getvalue())
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file through a temporary neighbour, so that a kill leaves the old or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
-
-
-def made_once(result: Path, make: Callable[[], dict[str, NDArray]]) -> dict[str, NDArray]:
-    """Arrays of the file `result`; if it does not exist yet, `make` makes them and they are saved."""
-    if not result.exists():
-        save_atomically(result, make())
-    return load_checkpoint(result)
-
-
-def intermediate(output: Path, part: str) -> Path:
-    """Hidden file beside `output` for one part of a job."""
-    return output.with_name(f".{output.name}.{part}.npz")
-
-
-def clear_intermediate(output: Path) -> None:
-    """Remove the intermediate files of a finished job, also those that a kill left half-written."""
-    name = glob.escape(output.name)
-    for pattern in (f".{name}.*.npz", f"..{name}.*.tmp", f".{name}.*.tmp"):
-        for file in output.parent.glob(pattern):
-            file.unlink(missing_ok=True)
-
-
 def progress_parts(progress: Progress, durations: Sequence[float]) -> Callable[[int], Progress]:
     """Progress callbacks of the consecutive parts of a job, each worth its share of the whole."""
     starts = np.concatenate([[0.0], np.cumsum(durations)])
@@ -338,12 +290,6 @@ def progress_parts(progress: Progress, durations: Sequence[float]) -> Callable[[
         return report
 
     return part
-
-
-def load_checkpoint(path: Path) -> dict[str, NDArray]:
-    """Arrays of a checkpoint written by `save_atomically`."""
-    with np.load(path, allow_pickle=False) as archive:
-        return {key: archive[key] for key in archive.files}
 
 
 def gather(lammps: Any, name: str) -> NDArray:

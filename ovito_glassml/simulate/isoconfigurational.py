@@ -8,15 +8,13 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.checkpoints import claim_intermediate, clear_intermediate, intermediate, made_once
 from ovito_glassml.simulate.engine import (
     CHECKPOINT_ATOM_STEPS,
     Progress,
-    SimulationError,
     Stage,
-    clear_intermediate,
-    intermediate,
     load_restart,
-    made_once,
     progress_parts,
     restart_of,
     run_stages,
@@ -91,6 +89,7 @@ def isoconfigurational(settings: IsoconfigurationalSettings, output: Path, progr
     again continues.
     """
     matter = system(settings.system)
+    claim_intermediate(output, asdict(settings))
     report = progress_parts(progress, settings.durations(matter.timestep))
     start = made_once(intermediate(output, "start"), lambda: _prepared(settings, matter, output, report(0)))
     ends = []

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.compile import compiled
-from ovito_glassml.simulate.engine import Interaction, SimulationError
+from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.engine import Interaction
 
 __all__ = ["SKIN", "LocalForces", "PotentialTables", "Surroundings", "energy_and_forces", "read_tables"]
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.simulate.engine import Interaction, gather, load_checkpoint, restart_of, resume, save_atomically
+from ovito_glassml.simulate.checkpoints import load_checkpoint, save_atomically
+from ovito_glassml.simulate.engine import Interaction, gather, restart_of, resume
 from ovito_glassml.structure import Structure
 
 __all__ = [

@@ -5,7 +5,8 @@ from __future__ import annotations
 from importlib import resources
 from pathlib import Path
 
-from ovito_glassml.simulate.engine import Interaction, SimulationError
+from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.engine import Interaction
 
 __all__ = ["ATOMIC_MASS", "copper_zirconium", "kob_andersen", "polymer", "wahnstrom"]
 

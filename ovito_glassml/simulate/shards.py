@@ -15,15 +15,26 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.simulate.engine import SimulationError, write_atomically
+from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.checkpoints import write_atomically
 from ovito_glassml.simulate.potentials import ATOMIC_MASS
 from ovito_glassml.structure import Structure
 
-__all__ = ["Shard", "provenance", "read_frames", "read_shard", "write_frames", "write_shard"]
+__all__ = [
+    "Shard",
+    "made_with",
+    "provenance",
+    "read_frames",
+    "read_header",
+    "read_shard",
+    "write_frames",
+    "write_shard",
+]
 
 
 @dataclass(frozen=True)
@@ -140,10 +151,35 @@ def read_frames(path: Path) -> list[Shard]:
     return frames
 
 
+def read_header(path: Path) -> dict[str, str]:
+    """What the first frame of a shard says about how it was made, without reading the atoms.
+
+    Raises
+    ------
+    SimulationError
+        If there is no such line.
+    """
+    try:
+        with gzip.open(path, "rt") as file:
+            file.readline()
+            return _entries(file.readline())
+    except (OSError, EOFError, zlib.error, ValueError) as error:
+        raise SimulationError(f"{path} is not a whole simulation shard ({error}); make it again.") from error
+
+
+def made_with(header: Mapping[str, object], entry: str = "settings") -> dict[str, Any]:
+    """The settings that `provenance` wrote into a header; `entry` ``input_settings`` are those of the input."""
+    return json.loads(str(header.get(entry, "{}")).replace("'", '"'))
+
+
+def _entries(comment: str) -> dict[str, str]:
+    return {key: quoted or bare for key, quoted, bare in re.findall(r'(\w+)=(?:"([^"]*)"|(\S+))', comment)}
+
+
 def _parsed(lines: list[str]) -> Shard:
     """One frame from its lines; any of the usual exceptions if they do not fit together."""
     count = int(lines[0])
-    entries = {key: quoted or bare for key, quoted, bare in re.findall(r'(\w+)=(?:"([^"]*)"|(\S+))', lines[1])}
+    entries = _entries(lines[1])
     fields = entries.pop("Properties").split(":")
     layout = [(fields[k], fields[k + 1], int(fields[k + 2])) for k in range(0, len(fields), 3)]
     table = [line.split() for line in lines[2:]]

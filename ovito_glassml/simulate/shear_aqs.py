@@ -10,21 +10,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.simulate.engine import (
-    CHECKPOINT_ATOM_STEPS,
-    Progress,
-    SimulationError,
-    Stage,
+from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.checkpoints import (
+    claim_intermediate,
     clear_intermediate,
     intermediate,
     load_checkpoint,
     made_once,
+    save_atomically,
+    write_atomically,
+)
+from ovito_glassml.simulate.engine import (
+    CHECKPOINT_ATOM_STEPS,
+    Progress,
+    Stage,
     progress_parts,
     restart_of,
     resume,
     run_stages,
-    save_atomically,
-    write_atomically,
 )
 from ovito_glassml.simulate.minima import Configuration, configuration_of, minimise
 from ovito_glassml.simulate.shards import Shard, provenance, write_frames
@@ -142,6 +145,7 @@ def shear_aqs(settings: ShearAQSSettings, output: Path, progress: Progress) -> N
     function again continues.
     """
     matter = system(settings.system)
+    claim_intermediate(output, asdict(settings))
     report = progress_parts(progress, settings.durations(matter.timestep))
     quenched = made_once(intermediate(output, "quenched"), lambda: _quenched(settings, matter, output, report(0)))
     state = _sheared(settings, matter, quenched["restart"], intermediate(output, "shear"), report(1))

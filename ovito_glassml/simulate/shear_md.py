@@ -7,15 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ovito_glassml.simulate.engine import (
-    CHECKPOINT_ATOM_STEPS,
-    Progress,
-    SimulationError,
-    Stage,
-    clear_intermediate,
-    intermediate,
-    run_stages,
-)
+from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.checkpoints import claim_intermediate, clear_intermediate, intermediate
+from ovito_glassml.simulate.engine import CHECKPOINT_ATOM_STEPS, Progress, Stage, run_stages
 from ovito_glassml.simulate.minima import InherentStructures, saved_configurations
 from ovito_glassml.simulate.potentials import copper_zirconium
 from ovito_glassml.simulate.shards import Shard, provenance, write_frames
@@ -116,6 +110,7 @@ def shear_md(
     """
     interaction = copper_zirconium()
     check_structure(structure, interaction)
+    claim_intermediate(output, asdict(settings), structure)
     warm = settings.temperature
     holding = max(1, round(settings.equilibration / TIMESTEP))
     # Sampled once, at its end.

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.simulate.engine import Interaction, SimulationError, apply_interaction
+from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.engine import Interaction, apply_interaction
 from ovito_glassml.simulate.potentials import copper_zirconium, kob_andersen, polymer, wahnstrom
 
 __all__ = ["SYSTEMS", "System", "fill", "molten", "system"]

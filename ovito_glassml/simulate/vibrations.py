@@ -10,17 +10,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ovito_glassml.errors import SimulationError
 from ovito_glassml.labels.vibrations import VibrationAccumulator, stiffness_from_msd
+from ovito_glassml.simulate.checkpoints import (
+    claim_intermediate,
+    clear_intermediate,
+    intermediate,
+    load_checkpoint,
+    save_atomically,
+)
 from ovito_glassml.simulate.engine import (
     CHECKPOINT_ATOM_STEPS,
     Interaction,
     Progress,
-    SimulationError,
     Stage,
     apply_interaction,
-    load_checkpoint,
     run_stages,
-    save_atomically,
     unwrapped_positions,
 )
 from ovito_glassml.simulate.potentials import copper_zirconium
@@ -153,10 +158,11 @@ def vibrations(
     """
     interaction = copper_zirconium()
     check_structure(structure, interaction)
+    claim_intermediate(output, asdict(settings), structure)
     temperatures = settings.temperatures
     results = []
     for number, temperature in enumerate(temperatures):
-        result = output.with_name(f".{output.name}.{temperature:g}K.npz")
+        result = intermediate(output, f"{temperature:g}K")
 
         def report(fraction: float, text: str, number: int = number, temperature: float = temperature) -> None:
             progress((number + fraction) / len(temperatures), f"{text} at {temperature:g} K")
@@ -176,8 +182,7 @@ def vibrations(
     }
     header = {**provenance("vibrations", asdict(settings)), **(origin or {})}
     write_shard(output, structure, columns, header)
-    for temperature in temperatures:
-        output.with_name(f".{output.name}.{temperature:g}K.npz").unlink(missing_ok=True)
+    clear_intermediate(output)
 
 
 def _one_temperature(

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.anneal import AnnealSettings, anneal
-from ovito_glassml.simulate.engine import SimulationError, open_lammps
+from ovito_glassml.simulate.engine import open_lammps
 from ovito_glassml.simulate.potentials import copper_zirconium
 from ovito_glassml.simulate.shards import read_frames
 from ovito_glassml.simulate.vibrations import create_atoms

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.campaign import PROTOCOLS, Job, load_campaign, run_campaign, seconds_left, status, summary
-from ovito_glassml.simulate.engine import SimulationError
-from ovito_glassml.simulate.shards import read_shard
+from ovito_glassml.simulate.shards import provenance, read_shard, write_shard
+from ovito_glassml.structure import Structure
 
 SMALL_CAMPAIGN = """
 [[job]]
@@ -86,6 +87,7 @@ duration = 4.0
 replicas = 2
 checkpoint_atom_steps = 60_000
 """
+ATOM = Structure(np.zeros((1, 3)), [0], ("Cu",), 20.0 * np.eye(3), pbc=(True, True, True))
 SHARDS = ["anneal-1", "quench-1", "replicas-wahnstrom", "shear-kob-andersen", "sheared-300K", "vibrations-1"]
 
 
@@ -159,7 +161,8 @@ def test_what_a_kill_left_beside_a_finished_shard_is_tidied(campaign_file, tmp_p
     folder = tmp_path / "shards"
     folder.mkdir()
     for job in jobs:
-        job.output(folder).write_bytes(b"shard")
+        made = {**job.settings, "of": "an earlier version"}
+        write_shard(job.output(folder), ATOM, {}, provenance(job.protocol, made))
         job.timing_file(folder).write_text("{}")
     first = jobs[0]
     first.timing_file(folder).unlink()
@@ -170,6 +173,15 @@ def test_what_a_kill_left_beside_a_finished_shard_is_tidied(campaign_file, tmp_p
     run_campaign(jobs, folder, 1, lambda records: None)
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
     assert status(jobs, folder)[0]["seconds"] == 12.5
+
+
+def test_a_shard_made_with_other_settings_is_not_taken_for_done(campaign_file, tmp_path):
+    quench = load_campaign(campaign_file)[0]
+    made = {**quench.settings, "atoms": 500, "seed": 7}
+    write_shard(quench.output(tmp_path), ATOM, {}, provenance("quench", made))
+    asked = r"other settings \(atoms 500 and not 108, seed 7 and not 1\); move it away"
+    with pytest.raises(SimulationError, match=asked):
+        run_campaign([quench], tmp_path, 1, lambda records: None)
 
 
 def test_the_size_column_is_chosen(campaign_file):

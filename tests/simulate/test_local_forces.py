@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ovito_glassml.simulate.engine import SimulationError, gather, open_lammps
+from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.engine import gather, open_lammps
 from ovito_glassml.simulate.local_forces import Surroundings, energy_and_forces, read_tables
 from ovito_glassml.simulate.potentials import copper_zirconium, kob_andersen
 from ovito_glassml.simulate.vibrations import create_atoms

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ovito_glassml.simulate.engine import SimulationError, open_lammps
+from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.engine import open_lammps
 from ovito_glassml.simulate.potentials import copper_zirconium
 from ovito_glassml.simulate.quench import QuenchSettings, parse_composition
 from ovito_glassml.simulate.vibrations import create_atoms

@@ -5,7 +5,7 @@ import gzip
 import numpy as np
 import pytest
 
-from ovito_glassml.simulate.engine import SimulationError
+from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.shards import Shard, provenance, read_frames, read_shard, write_frames, write_shard
 from ovito_glassml.structure import Structure
 

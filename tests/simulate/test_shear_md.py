@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ovito_glassml.simulate.engine import SimulationError
+from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.shards import read_frames
 from ovito_glassml.simulate.shear_md import ShearMDSettings, shear_md
 

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from ovito_glassml.simulate.engine import SimulationError, gather, open_lammps
+from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.engine import gather, open_lammps
 from ovito_glassml.simulate.minima import configuration_of, minimise
 from ovito_glassml.simulate.systems import SYSTEMS, fill, system
 

@@ -1,0 +1,113 @@
+"""Files that let a job be stopped at any moment: whole or absent, and tied to the settings of their run."""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import io
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ovito_glassml.errors import SimulationError
+from ovito_glassml.structure import Structure
+
+__all__ = [
+    "claim_intermediate",
+    "clear_intermediate",
+    "differences",
+    "intermediate",
+    "load_checkpoint",
+    "made_once",
+    "save_atomically",
+    "write_atomically",
+]
+
+
+def save_atomically(path: Path, arrays: dict[str, NDArray]) -> None:
+    """Write an uncompressed NumPy archive that is either whole or absent."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    write_atomically(path, buffer.getvalue())
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file through a temporary neighbour, so that a kill leaves the old or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with open(temporary, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def made_once(result: Path, make: Callable[[], dict[str, NDArray]]) -> dict[str, NDArray]:
+    """Arrays of the file `result`; if it does not exist yet, `make` makes them and they are saved."""
+    if not result.exists():
+        save_atomically(result, make())
+    return load_checkpoint(result)
+
+
+def intermediate(output: Path, part: str) -> Path:
+    """Hidden file beside `output` for one part of a job."""
+    return output.with_name(f".{output.name}.{part}.npz")
+
+
+def claim_intermediate(output: Path, settings: Mapping[str, object], structure: Structure | None = None) -> None:
+    """Say which run the intermediate files beside `output` belong to, and refuse those of another run.
+
+    Without it, a run that was stopped would be continued by the next one of the same name, whatever its seed.
+
+    Raises
+    ------
+    SimulationError
+        If files of a run with other settings or from another structure are there.
+    """
+    asked = json.loads(json.dumps(dict(settings), default=list))
+    if structure is not None:
+        parts = (structure.positions, structure.species, structure.cell, structure.origin)
+        content = b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
+        asked["structure"] = hashlib.sha256(content).hexdigest()
+    record = output.with_name(f".{output.name}.settings.json")
+    left = list(output.parent.glob(f".{glob.escape(output.name)}.*.npz"))
+    try:
+        known = json.loads(record.read_text())
+    except (OSError, ValueError):
+        known = {}
+    if left and known != asked:
+        raise SimulationError(
+            f"A run that was stopped, with other settings ({differences(known, asked)}), left {left[0]}; repeat it "
+            f"to its end, delete the files .{output.name}.* to start anew, or write to a file of another name."
+        )
+    write_atomically(record, json.dumps(asked).encode())
+
+
+def differences(known: Mapping[str, object], asked: Mapping[str, object]) -> str:
+    """In words, which settings of something that exists are not those asked for."""
+    differing = sorted(name for name, value in asked.items() if name not in known or known[name] != value)
+    if "structure" in differing:
+        differing.remove("structure")
+        return ", ".join([*_told(differing, known, asked), "another structure"])
+    return ", ".join(_told(differing, known, asked))
+
+
+def _told(names: Sequence[str], known: Mapping[str, object], asked: Mapping[str, object]) -> list[str]:
+    return [f"{name} {known.get(name, 'unknown')} and not {asked[name]}" for name in names]
+
+
+def clear_intermediate(output: Path) -> None:
+    """Remove the intermediate files of a finished job, also those that a kill left half-written."""
+    name = glob.escape(output.name)
+    for pattern in (f".{name}.*.npz", f".{name}.settings.json", f"..{name}.*.tmp", f".{name}.*.tmp"):
+        for file in output.parent.glob(pattern):
+            file.unlink(missing_ok=True)
+
+
+def load_checkpoint(path: Path) -> dict[str, NDArray]:
+    """Arrays of a checkpoint written by `save_atomically`."""
+    with np.load(path, allow_pickle=False) as archive:
+        return {key: archive[key] for key in archive.files}

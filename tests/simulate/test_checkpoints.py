@@ -1,0 +1,90 @@
+"""What a stopped run leaves belongs to that run alone."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.anneal import AnnealSettings, anneal
+from ovito_glassml.simulate.checkpoints import claim_intermediate, clear_intermediate, intermediate, save_atomically
+from ovito_glassml.simulate.isoconfigurational import IsoconfigurationalSettings, isoconfigurational
+from ovito_glassml.simulate.quench import QuenchSettings, quench
+from ovito_glassml.simulate.shear_aqs import ShearAQSSettings, shear_aqs
+from ovito_glassml.simulate.shear_md import ShearMDSettings, shear_md
+from ovito_glassml.simulate.vibrations import VibrationSettings, vibrations
+from ovito_glassml.structure import Structure
+
+SHORT = {"atoms": 108, "seed": 1, "melt_time": 1.0, "checkpoint_atom_steps": 20_000}
+FROM_SCRATCH = [
+    (quench, QuenchSettings("Cu50Zr50", **SHORT)),
+    (anneal, AnnealSettings(**SHORT)),
+    (shear_aqs, ShearAQSSettings("kob-andersen", **SHORT)),
+    (isoconfigurational, IsoconfigurationalSettings("kob-andersen", **SHORT)),
+]
+FROM_A_STRUCTURE = [(vibrations, VibrationSettings(seed=1)), (shear_md, ShearMDSettings(300.0, seed=1))]
+
+
+class Stopped(Exception):  # noqa: N818
+    pass
+
+
+def stop(fraction, text):
+    raise Stopped
+
+
+@pytest.fixture(scope="module")
+def crystal():
+    grid = np.stack(np.meshgrid(*[np.arange(4)] * 3), axis=-1).reshape(-1, 1, 3)
+    corners = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+    positions = 3.64 * (grid + corners).reshape(-1, 3)
+    return Structure(positions, np.zeros(256, dtype=int), ("Cu",), 4 * 3.64 * np.eye(3), pbc=(True, True, True))
+
+
+@pytest.mark.parametrize(("protocol", "settings"), FROM_SCRATCH, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_run_from_scratch_is_not_continued_with_another_seed(protocol, settings, tmp_path):
+    output = tmp_path / "run.xyz.gz"
+    with pytest.raises(Stopped):
+        protocol(settings, output, stop)
+    with pytest.raises(SimulationError, match=r"with other settings \(seed 1 and not 2\).*; repeat it"):
+        protocol(replace(settings, seed=2), output, stop)
+    with pytest.raises(Stopped):
+        protocol(settings, output, stop)
+
+
+@pytest.mark.parametrize(("protocol", "settings"), FROM_A_STRUCTURE, ids=lambda value: getattr(value, "__name__", ""))
+def test_a_run_from_a_structure_is_not_continued_from_another(protocol, settings, crystal, tmp_path):
+    output = tmp_path / "run.xyz.gz"
+    with pytest.raises(Stopped):
+        protocol(crystal, settings, output, stop)
+    moved = replace(crystal, positions=crystal.positions + 0.01)
+    with pytest.raises(SimulationError, match=r"with other settings \(another structure\)"):
+        protocol(moved, settings, output, stop)
+    with pytest.raises(SimulationError, match=r"with other settings \(seed 1 and not 2\)"):
+        protocol(crystal, replace(settings, seed=2), output, stop)
+    with pytest.raises(Stopped):
+        protocol(crystal, settings, output, stop)
+
+
+def test_files_of_unknown_origin_are_not_continued(tmp_path):
+    output = tmp_path / "run.xyz.gz"
+    save_atomically(intermediate(output, "start"), {"stage": np.array(0)})
+    with pytest.raises(SimulationError, match="seed unknown and not 3"):
+        claim_intermediate(output, {"seed": 3})
+
+
+def test_a_finished_run_leaves_nothing_and_its_name_is_free(tmp_path):
+    output = tmp_path / "run.xyz.gz"
+    claim_intermediate(output, {"seed": 3, "temperatures": (50, 300)})
+    save_atomically(intermediate(output, "start"), {"stage": np.array(0)})
+    claim_intermediate(output, {"seed": 3, "temperatures": (50, 300)})
+    clear_intermediate(output)
+    assert not list(tmp_path.iterdir())
+    claim_intermediate(output, {"seed": 4})
+    assert json.loads((tmp_path / ".run.xyz.gz.settings.json").read_text()) == {"seed": 4}
+
+
+def test_the_files_of_another_output_do_not_count(tmp_path):
+    save_atomically(intermediate(tmp_path / "run-1.xyz.gz", "start"), {"stage": np.array(0)})
+    claim_intermediate(tmp_path / "run.xyz.gz", {"seed": 1})
