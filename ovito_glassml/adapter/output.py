@@ -206,12 +206,21 @@ def write_histogram(
     """
     finite = np.asarray(values, dtype=np.float64)
     finite = finite[np.isfinite(finite)]
-    counts, edges = np.histogram(finite, bins=bins)
+    counts, edges = np.histogram(finite, bins=bins, range=_range(finite, bins))
     table = _new_table(data, identifier, title, DataTable.PlotMode.Histogram)
     table.y = table.create_property("Atoms", data=counts)
     table.interval = (float(edges[0]), float(edges[-1]))
     table.axis_label_x = label
     return table
+
+
+def _range(values: NDArray[np.float64], bins: int) -> tuple[float, float]:
+    """Smallest and largest value, further apart where rounding errors are all that tells them apart."""
+    if not len(values):
+        return 0.0, 1.0
+    low, high = float(values.min()), float(values.max())
+    smallest = 2 * bins * float(np.spacing(max(abs(low), abs(high))))
+    return (low, high) if high - low > smallest else (low - max(0.5, smallest), high + max(0.5, smallest))
 
 
 def _new_table(data: DataCollection, identifier: str, title: str, plot_mode: DataTable.PlotMode) -> DataTable:

@@ -79,6 +79,18 @@ def test_a_histogram_of_nothing_is_empty(data):
     assert output.write_histogram(data, "h", "Histogram", np.array([np.nan]), "K").y[...].sum() == 0
 
 
+@pytest.mark.parametrize("size", [0.0, 1e-300, 0.7, -0.7, 1e9, 1e300])
+@pytest.mark.parametrize("steps", [0, 1, 5])
+def test_values_that_differ_by_rounding_errors_are_in_one_histogram(data, size, steps):
+    """Two equal atoms may get values whose range cannot be divided into bins."""
+    other = size
+    for _ in range(steps):
+        other = np.nextafter(other, np.inf)
+    table = output.write_histogram(data, "h", "Histogram", np.array([size, other]), "K")
+    assert table.y[...].sum() == 2
+    assert table.interval[0] < min(size, other) <= max(size, other) < table.interval[1]
+
+
 def test_attributes_get_the_prefix(data):
     output.write_attributes(data, "Class", {"mean": 1.5, "count": 3})
     assert data.attributes["Class.mean"] == 1.5

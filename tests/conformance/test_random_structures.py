@@ -1,0 +1,114 @@
+"""Every modifier on small structures at random: no crash, no value missing without reason, and no point of view.
+
+``GLASSML_EXAMPLES=1000 pytest tests/conformance/test_random_structures.py`` hunts for longer, with new structures
+every time.
+"""
+
+import os
+
+import numpy as np
+import pytest
+from conformance_cases import installed_cases, undefined, written
+from conformance_checks import assert_counted, assert_same, outcome
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from ovito.data import DataCollection
+from random_structures import doubled, samples, seen_differently
+
+EXAMPLES = int(os.environ.get("GLASSML_EXAMPLES", "0"))
+CASES = installed_cases()
+
+few = settings(
+    max_examples=EXAMPLES or 20,
+    derandomize=not EXAMPLES,
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def made(case, sample):
+    """The modifier, with a density where there is no cell to tell it."""
+    needs_density = case.has("number_density") and sample.cell is None
+    return case.make(**({"number_density": 0.05} if needs_density else {}))
+
+
+def result(case, sample):
+    """What it computes, or the clear error."""
+    return outcome(made(case, sample), sample)
+
+
+def neighbours(sample, cutoff, frame=0):
+    """Vectors to the neighbours of every atom, found by trying all images."""
+    images = np.zeros((1, 3))
+    if sample.cell is not None:
+        heights = 1 / np.linalg.norm(np.linalg.inv(sample.cell), axis=0)
+        reach = np.where(sample.pbc, np.ceil(cutoff / heights) + 2, 0).astype(int)
+        images = np.stack(np.meshgrid(*[np.arange(-n, n + 1) for n in reach], indexing="ij"), -1).reshape(-1, 3)
+        images = images @ sample.cell
+    positions = sample.positions[frame]
+    if sample.cell is not None:
+        fractions = positions @ np.linalg.inv(sample.cell)
+        positions = positions - np.where(sample.pbc, np.floor(fractions), 0) @ sample.cell
+    vectors = (positions[None, :, None] + images - positions[:, None, None]).reshape(len(positions), -1, 3)
+    lengths = np.linalg.norm(vectors, axis=2)
+    return [row[(length < cutoff) & (length > 1e-12)] for row, length in zip(vectors, lengths, strict=True)]
+
+
+def may_lack_a_value(case, sample, data):
+    """Atoms for which the documentation of a modifier says that there can be no value."""
+    name = case.modifier.__name__
+    if name == "BesselDescriptorsModifier":
+        return np.array([len(found) == 0 for found in neighbours(sample, case.make().cutoff)])
+    if name == "LaSCAModifier":
+        return np.array([len(found) == 0 for found in neighbours(sample, data.attributes["LaSCA.max_cutoff"])])
+    if name == "NonaffineActivityModifier":
+        around = neighbours(sample, case.make().cutoff)
+        return np.array([len(found) < 4 or np.linalg.matrix_rank(found, 1e-6) < 3 for found in around])
+    if name == "AtomicStiffnessModifier":
+        motion = sample.positions - sample.positions[0]
+        return (np.abs(motion - motion.mean(axis=1, keepdims=True)) < 1e-12).all(axis=(0, 2))
+    return ~case.answers_for(sample)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@few
+@given(sample=samples() | samples(ordered=True))
+def test_every_atom_has_a_value_or_a_reason(case, sample):
+    data = result(case, sample)
+    if not isinstance(data, DataCollection):
+        return
+    if case.compares:  # of few atoms of a kind there are no correlations
+        return
+    assert_counted(case, data)
+    lacking = may_lack_a_value(case, sample, data)
+    for name, values in written(data).items():
+        assert len(values) == len(sample.kinds)
+        assert not undefined(values)[~lacking].any(), f"{name} has atoms without value"
+        assert values.dtype.kind != "f" or not np.isinf(values).any(), f"{name} is infinite"
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@few
+@given(sample=samples(), seed=st.integers(0, 2**32 - 1))
+def test_nothing_depends_on_how_it_is_looked_at(case, sample, seed):
+    """Rotation, translation, order, periodic images, choice of cell vectors, numbers of types."""
+    other, order = seen_differently(sample, seed)
+    first, second = result(case, sample), result(case, other)
+    if not isinstance(first, DataCollection):
+        assert not isinstance(second, DataCollection)
+        return
+    here = {name: values[order] for name, values in written(first).items()}
+    assert_same(here, written(second), rtol=1e-5)
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+@few
+@given(sample=samples().filter(lambda sample: any(sample.pbc)))
+def test_two_cells_are_the_same_material(case, sample):
+    first, second = result(case, sample), result(case, doubled(sample))
+    if not isinstance(first, DataCollection):
+        assert not isinstance(second, DataCollection)
+        return
+    count = len(sample.kinds)
+    assert_same(written(first), {name: values[:count] for name, values in written(second).items()}, rtol=1e-5)
