@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from ovito_glassml.errors import GlassMLError
 
@@ -159,11 +159,13 @@ def models(context: typer.Context) -> None:
         return
     from ovito_glassml.learn.model_file import list_models, read_header
 
-    table = Table("name", "kind", "species", "cutoff", "says", box=None)
-    for name in list_models():
+    names = list_models()
+    # Names are there to be copied, however narrow the window.
+    table = Table(Column("name", min_width=max(map(len, names))), "says", "species", "cutoff", box=None)
+    for name in names:
         header = read_header(name)
         cutoff = f"{header.cutoff:g} {header.length_unit}"
-        table.add_row(name, header.kind, " ".join(header.species), cutoff, header.title)
+        table.add_row(name, header.title, " ".join(header.species), cutoff)
     console.print(table)
     console.print("Read the card of one with: glassml models show NAME", highlight=False)
 
