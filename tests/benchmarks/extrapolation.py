@@ -3,8 +3,8 @@
 Run ``python tests/benchmarks/extrapolation.py [FOLDER]``; FOLDER holds the Kob-Andersen ensembles that
 ``python -m ovito_glassml.learn.activity_shipping archives`` makes, without it their model is judged under shear alone.
 Every shipped model sees what it was not trained on: the samples kept aside, at rest and (where there are positions at
-temperature) vibrating, and for activity also the rearrangements of the other kind. The mean |error| (of stiffness, or of
-probability against outcome) of atoms with a score above 1 is divided by that of the others.
+temperature) vibrating, and for activity also the rearrangements of the other kind. The mean |error| (of stiffness, or
+of probability against outcome) of atoms with a score above 1 is divided by that of the others.
 """
 
 from __future__ import annotations
