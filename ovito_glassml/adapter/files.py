@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import glob
 import gzip
 import io
 import itertools
@@ -369,7 +370,8 @@ def output_style(output: Path, attributes: Path | None = None, inputs: Sequence[
 def whole_or_nothing(output: Path, folder: Path | None = None) -> Iterator[BinaryIO]:
     """A file that appears under its name when it is complete; ``.gz`` is compressed.
 
-    Equal content gives equal files: neither time nor name go into the compressed ones.
+    Equal content gives equal files: neither time nor name go into the compressed ones. What killed runs left of
+    the same file goes when it is complete.
 
     Parameters
     ----------
@@ -387,6 +389,8 @@ def whole_or_nothing(output: Path, folder: Path | None = None) -> Iterator[Binar
             else:
                 yield sink
         os.replace(temporary, output)
+        for left_over in temporary.parent.glob(f".{glob.escape(output.name)}.*.tmp"):
+            left_over.unlink(missing_ok=True)
     finally:
         temporary.unlink(missing_ok=True)
 

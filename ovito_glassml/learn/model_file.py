@@ -266,9 +266,14 @@ def save_model(
     arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     blank = safetensors_numpy.save(arrays, metadata={METADATA_KEY: text})
     digest = hashlib.sha256(blank).hexdigest()
+    _write_whole(path, blank.replace(BLANK_DIGEST.encode(), digest.encode(), 1))
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(blank.replace(BLANK_DIGEST.encode(), digest.encode(), 1))
+        temporary.write_bytes(content)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -559,7 +564,7 @@ def write_card(name_or_path: str | os.PathLike[str]) -> Path:
     """Write the Markdown card beside a model file and return its path."""
     path = model_path(name_or_path)
     card = path.with_suffix(".md")
-    card.write_text(render_card(read_header(path), path.stem), encoding="utf-8")
+    _write_whole(card, render_card(read_header(path), path.stem).encode())
     return card
 
 
