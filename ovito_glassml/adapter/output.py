@@ -14,6 +14,7 @@ from ovito_glassml.structure import Structure
 
 __all__ = [
     "color_by",
+    "histogram_range",
     "mean_and_spread",
     "scatter",
     "selection_guard",
@@ -206,7 +207,7 @@ def write_histogram(
     """
     finite = np.asarray(values, dtype=np.float64)
     finite = finite[np.isfinite(finite)]
-    counts, edges = np.histogram(finite, bins=bins, range=_range(finite, bins))
+    counts, edges = np.histogram(finite, bins=bins, range=histogram_range(finite, bins))
     table = _new_table(data, identifier, title, DataTable.PlotMode.Histogram)
     table.y = table.create_property("Atoms", data=counts)
     table.interval = (float(edges[0]), float(edges[-1]))
@@ -214,7 +215,7 @@ def write_histogram(
     return table
 
 
-def _range(values: NDArray[np.float64], bins: int) -> tuple[float, float]:
+def histogram_range(values: NDArray[np.float64], bins: int) -> tuple[float, float]:
     """Smallest and largest value, further apart where rounding errors are all that tells them apart."""
     if not len(values):
         return 0.0, 1.0

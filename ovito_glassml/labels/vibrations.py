@@ -12,6 +12,9 @@ __all__ = ["BOLTZMANN_EV", "VibrationAccumulator", "VibrationResult", "stiffness
 #: Boltzmann constant in eV/K (exact in the 2019 SI).
 BOLTZMANN_EV = 8.617333262e-5
 
+#: Displacements smaller than this share of the coordinates are rounding errors.
+ROUNDING = 1e-13
+
 
 def stiffness_from_msd(msd: NDArray, temperature: float | NDArray) -> NDArray:
     """Stiffness K = k_B T / u² in eV/Å².
@@ -128,9 +131,11 @@ class VibrationAccumulator:
         total = self.block_frames.sum()
         mean = sums.sum(axis=0) / total
         msd = squares.sum(axis=0) / total - np.einsum("ij,ij->i", mean, mean)
-        msd = np.maximum(msd, 0.0)
         corrected, hops = self._by_site(sums, squares)
-        return VibrationResult(msd, np.where(hops > 0, corrected, msd), hops)
+        corrected = np.where(hops > 0, corrected, msd)
+        noise = (ROUNDING * np.abs(self.reference).max(initial=0.0)) ** 2
+        msd, corrected = (np.where(values <= noise, 0.0, values) for values in (msd, corrected))
+        return VibrationResult(msd, corrected, hops)
 
     def _by_site(self, sums: NDArray, block_squares: NDArray) -> tuple[NDArray, NDArray]:
         """Within-site mean-squared displacement and number of site changes."""

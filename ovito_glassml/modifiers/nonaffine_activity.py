@@ -18,7 +18,14 @@ from traits.api import Bool, Enum, HasStrictTraits, Range, Str
 
 from ovito_glassml.adapter.input import parse_species, structure_from_data
 from ovito_glassml.adapter.nonaffine import AFFINE_MAPPINGS, ovito_nonaffine_displacements
-from ovito_glassml.adapter.output import color_by, mean_and_spread, write_attributes, write_property, write_table
+from ovito_glassml.adapter.output import (
+    color_by,
+    histogram_range,
+    mean_and_spread,
+    write_attributes,
+    write_property,
+    write_table,
+)
 from ovito_glassml.adapter.progress import part_of
 from ovito_glassml.adapter.trajectory import (
     Motion,
@@ -397,7 +404,7 @@ def _limits(values: NDArray, labels: NDArray) -> tuple[float, float]:
 
 def _write_histogram(data: DataCollection, values: NDArray, labels: NDArray) -> None:
     """Number of atoms of each label over log₁₀ D²min."""
-    edges = np.histogram_bin_edges(np.log10(values[values > 0]), BINS)
+    edges = np.linspace(*histogram_range(np.log10(values[values > 0]), BINS), BINS + 1)
     places = np.clip(np.log10(np.maximum(values, np.finfo(np.float64).tiny)), edges[0], edges[-1])
     kinds = {"Active": ACTIVE, "Inactive": INACTIVE, "Neither": NEITHER}
     known = np.isfinite(values)

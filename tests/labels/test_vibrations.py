@@ -104,3 +104,27 @@ def test_a_range_of_atoms_has_the_same_result(rng):
     assert whole.hops[40:60].tolist() == [1] * 5 + [0] * 15
     for name, values in vars(whole).items():
         np.testing.assert_allclose(getattr(part, name), values[40:60], rtol=1e-12, err_msg=name)
+
+
+def test_rounding_errors_are_no_vibration():
+    """An atom alone follows its own centre of mass; what is left would make it stiffer than anything."""
+    accumulator = VibrationAccumulator(np.full((1, 3), 30.0), 40)
+    for shift in np.random.default_rng(3).normal(0, 0.1, (40, 3)):
+        accumulator.add(30.0 + np.tile(shift, (1, 1)))
+    crystal = VibrationAccumulator(np.full((2, 3), 30.0), 40)
+    for shift in np.random.default_rng(3).normal(0, 0.1, (40, 3)):
+        crystal.add(30.0 + np.tile(shift / 3, (2, 1)) + 1e-15)
+    for result in (accumulator.result(), crystal.result()):
+        assert (result.msd == 0.0).all()
+        assert (result.hop_corrected_msd == 0.0).all()
+        assert np.isnan(stiffness_from_msd(result.msd, 300.0)).all()
+
+
+def test_the_smallest_real_vibration_is_measured():
+    motion = 1e-9 * np.random.default_rng(4).normal(size=(50, 2, 3))
+    accumulator = VibrationAccumulator(np.full((2, 3), 30.0), 50)
+    for frame in motion:
+        accumulator.add(30.0 + frame)
+    relative = motion - motion.mean(axis=1, keepdims=True)
+    expected = ((relative - relative.mean(axis=0)) ** 2).sum(axis=2).mean(axis=0)
+    np.testing.assert_allclose(accumulator.result().msd, expected, rtol=1e-4)
