@@ -3,7 +3,8 @@
 Single atoms of a liquid and of a glass look alike; regions do not. So the descriptor rows are
 reduced to their principal components, averaged over the atoms around, and compared with the
 averages found in the training data (Mahalanobis distance). An average also holds the composition
-of the region, and how unusual its single atoms are.
+of the region, and how unusual its single atoms are: in what varies most among the training atoms, and
+in what hardly varies there, which the blur of vibrations changes first.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ __all__ = ["ExtrapolationScore", "fit_extrapolation"]
 QUANTILE = 0.99
 #: Keeps the logarithm of an atom's own distance finite where it is zero.
 SMALLEST_SQUARE = 0.1
-#: Directions in which the training averages hardly vary are given this share of the mean variance.
+#: Directions in which the training data hardly vary are given this share of the mean variance.
 VARIANCE_FLOOR = 1e-3
 
 
@@ -39,7 +40,9 @@ class ExtrapolationScore:
     means, spreads : dict of head name to (F,) array
         Standardise the rows of the atoms each head is for.
     projections : dict of head name to (F, C) array
-        Principal axes of the standardised rows, scaled to unit variance.
+        Principal axes of largest variance of the standardised rows, scaled to unit variance.
+    axes : dict of head name to (F, F) array
+        All principal axes, scaled to unit variance where the rows vary at all.
     centre, whitening : (W,), (W, W) arrays
         Mean average and the matrix whose product with a deviation has the score as its length.
     """
@@ -48,6 +51,7 @@ class ExtrapolationScore:
     means: Mapping[str, NDArray[np.float64]]
     spreads: Mapping[str, NDArray[np.float64]]
     projections: Mapping[str, NDArray[np.float64]]
+    axes: Mapping[str, NDArray[np.float64]]
     centre: NDArray[np.float64]
     whitening: NDArray[np.float64]
 
@@ -57,8 +61,8 @@ class ExtrapolationScore:
         return _width(self.projections)
 
     def embed(self, name: str, rows: NDArray) -> NDArray[np.float32]:
-        """Coordinates of the atoms of one head: components, own distance and a one in that head's columns."""
-        return _embed(name, (rows - self.means[name]) / self.spreads[name], self.projections)
+        """Coordinates of the atoms of one head: components, own distances and a one in that head's columns."""
+        return _embed(name, (rows - self.means[name]) / self.spreads[name], self.projections, self.axes)
 
     def evaluate(self, structure: Structure, embedding: NDArray, progress: Progress | None = None) -> NDArray:
         """Score of every atom from the coordinates of all; atoms without coordinates (NaN) do not count."""
@@ -72,6 +76,7 @@ class ExtrapolationScore:
             tensors[f"extrapolation.{name}.mean"] = mean
             tensors[f"extrapolation.{name}.spread"] = self.spreads[name]
             tensors[f"extrapolation.{name}.projection"] = self.projections[name]
+            tensors[f"extrapolation.{name}.axes"] = self.axes[name]
         return tensors
 
     @classmethod
@@ -79,17 +84,18 @@ class ExtrapolationScore:
         cls, header: ModelHeader, tensors: Mapping[str, NDArray], names: Sequence[str], inputs: int
     ) -> ExtrapolationScore:
         """From the tensors of a model file, with all shapes checked."""
-        means, spreads, projections = {}, {}, {}
+        means, spreads, projections, axes = {}, {}, {}, {}
         for name in names:
             means[name] = take_tensor(header, tensors, f"extrapolation.{name}.mean", (inputs,)).astype(np.float64)
             spreads[name] = take_scale(header, tensors, f"extrapolation.{name}.spread", (inputs,)).astype(np.float64)
             projection = take_tensor(header, tensors, f"extrapolation.{name}.projection", (inputs, None))
             projections[name] = projection.astype(np.float64)
+            axes[name] = take_tensor(header, tensors, f"extrapolation.{name}.axes", (inputs, inputs)).astype(np.float64)
         width = _width(projections)
         centre = take_tensor(header, tensors, "extrapolation.centre", (width,)).astype(np.float64)
         whitening = take_tensor(header, tensors, "extrapolation.whitening", (width, width)).astype(np.float64)
         radius = check_length("extrapolation_radius", header.architecture["extrapolation_radius"])
-        return cls(radius, means, spreads, projections, centre, whitening)
+        return cls(radius, means, spreads, projections, axes, centre, whitening)
 
 
 def fit_extrapolation(
@@ -126,16 +132,17 @@ def fit_extrapolation(
     ExtrapolationScore
         Scaled so that 99 % of the training atoms score below 1.
     """
-    means, spreads, projections = {}, {}, {}
+    means, spreads, projections, axes = {}, {}, {}, {}
     for name in members[0]:
         own = np.concatenate([table[chosen[name]] for table, chosen in zip(rows, members, strict=True)])
-        means[name], spreads[name], projections[name] = _principal_axes(own, components)
+        means[name], spreads[name], axes[name] = _principal_axes(own)
+        projections[name] = axes[name][:, :components]
     averages, places = [], []
     for structure, table, chosen, part in zip(structures, rows, members, parts, strict=True):
         embedding = np.full((len(table), _width(projections)), np.nan, dtype=np.float32)
         for name, indices in chosen.items():
             standard = (table[indices] - means[name]) / spreads[name]
-            embedding[indices] = _embed(name, standard, projections)
+            embedding[indices] = _embed(name, standard, projections, axes)
         own = np.isfinite(embedding[:, 0])
         averages.append(average_within(structure, embedding, radius)[own])
         places.append(part[own])
@@ -147,17 +154,20 @@ def fit_extrapolation(
         distances[part == number] = np.linalg.norm((every[part == number] - centre) @ whitening, axis=1)
     centre, whitening = _whitening(every)
     unit = np.quantile(distances, QUANTILE)
-    return ExtrapolationScore(radius, means, spreads, projections, centre, whitening / unit)
+    return ExtrapolationScore(radius, means, spreads, projections, axes, centre, whitening / unit)
 
 
 def _width(projections: Mapping[str, NDArray]) -> int:
-    return sum(projection.shape[1] + 2 for projection in projections.values())
+    return sum(projection.shape[1] + 3 for projection in projections.values())
 
 
-def _embed(name: str, standard: NDArray, projections: Mapping[str, NDArray]) -> NDArray[np.float32]:
-    """Components, the logarithm of the whole distance from the mean, and a one, in the columns of one head.
+def _embed(
+    name: str, standard: NDArray, projections: Mapping[str, NDArray], axes: Mapping[str, NDArray]
+) -> NDArray[np.float32]:
+    """Components, the logarithms of two distances from the mean, and a one, in the columns of one head.
 
-    The whole distance also holds what the components leave out, such as the blur of vibrations.
+    The first distance weighs all descriptors alike, the second all principal axes, however little the
+    training atoms vary along them.
     """
     embedding = np.zeros((len(standard), _width(projections)), dtype=np.float32)
     first = 0
@@ -165,19 +175,19 @@ def _embed(name: str, standard: NDArray, projections: Mapping[str, NDArray]) -> 
         count = projection.shape[1]
         if other == name:
             embedding[:, first : first + count] = standard @ projection
-            embedding[:, first + count] = np.log((standard**2).mean(axis=1) + SMALLEST_SQUARE)
-            embedding[:, first + count + 1] = 1.0
-        first += count + 2
+            for number, deviation in enumerate((standard, standard @ axes[name])):
+                embedding[:, first + count + number] = np.log((deviation**2).mean(axis=1) + SMALLEST_SQUARE)
+            embedding[:, first + count + 2] = 1.0
+        first += count + 3
     return embedding
 
 
-def _principal_axes(rows: NDArray, components: int) -> tuple[NDArray, NDArray, NDArray]:
-    """Mean, spread, and the axes of largest variance of the standardised rows, scaled to unit variance."""
+def _principal_axes(rows: NDArray) -> tuple[NDArray, NDArray, NDArray]:
+    """Mean, spread, and the principal axes of the standardised rows, scaled to unit variance, largest first."""
     mean, spread = rows.mean(axis=0), rows.std(axis=0)
     spread = np.maximum(spread, 0.02 * spread.max())  # a bin that is nearly always empty would dominate
-    variances, axes = np.linalg.eigh(np.cov((rows - mean).T / spread[:, None]))
-    kept = slice(len(variances) - min(components, len(variances)), None)
-    return mean, spread, (axes[:, kept] / np.sqrt(variances[kept]))[:, ::-1]
+    variances, axes = np.linalg.eigh(np.atleast_2d(np.cov((rows - mean).T / spread[:, None])))
+    return mean, spread, (axes / np.sqrt(variances + VARIANCE_FLOOR * variances.mean()))[:, ::-1]
 
 
 def _whitening(averages: NDArray) -> tuple[NDArray, NDArray]:

@@ -46,6 +46,23 @@ def test_a_small_shift_of_all_atoms_shows_because_regions_are_compared(fitted):
     assert alone.mean() < 0.1
 
 
+def test_noise_in_what_hardly_varies_among_the_training_atoms_shows(spring_glasses):
+    """As at temperature: bonds of one shell are no longer alike, though no descriptor leaves its range."""
+
+    def nearly_equal_pairs(structure, seed, difference):
+        rows = rows_of(structure, seed)
+        rows[:, 1] = rows[:, 0] + difference * rows[:, 5]
+        return rows
+
+    structures = [sample.structure for sample in spring_glasses]
+    rows = [nearly_equal_pairs(structure, seed, 0.1) for seed, structure in enumerate(structures)]
+    members = [{"any": np.arange(len(structure))} for structure in structures]
+    parts = [np.full(len(structure), number) for number, structure in enumerate(structures)]
+    score = fit_extrapolation(structures, rows, members, parts, radius=4.0, components=2)
+    assert (scores(score, structures[0], nearly_equal_pairs(structures[0], 99, 0.1)) > 1).mean() < 0.05
+    assert (scores(score, structures[0], nearly_equal_pairs(structures[0], 99, 0.4)) > 1).mean() > 0.5
+
+
 def test_the_score_grows_with_the_distance(fitted):
     score, (structure, *_), _ = fitted
     medians = [np.median(scores(score, structure, rows_of(structure, 99, shift))) for shift in (0, 1, 3, 9)]

@@ -44,8 +44,9 @@ def neighbour_counter():
             means={ANY_SPECIES: usual},
             spreads={ANY_SPECIES: np.ones(40)},
             projections={ANY_SPECIES: count[:, None]},
-            centre=np.zeros(3),
-            whitening=np.diag([10.0, 0.0, 0.0]),
+            axes={ANY_SPECIES: np.eye(40)},
+            centre=np.zeros(4),
+            whitening=np.diag([10.0, 0.0, 0.0, 0.0]),
         )
         header = ModelHeader(
             kind="stiffness",
