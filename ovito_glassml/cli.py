@@ -149,6 +149,24 @@ def apply(
     console.print(f"Wrote {count} frame{'s' if count > 1 else ''} to {output}.", highlight=False)
 
 
+@app.command()
+def sessions(
+    folder: Annotated[Path, typer.Argument(help="Gets sessions/NAME.ovito and the structures that they show.")],
+) -> None:
+    """Write a session file for each modifier that OVITO opens with the pipeline ready.
+
+    Sessions find their structures by relative paths: the folder can be moved, copied and sent.
+
+    Example: glassml sessions my-sessions
+    """
+    from ovito_glassml.sessions import make_sessions
+
+    with progress_bar("Making sessions") as update:
+        written = make_sessions(folder, _modifier_classes(), update)
+    for file in written:
+        console.print(str(file), highlight=False, soft_wrap=True)
+
+
 @models_app.callback()
 def models(context: typer.Context) -> None:
     """List the shipped models.
@@ -557,6 +575,28 @@ def _activity_groups(files: dict[str, list[Path]], active: str, species: str) ->
     return [make_group(kind, part, names[0], digests[kind]) for kind, part in frames.items()], names
 
 
+@figures_app.command("gallery")
+def figures_gallery(
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for PNG and CSV.")] = Path("figures"),
+) -> None:
+    """What each modifier shows on the sample of its session: a slice in the colours of its result.
+
+    Needs a Vulkan driver (Debian and Ubuntu: libvulkan1 mesa-vulkan-drivers).
+
+    Example: glassml figures gallery --output figures
+    """
+    from ovito_glassml.adapter.render import RenderingUnavailable
+    from ovito_glassml.gallery import draw_gallery
+
+    try:
+        with progress_bar("Drawing") as update:
+            written = draw_gallery(output, _modifier_classes(), update)
+    except RenderingUnavailable as error:
+        raise UsageError(str(error)) from error
+    for file in written:
+        console.print(str(file), highlight=False, soft_wrap=True)
+
+
 @figures_app.command("scnn")
 def figures_scnn(
     files: Annotated[
@@ -925,6 +965,13 @@ def _print_status(jobs: list[Any], records: list[dict], left: list[float]) -> No
         f"{finished} of {len(records)} jobs done in {hours:.1f} core hours; about {hours_left:.1f} core hours left.",
         highlight=False,
     )
+
+
+def _modifier_classes() -> dict[str, Any]:
+    """Every modifier by its short name."""
+    import ovito_glassml
+
+    return {name: getattr(ovito_glassml, modifier) for name, modifier in MODIFIERS.items()}
 
 
 def _modifiers(names: list[str], settings: dict[str, Any]) -> list[Any]:

@@ -14,7 +14,15 @@ from ovito.modifiers import ColorCodingModifier, SliceModifier
 from ovito.pipeline import Pipeline, StaticSource
 from ovito.vis import TachyonRenderer, Viewport
 
-__all__ = ["RenderingUnavailable", "render_property"]
+from ovito_glassml.adapter.input import particle_column
+
+__all__ = ["CAMERA", "RenderingUnavailable", "render_colours", "render_property"]
+
+#: Direction of view in perspective, onto three faces of the cell.
+CAMERA = (-1.0, 0.6, -0.5)
+
+#: Colour of particles without a value.
+NO_VALUE = (0.85, 0.85, 0.85)
 
 
 class RenderingUnavailable(RuntimeError):  # noqa: N818 - a condition of the machine, not a mistake
@@ -29,14 +37,14 @@ def render_property(
     slab_width: float | None = None,
     size: tuple[int, int] = (700, 700),
 ) -> NDArray[np.uint8]:
-    """Render the particles coloured by a property in Viridis colours.
+    """Render the particles coloured by a property in Viridis colours; those without a value (NaN) are grey.
 
     Parameters
     ----------
     data : DataCollection
         Holds the property; it is not changed.
     name : str
-        Particle property.
+        Particle property, or a component of one after a full stop.
     limits : (float, float)
         Values at the two ends of the colour scale.
     slab_width : float, optional
@@ -54,14 +62,25 @@ def render_property(
     ------
     RenderingUnavailable
         Where no Vulkan driver is installed.
+    StructureError
+        If there is no such property.
     """
+    coloured = data.clone()
+    coding = ColorCodingModifier(property=name, gradient=ColorCodingModifier.Viridis())
+    coding.start_value, coding.end_value = limits
+    coloured.apply(coding)
+    coloured.particles_["Color_"][np.isnan(particle_column(data, name, "name"))] = NO_VALUE
+    return render_colours(coloured, slab_width=slab_width, size=size)
+
+
+def render_colours(
+    data: DataCollection, *, slab_width: float | None = None, size: tuple[int, int] = (700, 700)
+) -> NDArray[np.uint8]:
+    """Render the particles in the colours that they have; parameters, result and errors as for `render_property`."""
     scene = data.clone()
     if scene.cell is not None:
         scene.cell_.vis.line_width = 0.0
-    coding = ColorCodingModifier(property=name, gradient=ColorCodingModifier.Viridis())
-    coding.start_value, coding.end_value = limits
-    scene.apply(coding)
-    viewport = Viewport(type=Viewport.Type.Perspective, camera_dir=(-1.0, 0.6, -0.5))
+    viewport = Viewport(type=Viewport.Type.Perspective, camera_dir=CAMERA)
     if slab_width is not None:
         middle = scene.cell[:, 3] + scene.cell[:, :3].sum(axis=1) / 2
         scene.apply(SliceModifier(normal=(0, 0, 1), distance=middle[2], slab_width=slab_width))
