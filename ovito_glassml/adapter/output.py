@@ -13,6 +13,7 @@ from ovito.modifiers import ColorCodingModifier
 from ovito_glassml.structure import Structure
 
 __all__ = [
+    "NO_VALUE",
     "color_by",
     "histogram_range",
     "mean_and_spread",
@@ -25,6 +26,9 @@ __all__ = [
     "write_table",
     "write_typed_property",
 ]
+
+#: Colour of particles without a value, which no colour map in use has.
+NO_VALUE = (0.85, 0.85, 0.85)
 
 # OVITO takes the *dtype* int64 for Python's int and stores 32 bits; the scalar types it takes at their word.
 _OVITO_TYPES = (np.float32, np.float64, np.int8, np.int32, np.int64)
@@ -248,12 +252,15 @@ def selection_guard(data: DataCollection) -> Iterator[None]:
 def color_by(data: DataCollection, name: str) -> None:
     """Colour the particles by a scalar property with OVITO's own colour coding.
 
-    The scale (Viridis) runs from the smallest to the largest finite value. Without any finite
-    value the colours stay as they were.
+    The scale (Viridis) runs from the smallest to the largest finite value; particles without one are
+    grey, since OVITO would give them the colour of the smallest. Without any finite value the colours
+    stay as they were.
     """
     values = data.particles[name][...]
-    finite = values[np.isfinite(values)]
-    if len(finite):
+    known = np.isfinite(values)
+    if known.any():
+        finite = values[known]
         coding = ColorCodingModifier(property=name, gradient=ColorCodingModifier.Viridis())
         coding.start_value, coding.end_value = float(finite.min()), float(finite.max())
         data.apply(coding)
+        data.particles_["Color_"][~known] = NO_VALUE

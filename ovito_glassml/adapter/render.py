@@ -15,14 +15,12 @@ from ovito.pipeline import Pipeline, StaticSource
 from ovito.vis import TachyonRenderer, Viewport
 
 from ovito_glassml.adapter.input import particle_column
+from ovito_glassml.adapter.output import NO_VALUE
 
 __all__ = ["CAMERA", "RenderingUnavailable", "render_colours", "render_property"]
 
 #: Direction of view in perspective, onto three faces of the cell.
 CAMERA = (-1.0, 0.6, -0.5)
-
-#: Colour of particles without a value.
-NO_VALUE = (0.85, 0.85, 0.85)
 
 
 class RenderingUnavailable(RuntimeError):  # noqa: N818 - a condition of the machine, not a mistake

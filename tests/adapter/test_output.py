@@ -115,6 +115,14 @@ def test_colours_run_from_the_smallest_to_the_largest_value(data):
     assert blue[0] < blue[2]
 
 
+def test_particles_without_a_value_are_grey(data):
+    output.write_property(data, "Q", np.array([3.0, np.nan, 1.0]))
+    output.color_by(data, "Q")
+    spread = np.ptp(data.particles.colors[...], axis=1)
+    assert spread[1] == 0
+    assert (spread[[0, 2]] > 0.3).all()
+
+
 def test_nothing_to_colour_leaves_the_colours_alone(data):
     output.write_property(data, "Q", np.full(3, np.nan))
     output.color_by(data, "Q")
