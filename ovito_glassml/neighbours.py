@@ -39,6 +39,7 @@ __all__ = [
     "cut_out",
     "gather_neighbours",
     "neighbour_counts",
+    "neighbour_flatness",
     "neighbour_lists",
     "reporting",
     "row_run",
@@ -520,6 +521,29 @@ def neighbour_counts(cells: CellList, progress: Progress | None = None) -> NDArr
     return counts
 
 
+def neighbour_flatness(cells: CellList, progress: Progress | None = None) -> NDArray[np.float64]:
+    """How thick every atom's surroundings are compared with their extent, in the structure's order.
+
+    Returns
+    -------
+    (N,) array
+        Smallest over largest eigenvalue of Σ r rᵀ over the vectors r to the neighbours of `neighbour_counts`:
+        the square of a ratio of lengths, 1 in a cubic crystal, 0 for neighbours in a plane or none.
+    """
+    report = progress or _ignore
+    flatness = np.zeros(len(cells.order))
+    done = 0
+    for block in cells.blocks():
+        moments = np.zeros((len(block), 3, 3))
+        _moments_of_block(cells.grid, block, cells.cutoff, moments)
+        values = np.linalg.eigvalsh(moments)
+        largest = np.where(values[:, 2] > 0, values[:, 2], 1.0)
+        flatness[cells.grid.atom[block]] = np.maximum(values[:, 0], 0.0) / largest
+        done += len(block)
+        report(done / len(flatness))
+    return flatness
+
+
 def stage(progress: Progress | None, begin: float, end: float) -> Progress | None:
     """Callback for a step of longer work that goes from fraction `begin` to `end` of it."""
     if progress is None:
@@ -558,6 +582,28 @@ def _count_block(grid, block, cutoff, counts):
                         dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
                         n += dx * dx + dy * dy + dz * dz < cutoff * cutoff
             counts[grid.atom[i]] = n
+
+
+@compiled(parallel=True)
+def _moments_of_block(grid, block, cutoff, moments):
+    reach = cutoff * (1 + _SLACK)
+    for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
+        for t in range(chunk * CHUNK_SIZE, min((chunk + 1) * CHUNK_SIZE, len(block))):
+            i = block[t]
+            x, y, z = grid.x[i], grid.y[i], grid.z[i]
+            x_first, x_last = slab_window(grid, 0, x, reach)
+            y_first, y_last = slab_window(grid, 1, y, reach)
+            xx, xy, xz, yy, yz, zz = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+            for ix in range(x_first, x_last):
+                for iy in range(y_first, y_last):
+                    first, last = row_run(grid, ix, iy, x, y, z, reach)
+                    for j in range(first, last):
+                        dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
+                        if dx * dx + dy * dy + dz * dz < cutoff * cutoff:
+                            xx, xy, xz = xx + dx * dx, xy + dx * dy, xz + dx * dz
+                            yy, yz, zz = yy + dy * dy, yz + dy * dz, zz + dz * dz
+            moments[t, 0, 0], moments[t, 1, 1], moments[t, 2, 2] = xx, yy, zz
+            moments[t, 1, 0], moments[t, 2, 0], moments[t, 2, 1] = xy, xz, yz
 
 
 @compiled(parallel=True)

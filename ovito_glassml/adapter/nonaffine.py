@@ -12,7 +12,14 @@ from ovito.pipeline import StaticSource
 
 from ovito_glassml.adapter.progress import part_of, with_progress
 from ovito_glassml.adapter.trajectory import Motion
-from ovito_glassml.neighbours import CellGrid, CellList, build_cell_list, neighbour_counts
+from ovito_glassml.neighbours import (
+    CellGrid,
+    CellList,
+    build_cell_list,
+    neighbour_counts,
+    neighbour_flatness,
+    stage,
+)
 
 __all__ = ["AFFINE_MAPPINGS", "ovito_nonaffine_displacements"]
 
@@ -22,8 +29,14 @@ AFFINE_MAPPINGS = ("Off", "ToReference", "ToCurrent")
 #: Three bonds can always be mapped exactly, so that D²min would be 0 whatever the atoms did.
 FEWEST_NEIGHBOURS = 4
 
+#: Neighbours thinner than 10⁻⁵ of their extent are in a plane; a ratio of squares, as `neighbour_flatness`.
+FLAT = 1e-10
+
 #: Displacements smaller than this share of the coordinates are rounding errors.
 ROUNDING = 1e-13
+
+#: The same for inverting second moments, whose condition number multiplies it.
+FIT_ROUNDING = 1e-14
 
 #: Atoms evaluated between two signs of life, at most. Smaller blocks have more surroundings for each atom.
 BLOCK_SIZE = 2048
@@ -66,11 +79,12 @@ def ovito_nonaffine_displacements(
     if not len(squares):
         return squares, np.zeros(0, dtype=np.int64)
 
-    def search(report: Callable[[float], None]) -> tuple[CellList, NDArray[np.int64]]:
+    def search(report: Callable[[float], None]) -> tuple[CellList, NDArray[np.int64], NDArray[np.float64]]:
         cells = build_cell_list(motion.start, cutoff)
-        return cells, neighbour_counts(cells, report)
+        counts = neighbour_counts(cells, stage(report, 0.0, 0.5))
+        return cells, counts, neighbour_flatness(cells, stage(report, 0.5, 1.0))
 
-    cells, neighbours = yield from part_of(with_progress(search), 0.0, SEARCH_SHARE)
+    cells, neighbours, flatness = yield from part_of(with_progress(search), 0.0, SEARCH_SHARE)
     positions = np.column_stack(cells.grid[:3])
     done = 0
     for block in _compact_blocks(positions, cells.order):
@@ -81,8 +95,10 @@ def ovito_nonaffine_displacements(
         done += len(block)
         yield SEARCH_SHARE + (1 - SEARCH_SHARE) * done / len(squares)
     scale = max(np.abs(values).max() for values in (positions, motion.start.positions, motion.displacements))
-    squares[squares < neighbours * (ROUNDING * scale) ** 2] = 0.0
-    squares[neighbours < FEWEST_NEIGHBOURS] = np.nan
+    # Fitting a gradient to flat surroundings magnifies rounding errors, until OVITO finds nothing else.
+    noise = ROUNDING * scale + FIT_ROUNDING * cutoff / np.maximum(flatness, FLAT)
+    squares[squares < neighbours * noise**2] = 0.0
+    squares[(neighbours < FEWEST_NEIGHBOURS) | (flatness < FLAT)] = np.nan
     return squares, neighbours
 
 

@@ -64,7 +64,7 @@ def may_lack_a_value(case, sample, data):
         return np.array([len(found) == 0 for found in neighbours(sample, data.attributes["LaSCA.max_cutoff"])])
     if name == "NonaffineActivityModifier":
         around = neighbours(sample, case.make().cutoff)
-        return np.array([len(found) < 4 or np.linalg.matrix_rank(found, 1e-6) < 3 for found in around])
+        return np.array([len(found) < 4 or np.linalg.matrix_rank(found, 1e-5) < 3 for found in around])
     if name == "AtomicStiffnessModifier":
         motion = sample.positions - sample.positions[0]
         return (np.abs(motion - motion.mean(axis=1, keepdims=True)) < 1e-12).all(axis=(0, 2))
