@@ -18,6 +18,20 @@ from random_structures import doubled, samples, seen_differently
 EXAMPLES = int(os.environ.get("GLASSML_EXAMPLES", "0"))
 CASES = installed_cases()
 
+#: Parameters that make other descriptors than the defaults.
+VARIANTS = {
+    "RDFDescriptorsModifier": [{"partial": True}],
+    "BesselDescriptorsModifier": [{"shells": 0, "n_max": 3, "l_max": 4}],
+    "SOAPDescriptorsModifier": [{"rbf": "gto", "n_max": 4, "l_max": 3}],
+    "ACEDescriptorsModifier": [{"purified": False, "cutoff": 5.0, "degree": 7.0}],
+    "PredictedStiffnessModifier": [{"model": "stiffness-cuzr-rdf40"}],
+    "NonaffineActivityModifier": [{"affine_mapping": "ToReference", "cutoff": 4.0}],
+    "LaSCAModifier": [{"stop": "no obtuse triangle"}],
+}
+PAIRS = [(case, chosen) for case in CASES for chosen in ({}, *VARIANTS.get(case.modifier.__name__, []))]
+NAMES = [f"{case}-{'-'.join(chosen)}".rstrip("-") for case, chosen in PAIRS]
+every_modifier = pytest.mark.parametrize(("case", "chosen"), PAIRS, ids=NAMES)
+
 few = settings(
     max_examples=EXAMPLES or 20,
     derandomize=not EXAMPLES,
@@ -27,15 +41,10 @@ few = settings(
 )
 
 
-def made(case, sample):
-    """The modifier, with a density where there is no cell to tell it."""
+def result(case, chosen, sample):
+    """What the modifier computes, or the clear error; it is told a density where there is no cell."""
     needs_density = case.has("number_density") and sample.cell is None
-    return case.make(**({"number_density": 0.05} if needs_density else {}))
-
-
-def result(case, sample):
-    """What it computes, or the clear error."""
-    return outcome(made(case, sample), sample)
+    return outcome(case.make(**chosen | ({"number_density": 0.05} if needs_density else {})), sample)
 
 
 def neighbours(sample, cutoff, frame=0):
@@ -55,15 +64,15 @@ def neighbours(sample, cutoff, frame=0):
     return [row[(length < cutoff) & (length > 1e-12)] for row, length in zip(vectors, lengths, strict=True)]
 
 
-def may_lack_a_value(case, sample, data):
+def may_lack_a_value(case, chosen, sample, data):
     """Atoms for which the documentation of a modifier says that there can be no value."""
     name = case.modifier.__name__
     if name == "BesselDescriptorsModifier":
-        return np.array([len(found) == 0 for found in neighbours(sample, case.make().cutoff)])
+        return np.array([len(found) == 0 for found in neighbours(sample, case.make(**chosen).cutoff)])
     if name == "LaSCAModifier":
         return np.array([len(found) == 0 for found in neighbours(sample, data.attributes["LaSCA.max_cutoff"])])
     if name == "NonaffineActivityModifier":
-        around = neighbours(sample, case.make().cutoff)
+        around = neighbours(sample, case.make(**chosen).cutoff)
         return np.array([len(found) < 4 or np.linalg.matrix_rank(found, 1e-5) < 3 for found in around])
     if name == "AtomicStiffnessModifier":
         motion = sample.positions - sample.positions[0]
@@ -71,30 +80,30 @@ def may_lack_a_value(case, sample, data):
     return ~case.answers_for(sample)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@every_modifier
 @few
 @given(sample=samples() | samples(ordered=True))
-def test_every_atom_has_a_value_or_a_reason(case, sample):
-    data = result(case, sample)
+def test_every_atom_has_a_value_or_a_reason(case, chosen, sample):
+    data = result(case, chosen, sample)
     if not isinstance(data, DataCollection):
         return
     if case.compares:  # of few atoms of a kind there are no correlations
         return
     assert_counted(case, data)
-    lacking = may_lack_a_value(case, sample, data)
+    lacking = may_lack_a_value(case, chosen, sample, data)
     for name, values in written(data).items():
         assert len(values) == len(sample.kinds)
         assert not undefined(values)[~lacking].any(), f"{name} has atoms without value"
         assert values.dtype.kind != "f" or not np.isinf(values).any(), f"{name} is infinite"
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@every_modifier
 @few
 @given(sample=samples(), seed=st.integers(0, 2**32 - 1))
-def test_nothing_depends_on_how_it_is_looked_at(case, sample, seed):
+def test_nothing_depends_on_how_it_is_looked_at(case, chosen, sample, seed):
     """Rotation, translation, order, periodic images, choice of cell vectors, numbers of types."""
     other, order = seen_differently(sample, seed)
-    first, second = result(case, sample), result(case, other)
+    first, second = result(case, chosen, sample), result(case, chosen, other)
     if not isinstance(first, DataCollection):
         assert not isinstance(second, DataCollection)
         return
@@ -102,11 +111,11 @@ def test_nothing_depends_on_how_it_is_looked_at(case, sample, seed):
     assert_same(here, written(second), rtol=1e-5)
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@every_modifier
 @few
 @given(sample=samples().filter(lambda sample: any(sample.pbc)))
-def test_two_cells_are_the_same_material(case, sample):
-    first, second = result(case, sample), result(case, doubled(sample))
+def test_two_cells_are_the_same_material(case, chosen, sample):
+    first, second = result(case, chosen, sample), result(case, chosen, doubled(sample))
     if not isinstance(first, DataCollection):
         assert not isinstance(second, DataCollection)
         return
