@@ -884,7 +884,7 @@ def simulate_isoconfigurational(
     seed: Annotated[int, typer.Option(help="Starts positions and velocities.")] = 1,
     cooling_time: Annotated[float, typer.Option(help="τ from T = 1 to the studied temperature.")] = 2000.0,
     equilibration: Annotated[float, typer.Option(help="τ at that temperature before the start.")] = 1000.0,
-    duration: Annotated[float, typer.Option(help="τ of every replica.")] = 1000.0,
+    duration: Annotated[float, typer.Option(help="τ of every replica.")] = 300.0,
     replicas: Annotated[int, typer.Option(help="Runs with new velocities.")] = 8,
 ) -> None:
     """Run one supercooled liquid many times with new velocities, to see which atoms tend to move.

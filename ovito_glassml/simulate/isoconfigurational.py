@@ -43,7 +43,9 @@ class IsoconfigurationalSettings:
     melt_time, cooling_time, equilibration : float
         In the melt, from its temperature to the studied one, and there before the first run.
     duration : float
-        Of every run, at constant energy; about the structural relaxation time τ_α.
+        Of every run, at constant energy; about the time in which half of the atoms leave their places.
+        Who moves first is forgotten soon after: of 8 runs of a Wahnström liquid, two halves agree on the atoms
+        with a correlation of 0.59 after 300 τ and of 0.28 after 1000 τ.
     replicas : int
         Number of runs.
     checkpoint_atom_steps : int
@@ -56,7 +58,7 @@ class IsoconfigurationalSettings:
     melt_time: float = 100.0
     cooling_time: float = 2000.0
     equilibration: float = 1000.0
-    duration: float = 1000.0
+    duration: float = 300.0
     replicas: int = 8
     checkpoint_atom_steps: int = CHECKPOINT_ATOM_STEPS
 
