@@ -45,7 +45,7 @@ from ovito_glassml.learn.activity_evaluation import (
 )
 from ovito_glassml.learn.activity_training import ActivityDesign, LabelledRows, cross_validate, describe, train_activity
 from ovito_glassml.learn.model_file import ResultTable, save_model, write_card
-from ovito_glassml.simulate.shards import made_with, read_frames
+from ovito_glassml.simulate.shards import made_with, read_frames, read_header
 
 __all__ = ["GLASSES", "Glass", "collect", "kept_aside", "read_configurations", "ship_activity_models"]
 
@@ -128,12 +128,14 @@ _ONE_STATE = {
 
 
 def collect(campaign: Path, folder: Path) -> list[Path]:
-    """Make compact files of all finished shear and thermal jobs of a campaign that are not there yet."""
+    """Make compact files of finished shear and thermal jobs, where there are none made with the same settings."""
     written = []
     for glass in GLASSES:
         for source in sorted(campaign.glob(f"*-{glass.system}-*.xyz.gz")):
             target = folder / source.name
-            if target.exists() or not re.fullmatch(rf"(shear|thermal)-{glass.system}-\d+\.xyz\.gz", source.name):
+            if not re.fullmatch(rf"(shear|thermal)-{glass.system}-\d+\.xyz\.gz", source.name):
+                continue
+            if target.exists() and made_with(read_header(target)) == made_with(read_header(source)):
                 continue
             if source.name.startswith("shear"):
                 compact_shear(source, target)
