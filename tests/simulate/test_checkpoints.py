@@ -23,7 +23,10 @@ FROM_SCRATCH = [
     (shear_aqs, ShearAQSSettings("kob-andersen", **SHORT)),
     (isoconfigurational, IsoconfigurationalSettings("kob-andersen", **SHORT)),
 ]
-FROM_A_STRUCTURE = [(vibrations, VibrationSettings(seed=1)), (shear_md, ShearMDSettings(300.0, seed=1))]
+FROM_A_STRUCTURE = [
+    (vibrations, VibrationSettings(seed=1)),
+    (shear_md, ShearMDSettings(300.0, seed=1, equilibration=0.3)),
+]
 
 
 class Stopped(Exception):  # noqa: N818
