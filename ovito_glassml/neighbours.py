@@ -586,24 +586,18 @@ def _count_block(grid, block, cutoff, counts):
 
 @compiled(parallel=True)
 def _moments_of_block(grid, block, cutoff, moments):
-    reach = cutoff * (1 + _SLACK)
     for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
-        for t in range(chunk * CHUNK_SIZE, min((chunk + 1) * CHUNK_SIZE, len(block))):
-            i = block[t]
-            x, y, z = grid.x[i], grid.y[i], grid.z[i]
-            x_first, x_last = slab_window(grid, 0, x, reach)
-            y_first, y_last = slab_window(grid, 1, y, reach)
-            xx, xy, xz, yy, yz, zz = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-            for ix in range(x_first, x_last):
-                for iy in range(y_first, y_last):
-                    first, last = row_run(grid, ix, iy, x, y, z, reach)
-                    for j in range(first, last):
-                        dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
-                        if dx * dx + dy * dy + dz * dz < cutoff * cutoff:
-                            xx, xy, xz = xx + dx * dx, xy + dx * dy, xz + dx * dz
-                            yy, yz, zz = yy + dy * dy, yz + dy * dz, zz + dz * dz
-            moments[t, 0, 0], moments[t, 1, 1], moments[t, 2, 2] = xx, yy, zz
-            moments[t, 1, 0], moments[t, 2, 0], moments[t, 2, 1] = xy, xz, yz
+        chunk_end = min((chunk + 1) * CHUNK_SIZE, len(block))
+        capacity = buffer_size(grid, block, chunk * CHUNK_SIZE, chunk_end, cutoff)
+        entries = np.empty(capacity, dtype=np.int32)
+        vectors = np.empty((3, capacity))
+        squares = np.empty(capacity)
+        for t in range(chunk * CHUNK_SIZE, chunk_end):
+            n = gather_neighbours(grid, block[t], cutoff, entries, vectors, squares)
+            for row in range(3):
+                for column in range(row + 1):
+                    for k in range(n):
+                        moments[t, row, column] += vectors[row, k] * vectors[column, k]
 
 
 @compiled(parallel=True)
