@@ -117,6 +117,14 @@ class EnergyModel:
             raise ModelError("The trees of the barcode model cannot be read; train the model again.") from error
         return booster
 
+    def check(self, environments: int) -> None:
+        """Refuse trees that cannot be read or are for another number of environments (ModelError)."""
+        if (features := self._booster.num_features()) != environments:
+            raise ModelError(
+                f"The trees of the barcode model are for {features} environments and it has {environments}; "
+                "train the model again."
+            )
+
     def predict(self, fractions: NDArray) -> NDArray[np.float64]:
         """Energy (eV/atom) of each row of fractions."""
         return self.mean + self.scale * self._evaluate(fractions).astype(np.float64)
@@ -353,7 +361,7 @@ class UleModel:
             rows,
             voronoi,
             _stored_kernels(header, tensors, count),
-            _stored_energy(header, tensors),
+            _stored_energy(header, tensors, count),
             _stored_reference(header, tensors, count),
             score,
         )
@@ -529,10 +537,12 @@ def _check_composition(header: ModelHeader) -> None:
             raise ModelError(f"The shares of {name} run from {lowest} to {highest}; train the model again.")
 
 
-def _stored_energy(header: ModelHeader, tensors: Mapping[str, NDArray]) -> EnergyModel:
+def _stored_energy(header: ModelHeader, tensors: Mapping[str, NDArray], count: int) -> EnergyModel:
     trees = take_tensor(header, tensors, "energy.trees", (None,), "iu").astype(np.uint8).tobytes()
     mean, scale = take_tensor(header, tensors, "energy.standard", (2,)).tolist()
-    return EnergyModel(trees, mean, scale)
+    energy = EnergyModel(trees, mean, scale)
+    energy.check(count)
+    return energy
 
 
 def _stored_reference(header: ModelHeader, tensors: Mapping[str, NDArray], count: int) -> ReferenceBarcode:

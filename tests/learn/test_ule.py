@@ -17,6 +17,7 @@ from ovito_glassml.learn.ule import (
     kasper_group,
     share_by_atom,
 )
+from ovito_glassml.learn.ule_training import PUBLISHED_TREES, fit_trees
 from ovito_glassml.learn.unique_environments import normalised
 from ovito_glassml.structure import Structure
 
@@ -211,23 +212,31 @@ def test_models_come_back_from_their_files(model, unseen, tmp_path):
     assert file.stat().st_size < 1.5e6
 
 
+def trees_for(environments):
+    table = np.random.default_rng(1).random((8, environments))
+    return np.frombuffer(fit_trees(table, table[:, 0], PUBLISHED_TREES, 2, 1).trees, dtype=np.uint8)
+
+
 @pytest.mark.parametrize(
     ("name", "change", "message"),
     [
         ("environments.rows", lambda rows: rows[:-1], "shape"),
         ("energy.trees", lambda trees: trees[:50], "trees of the barcode model cannot be read"),
+        ("energy.trees", lambda trees: trees[:-1], "trees of the barcode model cannot be read"),
+        ("energy.trees", lambda trees: trees[:0], "no trees"),
+        ("energy.trees", lambda trees: trees_for(3), "trees of the barcode model are for 3 environments"),
         ("reference.fractions", lambda table: table * np.nan, "not finite"),
         ("kernels.positions", None, "lacks the tensor"),
     ],
 )
-def test_damaged_tensors_are_refused(model, unseen, name, change, message):
+def test_damaged_tensors_are_refused_when_a_model_is_loaded(model, name, change, message):
     tensors = dict(model.tensors())
     if change is None:
         del tensors[name]
     else:
         tensors[name] = change(tensors[name])
     with pytest.raises(ModelError, match=message):
-        UleModel.from_tensors(model.header, tensors).predict(unseen.structure)
+        UleModel.from_tensors(model.header, tensors)
 
 
 def test_incomplete_headers_are_refused(model):
