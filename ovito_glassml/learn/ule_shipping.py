@@ -11,8 +11,9 @@ Run again whenever the campaign has more samples::
 samples in them. *reduce* trains on all environments, ranks them, and counts again in the best 5, 10, 20,
 40, 80 and 160. *shuffle* does both five times in other orders of structures, to see what hangs on the order.
 *train* fits and judges the model. CAMPAIGN holds shards ``anneal-zr44cu56-*.xyz.gz`` and
-``shear-zr44cu56-*.xyz.gz``; FOLDER gets ``ule-all.npz`` and ``ule-ranked.npz``, which are kept in the
-repository, and ``ule-environments.npz``, which is not. Needs the extras `simulate` and `train`.
+``shear-zr44cu56-*.xyz.gz``; FOLDER gets ``ule-all.npz``, ``ule-ranked.npz`` and one glass of a run that is not
+learned from, which are kept in the repository, and ``ule-environments.npz``, which is not. Needs the
+extras `simulate` and `train`.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ from ovito_glassml.learn.ule_training import (
     tune,
 )
 from ovito_glassml.learn.unique_environments import UniqueEnvironments, select_environments
-from ovito_glassml.simulate.shards import made_with, read_frames
+from ovito_glassml.simulate.shards import made_with, read_frames, write_frames
 
 __all__ = [
     "DESIGN",
@@ -59,6 +60,7 @@ __all__ = [
     "Roles",
     "collect",
     "how_made",
+    "keep_glass",
     "read_samples",
     "reduce",
     "roles",
@@ -73,6 +75,7 @@ NAME = "ule-zr44cu56"
 SIZES = (5, 10, 20, 40, 80, 160)
 ALL, RANKED, ENVIRONMENTS = "ule-all.npz", "ule-ranked.npz", "ule-environments.npz"
 SHUFFLED = "ule-shuffled.json"
+GLASS = "glass-zr44cu56.xyz.gz"
 
 DESIGN = UleDesign(
     title="energy and heterogeneity of Zr44Cu56 from 40 local environments",
@@ -158,6 +161,16 @@ def read_samples(campaign: Path) -> list[UleSample]:
 def _natural(path: Path) -> list[tuple[int, str]]:
     """Order by name in which 10 comes after 9."""
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]
+
+
+def keep_glass(campaign: Path, folder: Path) -> Path:
+    """Write the last structure of the first run, which is kept aside, at its middle temperature: an example."""
+    first = min(campaign.glob("anneal-zr44cu56-*.xyz.gz"), key=_natural)
+    frames = read_frames(first)
+    temperatures = [float(str(frame.header["anneal_temperature"])) for frame in frames]
+    middle = sorted(set(temperatures))[len(set(temperatures)) // 2]
+    write_frames(folder / GLASS, [[f for f, one in zip(frames, temperatures, strict=True) if one == middle][-1]])
+    return folder / GLASS
 
 
 def collect(
@@ -412,6 +425,7 @@ def main(arguments: Sequence[str], voronoi: Voronoi) -> None:
 
     samples = read_samples(paths[0])
     if command == "collect":
+        keep_glass(*paths)
         collect(samples, paths[1], voronoi, report)
     elif command == "reduce":
         reduce(samples, paths[1], report)

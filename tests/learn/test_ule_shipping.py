@@ -14,6 +14,7 @@ from ovito_glassml.learn.ule_shipping import (
     DESIGN,
     collect,
     how_made,
+    keep_glass,
     main,
     read_samples,
     reduce,
@@ -21,7 +22,7 @@ from ovito_glassml.learn.ule_shipping import (
     ship_model,
     shuffle,
 )
-from ovito_glassml.simulate.shards import Shard, provenance, write_frames
+from ovito_glassml.simulate.shards import Shard, provenance, read_frames, write_frames
 
 SMALL = replace(DESIGN, environments=20, folds=2, first_trials=1, trials=1)
 
@@ -74,6 +75,14 @@ def test_samples_carry_what_was_done_to_them(campaign):
     assert samples[0].kind == "500 K"
     assert samples[-1].kind == "sheared 300 K"
     assert samples[0].energy == pytest.approx(ule_glasses.samples()[0].energy, abs=1e-8)
+
+
+def test_the_example_is_a_glass_that_nothing_is_learned_from(campaign, tmp_path):
+    (frame,) = read_frames(keep_glass(campaign, tmp_path))
+    samples = read_samples(campaign)
+    of_first_run = [sample.structure.positions for sample in samples if sample.run == "anneal-zr44cu56-1"]
+    np.testing.assert_array_equal(frame.structure.positions, of_first_run[-1])
+    assert not roles([sample.run for sample in samples]).learned[: len(of_first_run)].any()
 
 
 def test_environments_come_from_runs_learned_from_and_rates_are_said(shipped):
