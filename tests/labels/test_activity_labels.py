@@ -30,6 +30,18 @@ def test_quantiles_are_shares_of_the_eligible_atoms():
     assert values[labels == 0].max() == 99
 
 
+def test_by_default_they_are_one_atom_in_twenty():
+    values = np.arange(200.0)
+    assert label_by_quantile(values).tolist() == [0] * 10 + [-1] * 180 + [1] * 10
+
+
+def test_of_equal_values_the_first_atoms_count_as_smaller():
+    values = np.repeat([1.0, 0.0], 50)
+    labels = label_by_quantile(values, 0.1, 0.1)
+    assert np.flatnonzero(labels == 0).tolist() == list(range(50, 60))
+    assert np.flatnonzero(labels == 1).tolist() == list(range(40, 50))
+
+
 @given(arrays(float, st.integers(0, 40), elements=st.floats(0, 1)), st.floats(0.01, 0.5), st.floats(0.01, 0.5))
 def test_no_inactive_atom_moved_more_than_an_active_one(values, active, inactive):
     labels = label_by_quantile(values, active, inactive)

@@ -39,6 +39,28 @@ def test_missing_measurements_are_left_out():
     assert split_half_reliability(ragged, 5) == pytest.approx(1 / (1 + 4 / 8), abs=0.02)
 
 
+def test_it_does_not_matter_which_measurements_are_missing():
+    """Of eleven measurements, all equally noisy, each atom lacks another three."""
+    table = measurements(20_000, 11, 2.0)
+    for row, lacking in zip(table, np.random.default_rng(2).random(table.shape).argsort(axis=1)[:, :3], strict=True):
+        row[lacking] = np.nan
+    assert split_half_reliability(table, 5) == pytest.approx(1 / (1 + 4 / 8), abs=0.01)
+
+
+def test_halves_of_an_odd_number_use_every_measurement():
+    """Either half has one or two of three, by chance: noise of variance 4 adds 4 or 2, so 3, to both."""
+    table = measurements(200_000, 3, noise=2.0)
+    correlation = 1 / (1 + 3)
+    assert split_half_reliability(table, 3) == pytest.approx(2 * correlation / (1 + correlation), abs=0.005)
+
+
+def test_three_atoms_are_enough_and_the_seed_decides():
+    table = np.random.default_rng(1).normal(size=(3, 4))
+    assert (
+        split_half_reliability(table) == split_half_reliability(table, 200, 0) != split_half_reliability(table, seed=1)
+    )
+
+
 @pytest.mark.parametrize(("reliability", "known"), [(0.4, 0.82), (0.5, 0.85), (0.7, 0.92), (0.8, 0.95)])
 def test_the_ceiling_is_what_a_perfect_predictor_reaches(reliability, known):
     rng = np.random.default_rng(7)

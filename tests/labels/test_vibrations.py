@@ -64,6 +64,23 @@ def test_going_back_and_forth_counts_every_stay(thermal_spring):
     assert result.hop_corrected_msd[3] == pytest.approx(accumulate(thermal_spring).msd[3], rel=0.15)
 
 
+def test_blocks_of_unequal_length_and_three_sites(rng):
+    """Against every frame on its own: blocks on both sides of a hop left out, the others about their site's mean."""
+    frames = rng.normal(0, 0.1, (105, 60, 3))
+    frames[24:61, 5] += (1.0, 0.5, 0.0)
+    frames[61:, 5] += (-0.4, 1.2, 0.3)
+    block = np.arange(105) * 10 // 105
+    result = accumulate(frames, blocks=10)
+    moved = (frames - frames[0] - (frames - frames[0]).mean(axis=1, keepdims=True))[:, 5]
+    stays = [block < 1, (block > 2) & (block < 5), block > 6]  # the hops are in blocks 2 and 5
+    lengths = [np.bincount(block)[chosen].sum() for chosen in ([0], [3, 4], [7, 8, 9])]
+    assert lengths == [chosen.sum() for chosen in stays]
+    assert len(set(np.bincount(block))) == 2
+    squares = sum(((moved[chosen] - moved[chosen].mean(axis=0)) ** 2).sum() for chosen in stays)
+    assert result.hops[5] == 2
+    assert result.hop_corrected_msd[5] == pytest.approx(squares / sum(lengths), rel=1e-9)
+
+
 def test_an_atom_that_never_moves_has_no_stiffness():
     assert np.isnan(stiffness_from_msd(np.array([0.0]), 300.0)).all()
 

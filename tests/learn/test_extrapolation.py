@@ -3,13 +3,16 @@
 import numpy as np
 import pytest
 
-from ovito_glassml.learn.extrapolation import ExtrapolationScore, fit_extrapolation
+from ovito_glassml.learn.extrapolation import SMALLEST_SQUARE, VARIANCE_FLOOR, ExtrapolationScore, fit_extrapolation
 from ovito_glassml.learn.model_file import ModelError, ModelHeader
+
+#: Descriptors have means of their own.
+CENTRE = np.array([20, -4, 7, 0, 3, 1])
 
 
 def rows_of(structure, seed, shift=0.0):
     rng = np.random.default_rng(seed)
-    return rng.normal(size=(len(structure), 6)) * np.array([3, 2, 1, 1, 1, 0.5]) + shift
+    return CENTRE + rng.normal(size=(len(structure), 6)) * np.array([3, 2, 1, 1, 1, 0.5]) + shift
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +43,8 @@ def test_a_small_shift_of_all_atoms_shows_because_regions_are_compared(fitted):
     score, (structure, *_), _ = fitted
     shifted = scores(score, structure, rows_of(structure, 99, shift=1.0))
     assert (shifted > 1).mean() > 0.5
-    alone = np.linalg.norm(rows_of(structure, 99, shift=1.0), axis=1) > np.quantile(
-        np.linalg.norm(rows_of(structure, 98), axis=1), 0.99
+    alone = np.linalg.norm(rows_of(structure, 99, shift=1.0) - CENTRE, axis=1) > np.quantile(
+        np.linalg.norm(rows_of(structure, 98) - CENTRE, axis=1), 0.99
     )
     assert alone.mean() < 0.1
 
@@ -61,6 +64,39 @@ def test_noise_in_what_hardly_varies_among_the_training_atoms_shows(spring_glass
     score = fit_extrapolation(structures, rows, members, parts, radius=4.0, components=2)
     assert (scores(score, structures[0], nearly_equal_pairs(structures[0], 99, 0.1)) > 1).mean() < 0.05
     assert (scores(score, structures[0], nearly_equal_pairs(structures[0], 99, 0.4)) > 1).mean() > 0.5
+
+
+def test_it_is_the_distance_of_averaged_coordinates_in_units_of_their_covariance(spring_glasses):
+    """Two heads on two kinds of atoms, written down once more for one sample that is a part of its own."""
+    structure = spring_glasses[0].structure
+    rows = rows_of(structure, 5)
+    members = {"even": np.arange(0, len(structure), 2), "odd": np.arange(1, len(structure), 2)}
+    score = fit_extrapolation([structure], [rows], [members], [np.zeros(len(structure), int)], radius=4.0, components=2)
+    coordinates = np.zeros((len(structure), 10))
+    for head, (name, atoms) in enumerate(members.items()):
+        standard = (rows[atoms] - rows[atoms].mean(axis=0)) / rows[atoms].std(axis=0)
+        variances, axes = np.linalg.eigh(np.cov(standard.T))
+        components = (standard @ axes / np.sqrt(variances + VARIANCE_FLOOR * variances.mean()))[:, ::-1]
+        own = [
+            components[:, :2],
+            np.log((standard**2).mean(axis=1) + SMALLEST_SQUARE)[:, None],
+            np.log((components**2).mean(axis=1) + SMALLEST_SQUARE)[:, None],
+            np.ones((len(atoms), 1)),
+        ]
+        coordinates[atoms, 5 * head : 5 * head + 5] = np.hstack(own)
+    vectors = structure.positions[:, None] - structure.positions
+    vectors -= np.round(vectors @ np.linalg.inv(structure.cell)) @ structure.cell
+    near = np.linalg.norm(vectors, axis=2) <= 4.0
+    averages = near @ coordinates / near.sum(axis=1, keepdims=True)
+    deviations = averages - averages.mean(axis=0)
+    covariance = np.cov(averages.T) + VARIANCE_FLOOR * np.cov(averages.T).trace() / 10 * np.eye(10)
+    distances = np.sqrt(np.einsum("ia,ab,ib->i", deviations, np.linalg.inv(covariance), deviations))
+    embedding = np.full((len(structure), 10), np.nan, np.float32)
+    for name, atoms in members.items():
+        embedding[atoms] = score.embed(name, rows[atoms])
+    np.testing.assert_allclose(
+        score.evaluate(structure, embedding), distances / np.quantile(distances, 0.99), rtol=1e-3
+    )
 
 
 def test_the_score_grows_with_the_distance(fitted):
