@@ -215,6 +215,17 @@ def test_boxes_follow_the_cell_and_not_the_order_or_orientation(transformed):
     assert (other != groups[order]).mean() < 1e-3
 
 
+def test_boxes_are_cubes_in_a_sheared_cell_too():
+    """Its heights are all about 10 Å; its third vector is not."""
+    cell = np.array([[30.0, 0, 0], [0, 10, 0], [25, 0, 10]])
+    fractions = np.random.default_rng(1).uniform(size=(800, 3))
+    origin = np.array([7.0, -2.0, 1.0])
+    images = fractions + np.random.default_rng(2).integers(-2, 3, (800, 3))
+    structure = Structure(images @ cell + origin, np.zeros(800, int), ("Cu",), cell, origin, (True,) * 3)
+    expected = np.ravel_multi_index(tuple((fractions * 2).astype(int).T), (2, 2, 2))
+    assert (spatial_groups(structure, np.ones(800, dtype=bool)) != expected).mean() < 0.02  # boxes end at outer atoms
+
+
 # --- intervals ------------------------------------------------------------------------------------
 
 
@@ -372,6 +383,25 @@ def test_species_are_scored_alone(compared):
         assert result.by_species[name]["pearson"].value == pytest.approx(pearson(predicted[atoms], true[atoms]))
         assert result.by_species[name]["pearson"].low < result.by_species[name]["pearson"].value
     assert result.by_species["Cu"]["pearson"].high < result.by_species["Zr"]["pearson"].low
+
+
+def test_classes_are_scored_by_the_labels_that_are_returned(compared):
+    structure, predicted, true = compared
+    result = evaluate(structure, predicted, true, task="classification", positive_share=0.2, resamples=0)
+    np.testing.assert_array_equal(result.labels, true >= np.sort(true)[-800])
+    for scores, atoms in ((result.scores, slice(None)), (result.by_species["Cu"], structure.species == 0)):
+        area = sklearn.metrics.roc_auc_score(result.labels[atoms], predicted[atoms])
+        assert scores["auc"].value == pytest.approx(area)
+        assert np.isnan(scores["auc"].low)
+
+
+def test_without_a_word_labels_are_taken_as_they_are_and_numbers_are_compared(compared):
+    structure, predicted, true = compared
+    assert evaluate(structure, predicted, true, resamples=0).labels is None
+    labels = evaluate(structure, predicted, true > 1, task="classification", resamples=0).labels
+    np.testing.assert_array_equal(labels, true > 1)
+    scores = evaluate(structure, predicted, true, resamples=0).scores
+    assert np.isnan([score.low for score in scores.values()]).all()
 
 
 def test_atoms_without_values_or_outside_the_mask_do_not_count(compared):

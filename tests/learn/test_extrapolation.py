@@ -73,7 +73,7 @@ def test_it_is_the_distance_of_averaged_coordinates_in_units_of_their_covariance
     members = {"even": np.arange(0, len(structure), 2), "odd": np.arange(1, len(structure), 2)}
     score = fit_extrapolation([structure], [rows], [members], [np.zeros(len(structure), int)], radius=4.0, components=2)
     coordinates = np.zeros((len(structure), 10))
-    for head, (name, atoms) in enumerate(members.items()):
+    for head, atoms in enumerate(members.values()):
         standard = (rows[atoms] - rows[atoms].mean(axis=0)) / rows[atoms].std(axis=0)
         variances, axes = np.linalg.eigh(np.cov(standard.T))
         components = (standard @ axes / np.sqrt(variances + VARIANCE_FLOOR * variances.mean()))[:, ::-1]
