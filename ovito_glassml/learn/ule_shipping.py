@@ -9,7 +9,7 @@ Run again whenever the campaign has more samples::
 
 *collect* selects unique environments in the runs that are learned from and counts the atoms of all
 samples in them. *reduce* trains on all environments, ranks them, and counts again in the best 5, 10, 20,
-40, 80 and 160. *shuffle* does both five times in other orders of structures, to see what hangs on the order.
+40, 80 and 160. *shuffle* does both in five orders of structures with a third of them, to see what hangs on the order.
 *train* fits and judges the model. CAMPAIGN holds shards ``anneal-zr44cu56-*.xyz.gz`` and
 ``shear-zr44cu56-*.xyz.gz``; FOLDER gets ``ule-all.npz``, ``ule-ranked.npz`` and one glass of a run that is not
 learned from, which are kept in the repository, and ``ule-environments.npz``, which is not. Needs the
@@ -18,6 +18,7 @@ extras `simulate` and `train`.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import sys
@@ -32,7 +33,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.model_file import ResultTable, save_model, write_card
-from ovito_glassml.learn.ule import UleModel
+from ovito_glassml.learn.ule import EnergyModel, UleModel
 from ovito_glassml.learn.ule_data import BarcodeTable, UleSample, describe_samples, load_tables, save_tables
 from ovito_glassml.learn.ule_evaluation import (
     energy_score,
@@ -42,6 +43,7 @@ from ovito_glassml.learn.ule_evaluation import (
 )
 from ovito_glassml.learn.ule_training import (
     PUBLISHED_TREES,
+    CrossValidation,
     UleDesign,
     Voronoi,
     build_model,
@@ -286,31 +288,38 @@ def shuffle(
     progress: Progress,
     design: UleDesign = DESIGN,
     seeds: Sequence[int] = (1, 2, 3, 4, 5),
+    every: int = 3,
 ) -> ResultTable:
     """Select environments in several orders of structures; how many there are, and the error of trees on the best.
 
-    The table is kept in the folder, and `ship_model` puts it on the card.
+    One sample in `every` of the ordinary runs takes part, since neighbouring ones are alike. The table is kept
+    in the folder, and `ship_model` puts it on the card.
     """
-    rows: list[tuple[Any, ...]] = []
     part = roles([sample.run for sample in samples])
-    for number, seed in enumerate(seeds):
-
-        def report(fraction: float, text: str, number: int = number, seed: int = seed) -> None:
-            progress((number + fraction) / len(seeds), f"order {seed}: {text}")
-
-        place, other = folder / f"order-{seed}", replace(design, seed=seed)
-        place.mkdir(parents=True, exist_ok=True)
-        if not (place / RANKED).exists():
-            collect(samples, place, None, _scaled(report, 0.0, 0.5), other)
-            reduce(samples, place, _scaled(report, 0.5, 1.0), other)
-        table = load_tables(place / RANKED)[str(design.environments)]
-        found = len(_load_environments(place / ENVIRONMENTS))
-        rows.append((f"seed {seed}", found, _published_error(table, part, design)[1]))
+    ordinary = np.flatnonzero(part.learned | part.kept_aside)[::every]
+    samples, learned = [samples[number] for number in ordinary], part.learned[ordinary]
+    structures = list(itertools.compress([sample.structure for sample in samples], learned))
+    descriptor = soap_for(structures)
+    found = [
+        select_environments(
+            structures, descriptor, similarity=design.similarity, share=design.share, seed=seed,
+            progress=_one_of(progress, number, 2 * len(seeds), f"selecting in order {seed}"),
+        )
+        for number, seed in enumerate(seeds)
+    ]  # fmt: skip
+    tables = describe_samples(samples, descriptor, found, None, _scaled(progress, 0.5, 0.8))
+    best = [_best(one, table.of(learned), design) for one, table in zip(found, tables, strict=True)]
+    tables = describe_samples(samples, descriptor, best, None, _scaled(progress, 0.8, 1.0))
+    errors = [_published_error(table.of(learned), table.of(~learned), design)[1] for table in tables]
+    rows: list[tuple[Any, ...]] = [(f"seed {seed}", len(found[k]), errors[k]) for k, seed in enumerate(seeds)]
     spread = [float(np.std([row[column] for row in rows], ddof=1)) for column in (1, 2)]
     relative = spread[0] / float(np.mean([row[1] for row in rows]))
     rows.append(("standard deviation", f"{relative:.1%}", spread[1]))
     result = ResultTable(
-        "Other orders of structures", ("order", "environments", "RMSE on runs kept aside (meV/atom)"), tuple(rows)
+        "Other orders of structures",
+        ("order", "environments", "RMSE on runs kept aside (meV/atom)"),
+        tuple(rows),
+        f"One sample in {every} takes part; trees with the published settings.",
     )
     (folder / SHUFFLED).write_text(json.dumps(asdict(result)), encoding="utf-8")
     return result
@@ -320,12 +329,26 @@ def _scaled(progress: Progress, first: float, last: float) -> Progress:
     return lambda fraction, text: progress(first + (last - first) * fraction, text)
 
 
-def _published_error(table: BarcodeTable, part: Roles, design: UleDesign) -> tuple[float, float]:
-    """Errors (meV/atom) of trees with the published settings, cross-validated and on the runs kept aside."""
-    learned, tested = table.of(part.learned), table.of(part.kept_aside)
+def _one_of(progress: Progress, number: int, count: int, text: str) -> Callable[[float], None]:
+    return lambda fraction: progress((number + fraction) / count, text)
+
+
+def _best(found: UniqueEnvironments, learned: BarcodeTable, design: UleDesign) -> UniqueEnvironments:
+    """The environments that trees with the published settings use most."""
+    _, model = _published_trees(learned, design)
+    return found.subset(rank_environments(model, learned.fractions, design.seed).order[: design.environments])
+
+
+def _published_trees(learned: BarcodeTable, design: UleDesign) -> tuple[CrossValidation, EnergyModel]:
+    """Trees with the published settings, and what they predict for runs they have not seen."""
     validation = cross_validate(learned, PUBLISHED_TREES, design.folds, design.seed)
     rounds = max(1, round(float(np.mean(validation.rounds))))
-    model = fit_trees(learned.fractions, learned.energies, PUBLISHED_TREES, rounds, design.seed)
+    return validation, fit_trees(learned.fractions, learned.energies, PUBLISHED_TREES, rounds, design.seed)
+
+
+def _published_error(learned: BarcodeTable, tested: BarcodeTable, design: UleDesign) -> tuple[float, float]:
+    """Errors (meV/atom) of trees with the published settings, cross-validated and on samples of other runs."""
+    validation, model = _published_trees(learned, design)
     return 1000 * validation.error(learned.energies), energy_score(model.predict(tested.fractions), tested.energies)[0]
 
 
@@ -365,7 +388,8 @@ def _by_size(ranked: Mapping[str, BarcodeTable], part: Roles, design: UleDesign)
     rows = []
     for size, table in ranked.items():
         matched = table.matched.sum() / table.atoms.sum()
-        rows.append((int(size), *_published_error(table, part, design), f"{matched:.0%}"))
+        errors = _published_error(table.of(part.learned), table.of(part.kept_aside), design)
+        rows.append((int(size), *errors, f"{matched:.0%}"))
     return ResultTable(
         "Number of environments",
         ("environments", "cross-validated RMSE (meV/atom)", "RMSE on runs kept aside (meV/atom)", "matched"),

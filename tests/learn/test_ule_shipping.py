@@ -50,7 +50,7 @@ def shipped(campaign, tmp_path_factory):
     samples = read_samples(campaign)
     collect(samples, folder, voronoi_indices, lambda fraction, text: said.append(text), SMALL)
     reduce(samples, folder, lambda fraction, text: None, SMALL)
-    shuffle(samples, folder, lambda fraction, text: None, SMALL, seeds=(1, 2))
+    shuffle(samples, folder, lambda fraction, text: None, SMALL, seeds=(1, 2), every=1)
     how = how_made(campaign)
     path = ship_model(samples, folder, folder, voronoi_indices, lambda fraction, text: None, SMALL, how)
     return folder, path, said
@@ -140,8 +140,8 @@ def test_other_orders_are_selected_anew_and_compared(shipped):
     assert counts[0] != counts[1]
     assert spread[1] == f"{counts.std(ddof=1) / counts.mean():.1%}"
     assert spread[2] == pytest.approx(abs(first[2] - second[2]) / np.sqrt(2))
-    with np.load(folder / "order-1" / "ule-environments.npz") as one, np.load(folder / "ule-environments.npz") as same:
-        np.testing.assert_array_equal(one["rows"], same["rows"])
+    with np.load(folder / "ule-environments.npz") as same:
+        assert first[1] == len(same["rows"])
 
 
 def test_barcodes_of_another_campaign_are_refused(shipped, campaign):
