@@ -40,6 +40,9 @@ COLOURS_IN_PNG = 256
 #: Thickness of the slices shown, in mean distances of atoms: two layers, thin enough to see every atom.
 LAYERS = 2.0
 
+#: Letters beside each other in a legend, and those that a marker and the space around it take.
+LETTERS, MARKER_LETTERS = 50, 6
+
 #: Entries of a legend at most, the most frequent ones.
 MOST_KINDS = 8
 
@@ -139,8 +142,10 @@ def _legend(figure: Figure, kinds: Property, shown: NDArray) -> None:
         Line2D([], [], marker="o", ls="", ms=6, mec="0.4", mew=0.5, mfc=kind.color, label=kind.name)
         for kind in frequent
     ]  # fmt: skip
+    longest = max((len(str(handle.get_label())) for handle in handles), default=0)
+    columns = min(4, max(1, LETTERS // (longest + MARKER_LETTERS)))
     figure.legend(
-        handles=handles, title=kinds.name, loc="outside lower center", ncols=4, frameon=False,
+        handles=handles, title=kinds.name, loc="outside lower center", ncols=columns, frameon=False,
         handletextpad=0.2, columnspacing=1.2,
     )  # fmt: skip
 
