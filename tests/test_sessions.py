@@ -115,7 +115,7 @@ def test_a_session_is_small_and_names_no_place_on_a_disk(file):
     assert len(content) < 40_000
     for start in (0, 1):
         content += content[start:].decode("utf-16-be", errors="ignore").encode()
-    places = re.findall(rb"(?:file://)?(/[^\x00]*?)(?:stiffness|activity|trajectory)/", content)
+    places = re.findall(rb"(?:file://)?(/[^\x00]*?)(?:stiffness|activity|trajectory|barcode)/", content)
     assert len(places) >= 3
     assert all(re.fullmatch(rb"[/_.]+", place) for place in places), places
 
