@@ -151,18 +151,21 @@ def check_progress_is_reported(case: Case) -> None:
     assert all(0 <= fraction <= 1 for fraction in fractions)
 
 
+#: How often a time is taken until it is short enough: other processes of the machine are not the modifier's fault.
+ATTEMPTS = 10
+
+
 def check_cancels_quickly(case: Case) -> None:
     start = direct(case.make(), large_glass(8000))
     list(start())  # compile and load
-    # The best of ten: other processes of the machine are not the modifier's fault.
     for measured in (_longest_silence, _time_to_close):
         times = list(_until_fast(measured, start))
         assert times[-1] < 0.2, f"{measured.__name__}: {min(times):.2f} s at best"
 
 
 def _until_fast(measured: Callable[[Any], float], start: Any) -> Iterator[float]:
-    """Measure until it is fast enough, ten times at most."""
-    for _ in range(10):
+    """Measure until it is fast enough, or often enough."""
+    for _ in range(ATTEMPTS):
         seconds = measured(start)
         yield seconds
         if seconds < 0.2:

@@ -237,10 +237,19 @@ class SilentModifier(MockModifier):
         self.write(data, structure, values)
 
 
+#: Atoms that only the rule about cancelling has; other rules would take minutes.
+MANY = 8000
+
+
+def rest_with_many(data):
+    if data.particles is not None and data.particles.count >= MANY:
+        time.sleep(0.3)
+
+
 @breaks("cancels_quickly")
 class DeafModifier(MockModifier):
     def modify(self, data, **kwargs):
-        time.sleep(0.3)
+        rest_with_many(data)
         yield from super().modify(data, **kwargs)
 
 
@@ -250,7 +259,7 @@ class StubbornModifier(MockModifier):
         try:
             yield from super().modify(data, **kwargs)
         finally:
-            time.sleep(0.3)
+            rest_with_many(data)
 
 
 @breaks("no_python_loop_over_atoms")
