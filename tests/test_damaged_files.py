@@ -21,6 +21,7 @@ from ovito_glassml.errors import GlassMLError, SimulationError
 from ovito_glassml.learn.activity import ActivityModel
 from ovito_glassml.learn.model_file import (
     BLANK_DIGEST,
+    FORMAT_VERSION,
     METADATA_KEY,
     ModelError,
     list_models,
@@ -167,8 +168,8 @@ def test_a_header_with_an_altered_entry_is_refused_or_means_the_same(whole, file
 
 ALTERATIONS = {
     "another kind": lambda header: header.update(kind="another"),
-    "a newer format": lambda header: header.update(format_version=2),
-    "a version that only equals": lambda header: header.update(format_version=True),
+    "a newer format": lambda header: header.update(format_version=FORMAT_VERSION + 1),
+    "a version that only equals": lambda header: header.update(format_version=float(FORMAT_VERSION)),
     "an unknown entry": lambda header: header.update(colour="red"),
     "unknown settings": lambda header: header["descriptor"].update(colour="red"),
     "a species twice": lambda header: header.update(species=header["species"][:1] * 2),

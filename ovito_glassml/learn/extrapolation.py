@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.learn.model_file import ModelHeader, check_length, take_scale, take_tensor
+from ovito_glassml.learn.model_file import ModelError, ModelHeader, check_length, take_scale, take_tensor
 from ovito_glassml.neighbours import Progress, average_within
 from ovito_glassml.structure import Structure
 
@@ -25,6 +25,8 @@ __all__ = ["ExtrapolationScore", "fit_extrapolation"]
 QUANTILE = 0.99
 #: Keeps the logarithm of an atom's own distance finite where it is zero.
 SMALLEST_SQUARE = 0.1
+#: Coordinates of a head beside its components.
+OWN = 3
 #: Directions in which the training data hardly vary are given this share of the mean variance.
 VARIANCE_FLOOR = 1e-3
 
@@ -39,10 +41,11 @@ class ExtrapolationScore:
         Atoms within it are averaged, in the structure's length unit.
     means, spreads : dict of head name to (F,) array
         Standardise the rows of the atoms each head is for.
-    projections : dict of head name to (F, C) array
-        Principal axes of largest variance of the standardised rows, scaled to unit variance.
     axes : dict of head name to (F, F) array
-        All principal axes, scaled to unit variance where the rows vary at all.
+        Principal axes of the standardised rows, the one of largest variance first, scaled to unit variance where
+        the rows vary at all.
+    components : int
+        How many of them are coordinates themselves, the same number for every head.
     centre, whitening : (W,), (W, W) arrays
         Mean average and the matrix whose product with a deviation has the score as its length.
     """
@@ -50,19 +53,19 @@ class ExtrapolationScore:
     radius: float
     means: Mapping[str, NDArray[np.float64]]
     spreads: Mapping[str, NDArray[np.float64]]
-    projections: Mapping[str, NDArray[np.float64]]
     axes: Mapping[str, NDArray[np.float64]]
+    components: int
     centre: NDArray[np.float64]
     whitening: NDArray[np.float64]
 
     @property
     def width(self) -> int:
         """Number of coordinates of an atom."""
-        return _width(self.projections)
+        return len(self.axes) * (self.components + OWN)
 
     def embed(self, name: str, rows: NDArray) -> NDArray[np.float32]:
         """Coordinates of the atoms of one head: components, own distances and a one in that head's columns."""
-        return _embed(name, (rows - self.means[name]) / self.spreads[name], self.projections, self.axes)
+        return _embed(name, (rows - self.means[name]) / self.spreads[name], self.axes, self.components)
 
     def evaluate(self, structure: Structure, embedding: NDArray, progress: Progress | None = None) -> NDArray:
         """Score of every atom from the coordinates of all; atoms without coordinates (NaN) do not count."""
@@ -75,7 +78,6 @@ class ExtrapolationScore:
         for name, mean in self.means.items():
             tensors[f"extrapolation.{name}.mean"] = mean
             tensors[f"extrapolation.{name}.spread"] = self.spreads[name]
-            tensors[f"extrapolation.{name}.projection"] = self.projections[name]
             tensors[f"extrapolation.{name}.axes"] = self.axes[name]
         return tensors
 
@@ -84,18 +86,22 @@ class ExtrapolationScore:
         cls, header: ModelHeader, tensors: Mapping[str, NDArray], names: Sequence[str], inputs: int
     ) -> ExtrapolationScore:
         """From the tensors of a model file, with all shapes checked."""
-        means, spreads, projections, axes = {}, {}, {}, {}
+        means, spreads, axes = {}, {}, {}
         for name in names:
             means[name] = take_tensor(header, tensors, f"extrapolation.{name}.mean", (inputs,)).astype(np.float64)
             spreads[name] = take_scale(header, tensors, f"extrapolation.{name}.spread", (inputs,)).astype(np.float64)
-            projection = take_tensor(header, tensors, f"extrapolation.{name}.projection", (inputs, None))
-            projections[name] = projection.astype(np.float64)
             axes[name] = take_tensor(header, tensors, f"extrapolation.{name}.axes", (inputs, inputs)).astype(np.float64)
-        width = _width(projections)
-        centre = take_tensor(header, tensors, "extrapolation.centre", (width,)).astype(np.float64)
+        centre = take_tensor(header, tensors, "extrapolation.centre", (None,)).astype(np.float64)
+        width = len(centre)
+        components = width // len(names) - OWN
+        if width % len(names) or not 0 < components <= inputs:
+            raise ModelError(
+                f"The tensor extrapolation.centre has {width} numbers, which {len(names)} heads with {inputs} inputs "
+                "cannot have; train the model again."
+            )
         whitening = take_tensor(header, tensors, "extrapolation.whitening", (width, width)).astype(np.float64)
         radius = check_length("extrapolation_radius", header.architecture["extrapolation_radius"])
-        return cls(radius, means, spreads, projections, axes, centre, whitening)
+        return cls(radius, means, spreads, axes, components, centre, whitening)
 
 
 def fit_extrapolation(
@@ -132,17 +138,17 @@ def fit_extrapolation(
     ExtrapolationScore
         Scaled so that 99 % of the training atoms score below 1.
     """
-    means, spreads, projections, axes = {}, {}, {}, {}
+    means, spreads, axes = {}, {}, {}
     for name in members[0]:
         own = np.concatenate([table[chosen[name]] for table, chosen in zip(rows, members, strict=True)])
         means[name], spreads[name], axes[name] = _principal_axes(own)
-        projections[name] = axes[name][:, :components]
+    components = min(components, rows[0].shape[1])
     averages, places = [], []
     for structure, table, chosen, part in zip(structures, rows, members, parts, strict=True):
-        embedding = np.full((len(table), _width(projections)), np.nan, dtype=np.float32)
+        embedding = np.full((len(table), len(axes) * (components + OWN)), np.nan, dtype=np.float32)
         for name, indices in chosen.items():
             standard = (table[indices] - means[name]) / spreads[name]
-            embedding[indices] = _embed(name, standard, projections, axes)
+            embedding[indices] = _embed(name, standard, axes, components)
         own = np.isfinite(embedding[:, 0])
         averages.append(average_within(structure, embedding, radius)[own])
         places.append(part[own])
@@ -154,31 +160,21 @@ def fit_extrapolation(
         distances[part == number] = np.linalg.norm((every[part == number] - centre) @ whitening, axis=1)
     centre, whitening = _whitening(every)
     unit = np.quantile(distances, QUANTILE)
-    return ExtrapolationScore(radius, means, spreads, projections, axes, centre, whitening / unit)
+    return ExtrapolationScore(radius, means, spreads, axes, components, centre, whitening / unit)
 
 
-def _width(projections: Mapping[str, NDArray]) -> int:
-    return sum(projection.shape[1] + 3 for projection in projections.values())
-
-
-def _embed(
-    name: str, standard: NDArray, projections: Mapping[str, NDArray], axes: Mapping[str, NDArray]
-) -> NDArray[np.float32]:
+def _embed(name: str, standard: NDArray, axes: Mapping[str, NDArray], components: int) -> NDArray[np.float32]:
     """Components, the logarithms of two distances from the mean, and a one, in the columns of one head.
 
     The first distance weighs all descriptors alike, the second all principal axes, however little the
     training atoms vary along them.
     """
-    embedding = np.zeros((len(standard), _width(projections)), dtype=np.float32)
-    first = 0
-    for other, projection in projections.items():
-        count = projection.shape[1]
-        if other == name:
-            embedding[:, first : first + count] = standard @ projection
-            for number, deviation in enumerate((standard, standard @ axes[name])):
-                embedding[:, first + count + number] = np.log((deviation**2).mean(axis=1) + SMALLEST_SQUARE)
-            embedding[:, first + count + 2] = 1.0
-        first += count + 3
+    along_axes = standard @ axes[name]
+    distances = [np.log((deviation**2).mean(axis=1) + SMALLEST_SQUARE) for deviation in (standard, along_axes)]
+    own = np.column_stack([along_axes[:, :components], *distances, np.ones(len(standard))])
+    embedding = np.zeros((len(standard), len(axes) * (components + OWN)), dtype=np.float32)
+    first = list(axes).index(name) * (components + OWN)
+    embedding[:, first : first + own.shape[1]] = own
     return embedding
 
 

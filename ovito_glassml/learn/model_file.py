@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 #: Raised by one whenever older versions of the package could not use newer files.
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 #: The only metadata entry of the file.
 METADATA_KEY = "ovito_glassml"
 SUFFIX = ".safetensors"

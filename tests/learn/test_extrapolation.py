@@ -129,3 +129,15 @@ def test_tensors_of_another_width_are_refused(fitted):
     score, *_ = fitted
     with pytest.raises(ModelError, match=r"extrapolation\.any\.mean"):
         ExtrapolationScore.from_tensors(header(), score.tensors(), ("any",), 7)
+
+
+@pytest.mark.parametrize(("heads", "width"), [(1, 3), (1, 10), (2, 7)])
+def test_coordinates_that_no_number_of_components_makes_are_refused(fitted, heads, width):
+    """A head has three coordinates beside its components, at least one and at most one for each input."""
+    tensors = {"extrapolation.centre": np.zeros(width), "extrapolation.whitening": np.eye(width)}
+    names = ("any", "other")[:heads]
+    for name in names:
+        for part in ("mean", "spread", "axes"):
+            tensors[f"extrapolation.{name}.{part}"] = fitted[0].tensors()[f"extrapolation.any.{part}"]
+    with pytest.raises(ModelError, match=f"has {width} numbers, which {heads} heads"):
+        ExtrapolationScore.from_tensors(header(), tensors, names, 6)

@@ -152,7 +152,7 @@ def test_a_newer_format_is_refused(model, monkeypatch, tmp_path):
     monkeypatch.setattr(model_file, "FORMAT_VERSION", model_file.FORMAT_VERSION + 1)
     save_model(newer, example_header(), TENSORS)
     monkeypatch.undo()
-    with pytest.raises(ModelError, match="has model format 2 and this package reads format 1"):
+    with pytest.raises(ModelError, match="has model format 3 and this package reads format 2"):
         read_header(newer)
 
 

@@ -43,8 +43,8 @@ def neighbour_counter():
             radius=6.0,
             means={ANY_SPECIES: usual},
             spreads={ANY_SPECIES: np.ones(40)},
-            projections={ANY_SPECIES: count[:, None]},
-            axes={ANY_SPECIES: np.eye(40)},
+            axes={ANY_SPECIES: np.column_stack([count, np.eye(40)[:, 1:]])},
+            components=1,
             centre=np.zeros(4),
             whitening=np.diag([10.0, 0.0, 0.0, 0.0]),
         )
