@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
+from ovito_glassml.atomic import write_atomically
 from ovito_glassml.errors import GlassMLError
 
 app = typer.Typer(
@@ -537,7 +538,7 @@ def study_activity(
         results = run_study(study, groups, output / "numbers", update)
     written = draw_activity_figures(study, results, output)
     findings = report(study, groups, results)
-    (output / "findings.md").write_text(findings, encoding="utf-8")
+    write_atomically(output / "findings.md", findings.encode())
     console.print(findings, highlight=False, soft_wrap=True, markup=False)
     for file in [*written, output / "findings.md"]:
         console.print(str(file), highlight=False, soft_wrap=True)

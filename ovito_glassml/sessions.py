@@ -17,6 +17,7 @@ from ovito.pipeline import ModifierInterface, Pipeline
 from ovito.vis import Viewport
 
 from ovito_glassml.adapter.render import CAMERA
+from ovito_glassml.atomic import write_atomically
 from ovito_glassml.demo import DEMO_GLASS
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.modifiers.predicted_stiffness import PredictedStiffnessModifier
@@ -207,8 +208,7 @@ def _save(pipeline: Pipeline, frame: int, file: Path, root: Path) -> None:
         view.zoom_all(WINDOW)
         views.maximized_vp = view
         ovito.scene.save(str(temporary))
-        temporary.write_bytes(_without_place(temporary.read_bytes(), root))
-        os.replace(temporary, file)
+        write_atomically(file, _without_place(temporary.read_bytes(), root))
     finally:
         temporary.unlink(missing_ok=True)
         pipeline.remove_from_scene()

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from ovito_glassml.atomic import write_atomically
 
 __all__ = ["new_figure", "save_figure", "save_table"]
 
@@ -25,14 +28,17 @@ def new_figure(width: float, height: float) -> Figure:
 
 def save_figure(figure: Figure, file: Path) -> Path:
     """Write a PNG at 150 dots per inch."""
-    figure.savefig(file, dpi=150)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=150, format="png")
+    write_atomically(file, picture.getvalue())
     return file
 
 
 def save_table(columns: Mapping[str, Sequence[Any]], file: Path) -> Path:
     """Write columns of equal length, whose names carry the units, as CSV."""
-    with open(file, "w", newline="") as sink:
-        writer = csv.writer(sink)
-        writer.writerow(columns)
-        writer.writerows(zip(*columns.values(), strict=True))
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(columns)
+    writer.writerows(zip(*columns.values(), strict=True))
+    write_atomically(file, text.getvalue().encode())
     return file

@@ -25,6 +25,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors import numpy as safetensors_numpy
 
 import ovito_glassml
+from ovito_glassml.atomic import write_atomically
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.structure import Structure
 
@@ -266,17 +267,7 @@ def save_model(
     arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     blank = safetensors_numpy.save(arrays, metadata={METADATA_KEY: text})
     digest = hashlib.sha256(blank).hexdigest()
-    _write_whole(path, blank.replace(BLANK_DIGEST.encode(), digest.encode(), 1))
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file that appears whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, blank.replace(BLANK_DIGEST.encode(), digest.encode(), 1))
 
 
 def read_header(name_or_path: str | os.PathLike[str]) -> ModelHeader:
@@ -564,7 +555,7 @@ def write_card(name_or_path: str | os.PathLike[str]) -> Path:
     """Write the Markdown card beside a model file and return its path."""
     path = model_path(name_or_path)
     card = path.with_suffix(".md")
-    _write_whole(card, render_card(read_header(path), path.stem).encode())
+    write_atomically(card, render_card(read_header(path), path.stem).encode())
     return card
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ovito_glassml.atomic import write_atomically
 from ovito_glassml.descriptors.soap import SOAPDescriptors
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.ule import is_icosahedron
@@ -167,7 +168,7 @@ def save_tables(path: Path, tables: dict[str, BarcodeTable]) -> None:
     arrays |= {f"counts_{name}": table.counts.astype(np.uint16) for name, table in tables.items()}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
-    Path(path).write_bytes(buffer.getvalue())
+    write_atomically(path, buffer.getvalue())
 
 
 def load_tables(path: Path) -> dict[str, BarcodeTable]:

@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ovito_glassml.atomic import write_atomically
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.anneal import AnnealSettings, anneal
 from ovito_glassml.simulate.barriers import BarrierSettings, barriers
-from ovito_glassml.simulate.checkpoints import clear_intermediate, differences, write_atomically
+from ovito_glassml.simulate.checkpoints import clear_intermediate, differences
 from ovito_glassml.simulate.engine import Progress
 from ovito_glassml.simulate.isoconfigurational import IsoconfigurationalSettings, isoconfigurational
 from ovito_glassml.simulate.quench import QuenchSettings, quench

@@ -6,13 +6,13 @@ import glob
 import hashlib
 import io
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ovito_glassml.atomic import write_atomically
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.structure import Structure
 
@@ -24,7 +24,6 @@ __all__ = [
     "load_checkpoint",
     "made_once",
     "save_atomically",
-    "write_atomically",
 ]
 
 
@@ -33,16 +32,6 @@ def save_atomically(path: Path, arrays: dict[str, NDArray]) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)  # type: ignore[arg-type]
     write_atomically(path, buffer.getvalue())
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file through a temporary neighbour, so that a kill leaves the old or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def made_once(result: Path, make: Callable[[], dict[str, NDArray]]) -> dict[str, NDArray]:

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ovito_glassml.atomic import write_atomically
 from ovito_glassml.errors import SimulationError
-from ovito_glassml.simulate.checkpoints import write_atomically
 from ovito_glassml.simulate.potentials import ATOMIC_MASS
 from ovito_glassml.structure import Structure
 

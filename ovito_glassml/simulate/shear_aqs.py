@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ovito_glassml.atomic import write_atomically
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.checkpoints import (
     claim_intermediate,
@@ -18,7 +19,6 @@ from ovito_glassml.simulate.checkpoints import (
     load_checkpoint,
     made_once,
     save_atomically,
-    write_atomically,
 )
 from ovito_glassml.simulate.engine import (
     CHECKPOINT_ATOM_STEPS,

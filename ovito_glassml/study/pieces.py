@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ovito_glassml
+from ovito_glassml.atomic import write_atomically
 
 __all__ = ["Numbers", "Piece", "digest_of", "run_pieces"]
 
@@ -105,9 +105,4 @@ def _kept(piece: Piece, folder: Path) -> Numbers | None:
 def _keep(piece: Piece, folder: Path, numbers: Numbers) -> None:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **{_DIGEST: np.array(piece.digest)}, **numbers)  # type: ignore[arg-type]
-    temporary = folder / f".{piece.name}.{os.getpid()}.tmp"
-    try:
-        temporary.write_bytes(buffer.getvalue())
-        os.replace(temporary, folder / f"{piece.name}.npz")
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(folder / f"{piece.name}.npz", buffer.getvalue())
