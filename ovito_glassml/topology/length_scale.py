@@ -93,9 +93,8 @@ def _nearest_distance(structure: Structure) -> float | None:
         _, nearest = _histogram(structure, reach, only_first_block=True)
         if np.isfinite(np.median(nearest)):
             return float(np.median(nearest))
-        if reach > 2 * largest:
-            found = nearest[np.isfinite(nearest)]
-            return float(np.median(found)) if len(found) else None
+        if reach > 2 * largest:  # an atom alone
+            return None
         reach *= 1.5
     return None
 

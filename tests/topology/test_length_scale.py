@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.spatial
 
 from ovito_glassml.structure import Structure
 from ovito_glassml.topology.length_scale import first_peak
@@ -12,6 +13,20 @@ def test_perfect_crystals(crystals):
     assert first_peak(crystals.hcp()) == pytest.approx(2.95, rel=0.005)
     # The second shell of bcc, 15 % further out, pulls a little.
     assert first_peak(crystals.bcc()) == pytest.approx(2.485, rel=0.02)
+
+
+def test_it_is_the_top_of_all_pairs_smeared_by_five_percent(glass):
+    """Without bins: every pair is a Gaussian in ln r, over the volume of its shell."""
+    fractions = glass.positions @ np.linalg.inv(glass.cell)
+    tree = scipy.spatial.cKDTree((fractions % 1.0) @ glass.cell, boxsize=np.diag(glass.cell))
+    pairs = tree.query_pairs(5.0, output_type="ndarray")
+    vectors = glass.positions[pairs[:, 0]] - glass.positions[pairs[:, 1]]
+    vectors -= np.round(vectors @ np.linalg.inv(glass.cell)) @ glass.cell
+    lengths = np.linalg.norm(vectors, axis=1)
+    radii = np.linspace(2.5, 3.2, 701)
+    exponents = -0.5 * (np.log(radii[:, None] / lengths) / 0.05) ** 2
+    top = radii[(np.exp(exponents) / lengths**3).sum(axis=1).argmax()]
+    assert first_peak(glass) == pytest.approx(top, abs=0.002)
 
 
 def test_it_scales_with_the_length_unit(glass):
