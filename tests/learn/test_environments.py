@@ -74,3 +74,24 @@ def test_fingerprints_tell_descriptors_apart(descriptor, structure):
         descriptor.in_double_precision(),
     ]
     assert len({descriptor.fingerprint, *(other.fingerprint for other in others)}) == 4
+
+
+def test_double_precision_has_more_digits_of_the_same_numbers(descriptor, structure):
+    single, double = descriptor.compute(structure), descriptor.in_double_precision().compute(structure)
+    assert (single.dtype, double.dtype) == (np.float32, np.float64)
+    np.testing.assert_allclose(single, double, atol=2e-4 * np.abs(double).max())
+    assert np.abs(double - double.astype(np.float32)).max() > 0
+
+
+def test_progress_goes_from_nothing_to_all_and_can_stop(descriptor, structure):
+    seen = []
+    descriptor.compute(structure, seen.append)
+    assert seen == sorted(seen)
+    assert 0 < seen[0] < 0.5
+    assert seen[-1] == 1.0
+
+    def stop(fraction):
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        descriptor.compute(structure, stop)
