@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
+from ovito_glassml import cli
 from ovito_glassml.structure import Structure
 
 
@@ -153,3 +155,28 @@ def transformed():
         )
 
     return transform
+
+
+@pytest.fixture
+def interrupted(monkeypatch):
+    """Function: a command in its context is interrupted, as by Ctrl-C, when a part of its work is so far done."""
+
+    @contextmanager
+    def interrupt(part, moment):
+        reached = []
+
+        @contextmanager
+        def bar(text):
+            def update(fraction, description=""):
+                if text == part and fraction >= moment:
+                    reached.append(fraction)
+                    raise KeyboardInterrupt
+
+            yield update
+
+        with monkeypatch.context() as patch:
+            patch.setattr(cli, "progress_bar", bar)
+            yield
+        assert reached, f"the command never got to {moment:.0%} of {part}"
+
+    return interrupt

@@ -68,6 +68,14 @@ def test_useless_requests_are_refused(files, tmp_path, arguments, message):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("part", ["Describing", "Training"])
+def test_an_interrupted_training_leaves_no_file(files, tmp_path, interrupted, part):
+    with interrupted(part, 0.3):
+        result = run("train", "scnn", *files, "-o", tmp_path / "mine.safetensors", "--design", "bessel")
+    assert result.exit_code != 0
+    assert not list(tmp_path.iterdir())
+
+
 def test_two_files_are_too_few(files, tmp_path):
     result = run("train", "scnn", *files[:2], "-o", tmp_path / "mine.safetensors")
     assert "at least three" in str(result.exception)

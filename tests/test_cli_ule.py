@@ -65,6 +65,14 @@ def test_a_model_is_trained_judged_and_described(files, tmp_path):
     assert model.with_suffix(".md").is_file()
 
 
+def test_an_interrupted_training_leaves_no_file(files, tmp_path, interrupted):
+    settings = ["--folds", 2, "--trials", 1, "--environments", 15]
+    with interrupted("Training", 0.5):
+        result = run("train", "ule", *files, "-o", tmp_path / "mine.safetensors", *settings)
+    assert result.exit_code != 0
+    assert not list(tmp_path.iterdir())
+
+
 def test_fewer_runs_than_folds_are_refused(files, tmp_path):
     result = run("train", "ule", *files, "-o", tmp_path / "mine.safetensors")
     assert isinstance(result.exception, GlassMLError)

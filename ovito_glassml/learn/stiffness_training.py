@@ -270,7 +270,7 @@ def _checked(samples: Sequence[LabelledSample | tuple[Structure, NDArray, str]])
         if np.isfinite(labels).sum() < 100:
             raise TrainingError(
                 f"{name} has {int(np.isfinite(labels).sum())} atoms with a finite stiffness; "
-                "a training sample needs at least 100."
+                "leave this sample out, or give one with at least 100."
             )
         checked.append(LabelledSample(replace(structure, mask=None), labels, name))
     return checked
