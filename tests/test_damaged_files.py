@@ -649,9 +649,16 @@ def test_an_altered_shard_is_refused(shard, tmp_path, old, new):
     refused_shard(path)
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"text", gzip.compress(b""), gzip.compress(b"\xff\xfe"), archive(), *map(_RNG.bytes, (1, 30, 900))]
-)
+NO_SHARDS = {
+    "empty": b"",
+    "text": b"text",
+    "packed nothing": gzip.compress(b"", mtime=0),
+    "packed bytes": gzip.compress(b"\xff\xfe", mtime=0),
+    "zip": archive(),
+} | {f"{count} random bytes": _RNG.bytes(count) for count in (1, 30, 900)}
+
+
+@pytest.mark.parametrize("content", NO_SHARDS.values(), ids=NO_SHARDS)
 def test_another_file_is_no_shard(tmp_path, content):
     path = tmp_path / "damaged.xyz.gz"
     path.write_bytes(content)
