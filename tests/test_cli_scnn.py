@@ -1,9 +1,8 @@
 """Training prototype networks on the command line, with labels of every kind of trouble."""
 
-import itertools
-
 import numpy as np
 import pytest
+from shaken_crystals import shaken_crystal
 from typer.testing import CliRunner
 
 from ovito_glassml.cli import app
@@ -11,15 +10,11 @@ from ovito_glassml.errors import GlassMLError
 from ovito_glassml.learn.scnn import ScnnModel
 from ovito_glassml.neighbours import neighbour_lists
 from ovito_glassml.simulate.shards import write_shard
-from ovito_glassml.structure import Structure
 
 
 def crowded(seed):
     """A disordered arrangement and a label that counts near neighbours."""
-    rng = np.random.default_rng(seed)
-    corners = np.array(list(itertools.product(range(9), repeat=3)), dtype=float)
-    positions = 2.8 * corners + rng.uniform(-0.6, 0.6, corners.shape)
-    structure = Structure(positions, rng.integers(0, 2, 729), ("Cu", "Zr"), np.eye(3) * 25.2, pbc=(True, True, True))
+    structure = shaken_crystal(seed, repeat=9)
     lists = neighbour_lists(structure, 5.0)
     centre = np.repeat(np.arange(729), np.diff(lists.offsets))
     return structure, np.bincount(centre, np.exp(-((lists.distances / 3.0) ** 4)), minlength=729)

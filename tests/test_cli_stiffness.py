@@ -1,10 +1,9 @@
 """Training a stiffness model on the command line, using it, and what is said of files that do not do."""
 
-import itertools
-
 import numpy as np
 import pytest
 from ovito.io import import_file
+from shaken_crystals import shaken_crystal
 from typer.testing import CliRunner
 
 from ovito_glassml.cli import app
@@ -12,15 +11,11 @@ from ovito_glassml.errors import GlassMLError
 from ovito_glassml.learn.stiffness import StiffnessModel
 from ovito_glassml.neighbours import neighbour_lists
 from ovito_glassml.simulate.shards import write_shard
-from ovito_glassml.structure import Structure
 
 
 def crowded(seed):
     """A disordered arrangement, and a stiffness that grows with the number of near neighbours."""
-    rng = np.random.default_rng(seed)
-    corners = np.array(list(itertools.product(range(7), repeat=3)), dtype=float)
-    positions = 2.8 * corners + rng.uniform(-0.6, 0.6, corners.shape)
-    structure = Structure(positions, rng.integers(0, 2, 343), ("Cu", "Zr"), np.eye(3) * 19.6, pbc=(True, True, True))
+    structure = shaken_crystal(seed)
     lists = neighbour_lists(structure, 6.0)
     centre = np.repeat(np.arange(343), np.diff(lists.offsets))
     return structure, 0.3 + 0.05 * np.bincount(centre, np.exp(-((lists.distances / 3.2) ** 4)), minlength=343)

@@ -61,7 +61,7 @@ class ExtrapolationScore:
     @property
     def width(self) -> int:
         """Number of coordinates of an atom."""
-        return len(self.axes) * (self.components + OWN)
+        return _width(self.axes, self.components)
 
     def embed(self, name: str, rows: NDArray) -> NDArray[np.float32]:
         """Coordinates of the atoms of one head: components, own distances and a one in that head's columns."""
@@ -145,7 +145,7 @@ def fit_extrapolation(
     components = min(components, rows[0].shape[1])
     averages, places = [], []
     for structure, table, chosen, part in zip(structures, rows, members, parts, strict=True):
-        embedding = np.full((len(table), len(axes) * (components + OWN)), np.nan, dtype=np.float32)
+        embedding = np.full((len(table), _width(axes, components)), np.nan, dtype=np.float32)
         for name, indices in chosen.items():
             standard = (table[indices] - means[name]) / spreads[name]
             embedding[indices] = _embed(name, standard, axes, components)
@@ -163,6 +163,10 @@ def fit_extrapolation(
     return ExtrapolationScore(radius, means, spreads, axes, components, centre, whitening / unit)
 
 
+def _width(axes: Mapping[str, NDArray], components: int) -> int:
+    return len(axes) * (components + OWN)
+
+
 def _embed(name: str, standard: NDArray, axes: Mapping[str, NDArray], components: int) -> NDArray[np.float32]:
     """Components, the logarithms of two distances from the mean, and a one, in the columns of one head.
 
@@ -172,7 +176,7 @@ def _embed(name: str, standard: NDArray, axes: Mapping[str, NDArray], components
     along_axes = standard @ axes[name]
     distances = [np.log((deviation**2).mean(axis=1) + SMALLEST_SQUARE) for deviation in (standard, along_axes)]
     own = np.column_stack([along_axes[:, :components], *distances, np.ones(len(standard))])
-    embedding = np.zeros((len(standard), len(axes) * (components + OWN)), dtype=np.float32)
+    embedding = np.zeros((len(standard), _width(axes, components)), dtype=np.float32)
     first = list(axes).index(name) * (components + OWN)
     embedding[:, first : first + own.shape[1]] = own
     return embedding

@@ -44,6 +44,7 @@ from ovito_glassml.learn.ule_evaluation import (
 from ovito_glassml.learn.ule_training import (
     PUBLISHED_TREES,
     CrossValidation,
+    TreeSettings,
     UleDesign,
     Voronoi,
     build_model,
@@ -342,8 +343,15 @@ def _best(found: UniqueEnvironments, learned: BarcodeTable, design: UleDesign) -
 def _published_trees(learned: BarcodeTable, design: UleDesign) -> tuple[CrossValidation, EnergyModel]:
     """Trees with the published settings, and what they predict for runs they have not seen."""
     validation = cross_validate(learned, PUBLISHED_TREES, design.folds, design.seed)
+    return validation, _fitted(learned, PUBLISHED_TREES, validation, design)
+
+
+def _fitted(
+    learned: BarcodeTable, settings: TreeSettings, validation: CrossValidation, design: UleDesign
+) -> EnergyModel:
+    """Trees on all samples, as many as were best on average in cross-validation."""
     rounds = max(1, round(float(np.mean(validation.rounds))))
-    return validation, fit_trees(learned.fractions, learned.energies, PUBLISHED_TREES, rounds, design.seed)
+    return fit_trees(learned.fractions, learned.energies, settings, rounds, design.seed)
 
 
 def _published_error(learned: BarcodeTable, tested: BarcodeTable, design: UleDesign) -> tuple[float, float]:
@@ -355,8 +363,7 @@ def _published_error(learned: BarcodeTable, tested: BarcodeTable, design: UleDes
 def _all_environments(learned: BarcodeTable, design: UleDesign, progress: Progress) -> tuple[Any, Any]:
     """Settings and trees on all environments."""
     settings, validation = tune(learned, design.first_trials, folds=design.folds, seed=design.seed, progress=progress)
-    rounds = max(1, round(float(np.mean(validation.rounds))))
-    return settings, fit_trees(learned.fractions, learned.energies, settings, rounds, design.seed)
+    return settings, _fitted(learned, settings, validation, design)
 
 
 def _judged(

@@ -1,9 +1,8 @@
 """Small glasses with a stiffness that is known exactly, and models trained on them."""
 
-import itertools
-
 import numpy as np
 import pytest
+from shaken_crystals import shaken_crystal
 
 from ovito_glassml.learn import scnn_data
 from ovito_glassml.learn.scnn_data import BarrierSample, describe_samples
@@ -11,19 +10,9 @@ from ovito_glassml.learn.scnn_network import Pass, TrainingSettings
 from ovito_glassml.learn.scnn_training import train_scnn
 from ovito_glassml.learn.stiffness_training import BY_SPECIES, PUBLISHED, LabelledSample, train
 from ovito_glassml.neighbours import neighbour_lists
-from ovito_glassml.structure import Structure
 
 #: Made-up springs: (own species, neighbour's species) → weight of a neighbour at 3 Å.
 SPRINGS = {(0, 0): 0.05, (0, 1): 0.12, (1, 0): 0.10, (1, 1): 0.02}
-
-
-def shaken_crystal(seed, repeat=7, species=("Cu", "Zr")):
-    """A strongly disordered simple cubic arrangement of two species at random."""
-    rng = np.random.default_rng(seed)
-    corners = np.array(list(itertools.product(range(repeat), repeat=3)), dtype=float)
-    positions = 2.8 * corners + rng.uniform(-0.6, 0.6, corners.shape)
-    kinds = rng.integers(0, 2, len(positions))
-    return Structure(positions, kinds, species, np.eye(3) * 2.8 * repeat, pbc=(True, True, True))
 
 
 def spring_stiffness(structure):
