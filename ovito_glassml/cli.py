@@ -917,8 +917,12 @@ def simulate_campaign(
     file: Annotated[Path, typer.Argument(help="TOML file: a [[job]] table a simulation, a [[set]] for many.")],
     folder: Annotated[Path, typer.Option("--output", "-o", help="Folder for the shards.")] = Path("campaign"),
     cores: Annotated[int, typer.Option(help="Simulations at a time.", min=1)] = os.cpu_count() or 1,
-    size: Annotated[str, typer.Option(help="Column of sizes in the file: laptop or paper.")] = "laptop",
+    size: Annotated[str, typer.Option(help="Column of sizes in the file, such as laptop, card or paper.")] = "laptop",
     status: Annotated[bool, typer.Option("--status", help="Only say what is done, running and left.")] = False,
+    card: Annotated[
+        bool,
+        typer.Option("--card", help="Only run anneals and barriers, on a CUDA card. Quenches come first."),
+    ] = False,
 ) -> None:
     """Run a queue of simulations that can be stopped at any moment and resumed by the same command.
 
@@ -934,6 +938,11 @@ def simulate_campaign(
     records = campaign.status(jobs, folder)
     if status:
         _print_status(jobs, records, left(records))
+        return
+    if card:
+        with progress_bar("Starting the card") as update:
+            campaign.run_on_card(jobs, folder, update)
+        _print_status(jobs, records := campaign.status(jobs, folder), left(records))
         return
     with progress_bar("Starting") as update:
         failed = campaign.run_campaign(jobs, folder, cores, lambda now: update(*campaign.summary(now, left(now))))

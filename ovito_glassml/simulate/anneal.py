@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.checkpoints import claim_intermediate, clear_intermediate, intermediate, made_once
 from ovito_glassml.simulate.engine import (
     CHECKPOINT_ATOM_STEPS,
+    Interaction,
     Progress,
     Stage,
     load_restart,
@@ -20,12 +21,12 @@ from ovito_glassml.simulate.engine import (
     restart_of,
     run_stages,
 )
-from ovito_glassml.simulate.minima import InherentStructures, saved_configurations
+from ovito_glassml.simulate.minima import Configuration, InherentStructures, saved_configurations
 from ovito_glassml.simulate.quench import TIMESTEP, parse_composition
 from ovito_glassml.simulate.shards import Shard, provenance, write_frames
 from ovito_glassml.simulate.systems import System, molten, system
 
-__all__ = ["AnnealSettings", "anneal"]
+__all__ = ["AnnealSettings", "anneal", "annealed_frame", "glass_former"]
 
 #: K; thermostats do not accept zero, and a solid at 1 K lies within 0.1 meV/atom of its minimum.
 COLDEST = 1.0
@@ -109,7 +110,7 @@ def anneal(settings: AnnealSettings, output: Path, progress: Progress) -> None:
     (K), ``time`` since the anneal began (ps) and ``energy_per_atom`` (eV). The state is saved twice
     a minute beside the output; calling the function again continues.
     """
-    matter = _matter(settings)
+    matter = glass_former(settings)
     claim_intermediate(output, asdict(settings))
     report = progress_parts(progress, settings.durations)
     quenched = made_once(intermediate(output, "quenched"), lambda: _quenched(settings, matter, output, report(0)))
@@ -123,7 +124,8 @@ def anneal(settings: AnnealSettings, output: Path, progress: Progress) -> None:
     clear_intermediate(output)
 
 
-def _matter(settings: AnnealSettings) -> System:
+def glass_former(settings: AnnealSettings) -> System:
+    """Cu-Zr of the composition and density of the settings."""
     matter = system("cu50zr50")
     shares = parse_composition(settings.composition)
     if set(shares) - set(matter.interaction.species):
@@ -175,13 +177,25 @@ def _anneal_at(
 
 
 def _frames(settings: AnnealSettings, matter: System, temperature: float, minima: Path) -> Iterator[Shard]:
-    made_by = provenance("anneal", asdict(settings))
     for number, configuration in enumerate(saved_configurations(minima), start=1):
-        header = {
-            **made_by,
-            "anneal_temperature": f"{temperature:g}",
-            "time": f"{number * settings.stride * TIMESTEP:g}",
-            "energy_per_atom": f"{configuration.energies.mean():.8f}",
-        }
-        structure = configuration.structure(matter.interaction.species)
-        yield Shard(structure, {"Potential_Energy": configuration.energies}, header)
+        yield annealed_frame(settings, temperature, number, configuration, matter.interaction)
+
+
+def annealed_frame(
+    settings: AnnealSettings,
+    temperature: float,
+    number: int,
+    configuration: Configuration,
+    interaction: Interaction,
+    header: Mapping[str, object] | None = None,
+) -> Shard:
+    """The inherent structure below snapshot `number`, counted from 1, of the anneal at `temperature`."""
+    entries = {
+        **provenance("anneal", asdict(settings)),
+        **(header or {}),
+        "anneal_temperature": f"{temperature:g}",
+        "time": f"{number * settings.stride * TIMESTEP:g}",
+        "energy_per_atom": f"{configuration.energies.mean():.8f}",
+    }
+    structure = configuration.structure(interaction.species)
+    return Shard(structure, {"Potential_Energy": configuration.energies}, entries)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.card import Device
 from ovito_glassml.simulate.checkpoints import (
     claim_intermediate,
     clear_intermediate,
@@ -25,6 +26,7 @@ from ovito_glassml.simulate.checkpoints import (
 )
 from ovito_glassml.simulate.engine import Progress
 from ovito_glassml.simulate.local_forces import MARGIN, Surroundings, energy_and_forces, read_tables
+from ovito_glassml.simulate.many_saddles import Found, Searcher
 from ovito_glassml.simulate.potentials import copper_zirconium
 from ovito_glassml.simulate.saddle_search import (
     CONNECTED,
@@ -41,7 +43,7 @@ from ovito_glassml.simulate.shards import provenance, write_shard
 from ovito_glassml.simulate.vibrations import check_structure
 from ovito_glassml.structure import Structure
 
-__all__ = ["DUPLICATE", "BarrierSettings", "barriers", "label_columns", "minimised", "search_atom"]
+__all__ = ["DUPLICATE", "BarrierSettings", "barriers", "label_columns", "minimised", "search_atom", "search_atoms"]
 
 #: A connected search that ended in a saddle which an earlier one of the same atom had found.
 DUPLICATE = 4
@@ -123,6 +125,7 @@ def barriers(
     *,
     origin: Mapping[str, object] | None = None,
     processes: int = 1,
+    device: Device | None = None,
 ) -> None:
     """Search saddles around every atom and write the labels.
 
@@ -156,6 +159,8 @@ def barriers(
         Header entries that say how the structure was made.
     processes : int
         Processes that share the atoms. The result does not depend on it.
+    device : Device, optional
+        A graphics card that does the searches instead. Rounding sends some of them to other saddles.
 
     Raises
     ------
@@ -172,7 +177,10 @@ def barriers(
     chosen = _chosen(len(structure), settings)
     found = _Findings(intermediate(output, "searches"), glass, settings)
     todo = [atom for atom in chosen if not found.done[atom]]
-    for atom, (outcomes, heights) in zip(todo, _searched(glass, todo, settings, processes), strict=True):
+    searched = (
+        _searched(glass, todo, settings, processes) if device is None else search_atoms(glass, todo, settings, device)
+    )
+    for atom, (outcomes, heights) in zip(todo, searched, strict=True):
         found.add(atom, outcomes, heights)
         finished = int(found.done.sum())
         progress(finished / len(chosen), f"{finished} of {len(chosen)} atoms searched")
@@ -186,6 +194,7 @@ def barriers(
         "search": json.dumps(SearchSettings()._asdict(), sort_keys=True),
         "relaxation_energy": f"{drop:.6f}",
         **_totals(columns),
+        **({} if device is None else {"engine": "many_saddles"}),
         **(origin or {}),
     }
     write_shard(output, relaxed, columns, header)
@@ -234,8 +243,7 @@ def search_atom(glass: Surroundings, atom: int, settings: BarrierSettings) -> tu
     count = 0
     for number in range(settings.searches):
         direction = np.zeros_like(start)
-        random = np.random.default_rng([settings.seed, atom, number])
-        direction[pushed] = random.normal(size=(np.count_nonzero(pushed), 3))
+        direction[pushed] = _push(settings, atom, number, int(np.count_nonzero(pushed)))
         found = search(field, start, direction, SearchSettings())
         outcomes[number], heights[number] = found.outcome, found.barrier
         if found.outcome != CONNECTED:
@@ -257,10 +265,72 @@ def search_atom(glass: Surroundings, atom: int, settings: BarrierSettings) -> tu
     return outcomes, heights
 
 
+def _push(settings: BarrierSettings, atom: int, number: int, count: int) -> NDArray[np.float64]:
+    """First push (count, 3) of a search."""
+    return np.random.default_rng([settings.seed, atom, number]).normal(size=(count, 3))
+
+
 def _same(one: Search, other: Search) -> bool:
     if abs(one.barrier - other.barrier) > SAME_ENERGY:
         return False
     return bool(np.linalg.norm(one.saddle - other.saddle, axis=1).max() < SAME)
+
+
+#: Atoms that a card searches around together, and the share of searches that connect, for the number of a round.
+TOGETHER, CONNECTING = 512, 0.33
+
+
+def search_atoms(
+    glass: Surroundings, atoms: Sequence[int], settings: BarrierSettings, device: Device
+) -> Iterator[tuple[NDArray, NDArray]]:
+    """The results of `search_atom` for many atoms, from a graphics card.
+
+    Searches are done in rounds of as many as the atoms probably need; those beyond the last event count as
+    not done.
+    """
+    for first in range(0, len(atoms), TOGETHER):
+        some = atoms[first : first + TOGETHER]
+        searcher = Searcher(glass, some, settings.push_radius, settings.region_radius, device)
+        found: list[list[Found]] = [[] for _ in some]
+        while True:
+            missing = [settings.events - _connected(one) for one in found]
+            wanted = [
+                min(settings.searches - len(one), int(np.ceil(max(0, lack) / CONNECTING)))
+                for one, lack in zip(found, missing, strict=True)
+            ]
+            if not sum(wanted):
+                break
+            centres = np.repeat(np.arange(len(some)), wanted)
+            numbers = np.concatenate([len(one) + np.arange(count) for one, count in zip(found, wanted, strict=True)])
+            directions = np.zeros((len(centres), int(searcher.pushed.max()), 3))
+            for row, (centre, number) in enumerate(zip(centres.tolist(), numbers.tolist(), strict=True)):
+                count = int(searcher.pushed[centre])
+                directions[row, :count] = _push(settings, some[centre], number, count)
+            for centre, one in zip(centres, searcher.search(centres, directions), strict=True):
+                found[centre].append(one)
+        yield from (_outcomes(one, settings) for one in found)
+
+
+def _connected(found: Sequence[Found]) -> int:
+    return sum(one.outcome == CONNECTED for one in found)
+
+
+def _outcomes(found: Sequence[Found], settings: BarrierSettings) -> tuple[NDArray, NDArray]:
+    """Outcomes and heights of one atom up to its last event, duplicates marked."""
+    outcomes, heights = np.zeros(settings.searches, dtype=np.int8), np.full(settings.searches, np.nan)
+    events: list[Found] = []
+    for number, one in enumerate(found):
+        outcomes[number] = one.outcome
+        if one.outcome != FAILED:
+            heights[number] = one.barrier
+        if one.outcome != CONNECTED:
+            continue
+        if any(one.resembles(other, SAME_ENERGY, SAME) for other in events):
+            outcomes[number] = DUPLICATE
+        events.append(one)
+        if len(events) == settings.events:
+            break
+    return outcomes, heights
 
 
 def label_columns(outcomes: NDArray, heights: NDArray, events: int) -> dict[str, NDArray]:

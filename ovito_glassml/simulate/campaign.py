@@ -12,16 +12,19 @@ import threading
 import time
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ovito_glassml.atomic import write_atomically
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.anneal import AnnealSettings, anneal
+from ovito_glassml.simulate.anneal_together import anneal_together
 from ovito_glassml.simulate.barriers import BarrierSettings, barriers
+from ovito_glassml.simulate.card import Device, GraphicsCard
 from ovito_glassml.simulate.checkpoints import clear_intermediate, differences
-from ovito_glassml.simulate.engine import Progress
+from ovito_glassml.simulate.engine import Progress, progress_parts
 from ovito_glassml.simulate.isoconfigurational import IsoconfigurationalSettings, isoconfigurational
 from ovito_glassml.simulate.quench import QuenchSettings, quench
 from ovito_glassml.simulate.shards import Shard, made_with, read_frames, read_header, read_shard
@@ -29,7 +32,7 @@ from ovito_glassml.simulate.shear_aqs import ShearAQSSettings, shear_aqs
 from ovito_glassml.simulate.shear_md import ShearMDSettings, shear_md
 from ovito_glassml.simulate.vibrations import VibrationSettings, vibrations
 
-__all__ = ["Job", "load_campaign", "run_campaign", "run_job", "seconds_left", "status", "summary"]
+__all__ = ["Job", "load_campaign", "run_campaign", "run_job", "run_on_card", "seconds_left", "status", "summary"]
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ def load_campaign(file: Path, size: str = "laptop") -> list[Job]:
         hold a `vary` of its own. The jobs come first; then the sets take turns, one job each, so
         that a campaign stopped early has something of everything.
     size : str
-        Column of sizes: ``laptop`` or ``paper``.
+        Column of sizes, such as ``laptop``, ``card`` or ``paper``; ``laptop`` where a table has no such column.
 
     Raises
     ------
@@ -150,6 +153,9 @@ def load_campaign(file: Path, size: str = "laptop") -> list[Job]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SimulationError(f"The campaign file {file} cannot be read: {error}.") from error
     try:
+        tables = [*document.get("job", []), *document.get("set", [])]
+        if tables and not any(size in table for table in (*tables, {"laptop": None})):
+            raise SimulationError(f"No table in {file} has sizes called {size!r}; use laptop or a column it has.")
         jobs = [_job(table, size) for table in document.get("job", [])]
         sets = [_expanded(table, size) for table in document.get("set", [])]
     except KeyError as error:
@@ -163,13 +169,17 @@ def load_campaign(file: Path, size: str = "laptop") -> list[Job]:
 
 
 def _job(table: dict, size: str) -> Job:
-    settings = {**table.get("settings", {}), **table.get(size, {})}
+    settings = {**table.get("settings", {}), **_sizes(table, size)}
     return Job(table["name"], table["protocol"], settings, table.get("input"))
+
+
+def _sizes(table: dict, size: str) -> dict:
+    return table.get(size, table.get("laptop", {}))
 
 
 def _expanded(table: dict, size: str) -> list[Job]:
     """The jobs of a set, the first of `vary` changing slowest."""
-    sizes = dict(table.get(size, {}))
+    sizes = dict(_sizes(table, size))
     vary = {**table.get("vary", {}), **sizes.pop("vary", {})}
     jobs = []
     for values in itertools.product(*vary.values()):
@@ -351,6 +361,58 @@ def _check_settings(job: Job, folder: Path) -> None:
             f"{file} is there already, made with other settings ({differing}); move it away to have it made anew, "
             "or give another folder."
         )
+
+
+def run_on_card(jobs: list[Job], folder: Path, progress: Progress, device: Device | None = None) -> None:
+    """Run what is not yet done and a graphics card can do: anneals, all at once, and barriers.
+
+    Barriers of glasses that are not quenched yet are left to `run_campaign`, or to another call after it.
+
+    Parameters
+    ----------
+    jobs : list of Job
+    folder : Path
+        For the shards.
+    progress : callable
+        Fraction and text.
+    device : Device, optional
+        Default: the graphics card.
+
+    Raises
+    ------
+    SimulationError
+        If there is no card, or shards were made with other settings.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    device = device or GraphicsCard()
+    for job in jobs:
+        _check_settings(job, folder)
+    ready = [job for job in jobs if _is_ready(job, folder, {}, [])]
+    anneals: dict[AnnealSettings, list[Job]] = {}
+    for job in ready:
+        if job.protocol == "anneal":
+            anneals.setdefault(replace(_settings_of(job), seed=1), []).append(job)
+    searched = [job for job in ready if job.protocol == "barriers"]
+    parts = progress_parts(progress, [1.0] * (len(anneals) + len(searched)))
+    for number, group in enumerate(anneals.values()):
+        outputs = [job.output(folder) for job in group]
+        _timed(
+            group,
+            folder,
+            partial(anneal_together, [_settings_of(job) for job in group], outputs, parts(number), device),
+        )
+    for number, job in enumerate(searched, start=len(anneals)):
+        source = read_shard(folder / f"{job.input}.xyz.gz")
+        search = partial(barriers, source.structure, _settings_of(job), job.output(folder), parts(number))
+        _timed([job], folder, partial(search, origin=_origin(source), device=device))
+
+
+def _timed(jobs: Sequence[Job], folder: Path, run: Callable[[], None]) -> None:
+    """Run jobs that share the card and file the time of each."""
+    begun = time.monotonic()
+    run()
+    for job in jobs:
+        _finish(job, folder, (time.monotonic() - begun) / len(jobs))
 
 
 def _is_ready(job: Job, folder: Path, running: dict, failed: list[str]) -> bool:

