@@ -304,8 +304,8 @@ def search_atoms(
             numbers = np.concatenate([len(one) + np.arange(count) for one, count in zip(found, wanted, strict=True)])
             directions = np.zeros((len(centres), int(searcher.pushed.max()), 3))
             for row, (centre, number) in enumerate(zip(centres.tolist(), numbers.tolist(), strict=True)):
-                count = int(searcher.pushed[centre])
-                directions[row, :count] = _push(settings, some[centre], number, count)
+                pushed = int(searcher.pushed[centre])
+                directions[row, :pushed] = _push(settings, some[centre], number, pushed)
             for centre, one in zip(centres, searcher.search(centres, directions), strict=True):
                 found[centre].append(one)
         yield from (_outcomes(one, settings) for one in found)
