@@ -306,7 +306,7 @@ def search_atoms(
             for row, (centre, number) in enumerate(zip(centres.tolist(), numbers.tolist(), strict=True)):
                 pushed = int(searcher.pushed[centre])
                 directions[row, :pushed] = _push(settings, some[centre], number, pushed)
-            for centre, one in zip(centres, searcher.search(centres, directions), strict=True):
+            for centre, one in zip(centres.tolist(), searcher.search(centres, directions), strict=True):
                 found[centre].append(one)
         yield from (_outcomes(one, settings) for one in found)
 
