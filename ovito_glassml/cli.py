@@ -306,9 +306,6 @@ def train_scnn(
     test: Annotated[
         list[Path] | None, typer.Option(help="File kept for testing only; by default the last of FILES.")
     ] = None,
-    validation: Annotated[
-        list[Path] | None, typer.Option(help="File that stops the training; by default the last of the others.")
-    ] = None,
     label: Annotated[str, typer.Option(help="Column with the mean activation energy in eV.")] = "Activation_Energy",
     design: Annotated[str, typer.Option(help="environment (the default model) or bessel (the published 264).")] = (
         "environment"
@@ -319,7 +316,9 @@ def train_scnn(
 ) -> None:
     """Train a prototype network on energy barriers and judge it on whole files it has not seen.
 
-    Example: glassml train scnn barriers-1.xyz.gz barriers-2.xyz.gz barriers-3.xyz.gz -o mine.safetensors
+    A fifth of the atoms of every other file, a slab of it, stops the training and calibrates the probability.
+
+    Example: glassml train scnn barriers-1.xyz.gz barriers-2.xyz.gz -o mine.safetensors
     """
     from ovito_glassml.learn import scnn_data, scnn_evaluation, scnn_training
 
@@ -328,18 +327,16 @@ def train_scnn(
         raise UsageError(f"There is no design {design!r}; choose from {', '.join(designs)}.")
     _check_output(output, ".safetensors")
     held_out = test or files[-1:]
-    stopping = validation or [file for file in files if file not in held_out][-1:]
-    training = [file for file in files if file not in (*held_out, *stopping)]
+    training = [file for file in files if file not in held_out]
     if not training:
-        raise UsageError("No file is left to train on; give at least three, or name more with --test and --validation.")
-    parts = [_barrier_samples(chosen, label, species) for chosen in (training, stopping, held_out)]
-    learned, stopped = len(parts[0]), len(parts[1])
+        raise UsageError("No file is left to train on; give at least two, or name one more with --test.")
+    samples, judges = (_barrier_samples(chosen, label, species) for chosen in (training, held_out))
     with progress_bar("Describing") as update:
-        data = scnn_data.describe_samples(parts[0] + parts[1], designs[design], learned=range(learned), progress=update)
-    rows = data.of_samples(range(learned)), data.of_samples(range(learned, learned + stopped))
+        data = scnn_data.describe_samples(samples, designs[design], progress=update)
+    rows = data.divided(range(len(samples)))
     with progress_bar("Training") as update:
         model = scnn_training.train_scnn(data, *rows, design=designs[design], seed=seed, progress=update)
-    scores = [scnn_evaluation.score_model(model, sample) for sample in parts[2]]
+    scores = [scnn_evaluation.score_model(model, sample) for sample in judges]
     tables = scnn_evaluation.score_tables(scores, "Held-out samples")
     if by_atom:
         tables.append(scnn_evaluation.by_atom_table(data, designs[design], seed=seed))
@@ -601,7 +598,7 @@ def figures_gallery(
 @figures_app.command("scnn")
 def figures_scnn(
     files: Annotated[
-        list[Path] | None, typer.Argument(help="Three labelled structures or more: to learn, to stop by, to judge by.")
+        list[Path] | None, typer.Argument(help="Two labelled structures or more; the last is judged by.")
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for PNG and CSV.")] = Path("figures"),
     barriers: Annotated[
@@ -619,7 +616,7 @@ def figures_scnn(
     ROC, calibration, maps, embeddings, cosines, similarities, barriers and clusters by prototype, and the raw
     descriptors of the prototypes beside 1000 random quadruples. Needs the extra: pip install 'ovito-glassml[train]'
 
-    Example: glassml figures scnn barriers-1.xyz.gz barriers-2.xyz.gz barriers-3.xyz.gz --output figures
+    Example: glassml figures scnn barriers-1.xyz.gz barriers-2.xyz.gz --output figures
     """
     import numpy as np
 

@@ -84,25 +84,23 @@ def judge(
     settings: TrainingSettings | None = None,
     seed: int = 1,
 ) -> Judged:
-    """Train on all samples but two: the last but one stops the training, the last is for judging.
+    """Train on all samples but the last, which is for judging.
 
     Raises
     ------
     TrainingError
-        For fewer than three samples, and as `train_scnn`.
+        For fewer than two samples, and as `train_scnn`.
     """
-    if len(samples) < 3:
-        raise TrainingError(
-            f"There are {len(samples)} labelled samples; give three: to learn from, to stop by and to judge by."
-        )
+    if len(samples) < 2:
+        raise TrainingError(f"There are {len(samples)} labelled samples; give two: to learn from and to judge by.")
     last = len(samples) - 1
-    numbers = list(range(last - 1))
+    numbers = list(range(last))
 
     def part(first: float, end: float) -> Progress:
         return lambda fraction, text: progress(first + (end - first) * fraction, text)
 
     data = describe_samples(samples, design, learned=numbers, progress=part(0.0, 0.3))
-    parts = data.of_samples(numbers), data.of_samples([last - 1])
+    parts = data.divided(numbers)
     model = train_scnn(data, *parts, design=design, settings=settings, seed=seed, progress=part(0.3, 0.7))
     progress(0.7, "training the plain network")
     plain = train_plain(data, *parts, design=design, settings=settings, seed=seed)
@@ -127,7 +125,7 @@ def draw_scnn_figures(
     Parameters
     ----------
     samples : sequence of BarrierSample
-        Three or more, see `judge`.
+        Two or more, see `judge`.
     folder : Path
         Made if it is not there.
     progress : callable

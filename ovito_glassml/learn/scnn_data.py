@@ -17,6 +17,9 @@ from ovito_glassml.structure import Structure, combined_species
 
 __all__ = ["ENVIRONMENT", "PUBLISHED", "BarrierSample", "ScnnDesign", "TrainingData", "describe_samples"]
 
+#: Part of every sample that stops the training and calibrates the probability.
+STOPPING_SHARE = 0.2
+
 Progress = Callable[[float, str], None]
 
 
@@ -103,6 +106,40 @@ class TrainingData:
     def of_samples(self, numbers: Sequence[int]) -> NDArray[np.int64]:
         """Rows of the samples with these numbers."""
         return np.flatnonzero(np.isin(self.sample, numbers))
+
+    def divided(self, numbers: Sequence[int]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows of these samples to learn from, and rows to stop the training and to calibrate by.
+
+        The latter are a slab of every sample, the fifth of its atoms that is last along the first cell
+        vector, or along x without a cell. Few small samples are better used so than with a whole one
+        that only stops. Atoms on the faces of a slab share neighbours with atoms that are learned from:
+        judge by whole other samples.
+
+        Parameters
+        ----------
+        numbers : sequence of int
+
+        Returns
+        -------
+        learned, stopping : int arrays
+        """
+        parts = [self.of_samples([number]) for number in numbers]
+        ordered = [
+            rows[np.argsort(self._depth(number, rows), kind="stable")]
+            for number, rows in zip(numbers, parts, strict=True)
+        ]
+        ends = [len(rows) - round(STOPPING_SHARE * len(rows)) for rows in ordered]
+        learned = np.concatenate([rows[:end] for rows, end in zip(ordered, ends, strict=True)])
+        stopping = np.concatenate([rows[end:] for rows, end in zip(ordered, ends, strict=True)])
+        return np.sort(learned), np.sort(stopping)
+
+    def _depth(self, number: int, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Places of the atoms of rows of a sample along its first cell vector, or along x."""
+        structure = self.samples[number].structure
+        if structure.cell is None:
+            return structure.positions[self.atom[rows], 0]
+        places = np.linalg.solve(structure.cell.T, (structure.positions[self.atom[rows]] - structure.origin).T)[0]
+        return places % 1.0 if structure.pbc[0] else places
 
 
 def describe_samples(

@@ -128,12 +128,12 @@ def leave_one_out(
     regression: bool = True,
     progress: Progress | None = None,
 ) -> list[FoldScore]:
-    """Score every sample by networks trained on the others, one of which stops the training.
+    """Score every sample by networks trained on the others, slabs of which stop the training.
 
     Parameters
     ----------
     samples : sequence of BarrierSample
-        Three or more.
+        Two or more.
     design, settings, seed
         As for `train_scnn`.
     numbers : sequence of int, optional
@@ -143,17 +143,16 @@ def leave_one_out(
     progress : callable, optional
         Called with the fraction done and a text.
     """
-    if len(samples) < 3:
-        raise TrainingError(f"There are {len(samples)} samples; leaving one out and stopping by another needs three.")
+    if len(samples) < 2:
+        raise TrainingError(f"There are {len(samples)} samples; leaving one out and learning from others needs two.")
     report = progress or (lambda fraction, text: None)
     chosen = range(len(samples)) if numbers is None else numbers
     scores = []
     for place, left_out in enumerate(chosen):
         report(place / len(chosen), f"leaving out {samples[left_out].name}")
-        stop = (left_out + len(samples) // 2) % len(samples)
-        learned = [number for number in range(len(samples)) if number not in (left_out, stop)]
+        learned = [number for number in range(len(samples)) if number != left_out]
         data = describe_samples(samples, design, learned=learned)
-        scores.append(_fold(data, learned, stop, left_out, design, settings, seed, regression))
+        scores.append(_fold(data, learned, left_out, design, settings, seed, regression))
     report(1.0, "done")
     return scores
 
@@ -161,14 +160,13 @@ def leave_one_out(
 def _fold(
     data: TrainingData,
     learned: Sequence[int],
-    stop: int,
     left_out: int,
     design: ScnnDesign,
     settings: TrainingSettings | None,
     seed: int,
     regression: bool,
 ) -> FoldScore:
-    rows = data.of_samples(learned), data.of_samples([stop])
+    rows = data.divided(learned)
     tested = data.of_samples([left_out])
     network = fit_prototypes(data, *rows, design=design, settings=settings, seed=seed).network
     plain = train_plain(data, *rows, design=design, settings=settings, seed=seed)

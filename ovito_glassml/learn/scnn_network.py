@@ -70,9 +70,12 @@ class LossWeights:
 
 
 class Pass(NamedTuple):
-    """Epochs of one pass over the data, and the highest learning rate in it; it falls to zero at the end."""
+    """Steps of one pass, a batch each, and the highest learning rate in it; it falls to zero at the end.
 
-    epochs: int
+    Steps and not epochs, so that a small set of data is learned from as long as a large one.
+    """
+
+    steps: int
     rate: float
 
 
@@ -112,8 +115,8 @@ class TrainingSettings:
     high_fraction: float = 0.2
     fixed_others: bool = False
     starts: int = 3
-    first: Pass = field(default_factory=lambda: Pass(6, 3e-3))
-    cycle: Pass = field(default_factory=lambda: Pass(3, 1e-3))
+    first: Pass = field(default_factory=lambda: Pass(200, 3e-3))
+    cycle: Pass = field(default_factory=lambda: Pass(100, 1e-3))
     most_cycles: int = 4
     patience: int = 2
     dropout: float = 0.4
@@ -191,20 +194,21 @@ def fit(
     parameters: Any, loss: Callable[[NDArray], Any], choose: Callable[[], NDArray], part: Pass,
     rng: np.random.Generator, report: Callable[[float], None],
 ) -> None:  # fmt: skip
-    """Minimise `loss` of batches of the rows chosen for each epoch."""
+    """Minimise `loss` of batches of the rows, chosen anew whenever all have been seen."""
     import torch
 
     optimiser = torch.optim.AdamW(parameters, lr=part.rate, weight_decay=WEIGHT_DECAY)
-    steps = part.epochs * -(-len(choose()) // BATCH)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, part.rate, total_steps=steps + 1, pct_start=0.1)
-    for epoch in range(part.epochs):
-        report(epoch / part.epochs)
-        order = rng.permutation(choose())
-        for first in range(0, len(order), BATCH):
-            optimiser.zero_grad()
-            loss(order[first : first + BATCH]).backward()
-            optimiser.step()
-            schedule.step()
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, part.rate, total_steps=part.steps + 1, pct_start=0.1)
+    batches: list[NDArray] = []
+    for step in range(part.steps):
+        if not batches:
+            report(step / part.steps)
+            order = rng.permutation(choose())
+            batches = [order[first : first + BATCH] for first in range(0, len(order), BATCH)]
+        optimiser.zero_grad()
+        loss(batches.pop(0)).backward()
+        optimiser.step()
+        schedule.step()
 
 
 def chooser(rows: WhitenedRows, settings: TrainingSettings, rng: np.random.Generator) -> Callable[[], NDArray]:

@@ -53,15 +53,15 @@ def read_samples(folder: Path) -> list[BarrierSample]:
     Raises
     ------
     TrainingError
-        If there are fewer than three: to learn from, to stop by and to judge by.
+        If there are fewer than two: to learn from and to judge by.
     """
     samples = []
     for path in sorted(Path(folder).glob("barriers-*.xyz.gz")):
         shard = read_shard(path)
         samples.append(BarrierSample(shard.structure, shard.columns[LABEL], path.name.removesuffix(".xyz.gz")))
-    if len(samples) < 3:
+    if len(samples) < 2:
         raise TrainingError(
-            f"{folder} holds {len(samples)} files barriers-*.xyz.gz and three are needed; "
+            f"{folder} holds {len(samples)} files barriers-*.xyz.gz and two are needed; "
             "make them with: glassml simulate barriers"
         )
     return samples
@@ -97,7 +97,7 @@ def ship_models(
     progress : callable
         Fraction and text.
     tested : sequence of str
-        Names of the samples kept aside; the last one by default. The last of the others stops the training.
+        Names of the samples kept aside; by default those that end in -2, or the last one if none does.
     names : sequence of str
         Which of `RECIPES`.
 
@@ -107,10 +107,11 @@ def ship_models(
         The model files.
     """
     samples = read_samples(folder)
-    aside = tested or [samples[-1].name]
+    second = [sample.name for sample in samples if sample.name.endswith("-2")]
+    aside = tested or second or [samples[-1].name]
     learned = [sample for sample in samples if sample.name not in aside]
     judges = [sample for sample in samples if sample.name in aside]
-    if len(learned) < 2 or not judges:
+    if not learned or not judges:
         raise TrainingError(
             f"{len(learned)} samples are left to learn from and {len(judges)} to judge by; "
             "keep fewer aside, or name them as their files."
@@ -119,8 +120,8 @@ def ship_models(
     for number, name in enumerate(names):
         progress(number / len(names), f"{name}: training")
         design = RECIPES[name]
-        data = describe_samples(learned, design, learned=range(len(learned) - 1))
-        parts = data.of_samples(range(len(learned) - 1)), data.of_samples([len(learned) - 1])
+        data = describe_samples(learned, design)
+        parts = data.divided(range(len(learned)))
         model = train_scnn(data, *parts, design=design, training=_how_made(folder, aside))
         results = score_tables([score_model(model, sample) for sample in judges], "This model on samples kept aside")
         progress((number + 0.3) / len(names), f"{name}: leaving out every sample in turn")
@@ -136,11 +137,10 @@ def ship_models(
 
 def _seeds(data: TrainingData, design: ScnnDesign, judges: Sequence[BarrierSample]) -> ResultTable:
     """Five networks from other random numbers, on the first sample kept aside."""
-    learned = [*data.samples, judges[0]]
-    last = len(learned) - 1
-    everything = describe_samples(learned, design, learned=range(last - 1))
-    parts = everything.of_samples(range(last - 1)), everything.of_samples([last - 1]), everything.of_samples([last])
-    return replace(seed_table(everything, *parts, design=design)[0], title="Prototypes from five seeds")
+    learned = range(len(data.samples))
+    everything = describe_samples([*data.samples, judges[0]], design, learned=learned)
+    parts = *everything.divided(learned), everything.of_samples([len(learned)])
+    return replace(seed_table(everything, *parts, design=design)[0], title=f"Five seeds, judged by {judges[0].name}")
 
 
 def _how_made(folder: Path, aside: Sequence[str]) -> dict[str, str]:

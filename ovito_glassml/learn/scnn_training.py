@@ -79,8 +79,8 @@ def train_scnn(
     data : TrainingData
         What `describe_samples` returned for the same design.
     learned, validated : int arrays
-        Rows to learn from, and rows that stop the training and calibrate the probability; best
-        those of other samples.
+        Rows to learn from, and rows that stop the training and calibrate the probability, as
+        `TrainingData.divided` gives.
     design : ScnnDesign
     settings : TrainingSettings, optional
         The defaults were chosen by validation.

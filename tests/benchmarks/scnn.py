@@ -72,8 +72,8 @@ def main() -> None:
         print(f"Divided by atom, as published: AUC {prototypes:.3f}, plain {plain:.3f}", flush=True)
     if options.seeds:
         last = len(samples) - 1
-        data = describe_samples(samples, design, learned=list(range(1, last)))
-        parts = (data.of_samples(range(1, last)), data.of_samples([last]), data.of_samples([0]))
+        data = describe_samples(samples, design, learned=range(last))
+        parts = *data.divided(range(last)), data.of_samples([last])
         show(seed_table(data, *parts, design=design, settings=settings)[0])
 
 

@@ -47,7 +47,7 @@ def published_model(spring_glasses):
 
 
 #: Enough for three hundred atoms.
-BRIEF = TrainingSettings(starts=1, first=Pass(10, 3e-3), most_cycles=2, dropout=0.3)
+BRIEF = TrainingSettings(starts=1, first=Pass(10, 3e-3), cycle=Pass(3, 1e-3), most_cycles=2, dropout=0.3)
 
 
 def crowding(structure):

@@ -9,14 +9,16 @@ import torch
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn import scnn_network
 from ovito_glassml.learn.scnn import CLASSES
-from ovito_glassml.learn.scnn_data import PUBLISHED, BarrierSample, describe_samples
+from ovito_glassml.learn.scnn_data import PUBLISHED, BarrierSample, TrainingData, describe_samples
 from ovito_glassml.learn.scnn_evaluation import area_of_highest, interpretation_table
 from ovito_glassml.learn.scnn_network import LossWeights, Pass, TrainingSettings, balanced
 from ovito_glassml.learn.scnn_training import balanced_logistic, fit_prototypes, train_plain
 from ovito_glassml.shipped import stiffness_samples
 from ovito_glassml.simulate.shards import read_shard
 
-QUICK = TrainingSettings(starts=1, first=Pass(10, 3e-3), most_cycles=2, dropout=0.3)
+QUICK = TrainingSettings(starts=1, first=Pass(10, 3e-3), cycle=Pass(3, 1e-3), most_cycles=2, dropout=0.3)
+#: For eight thousand atoms.
+LONGER = replace(QUICK, first=Pass(40, 3e-3), cycle=Pass(20, 1e-3))
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +122,7 @@ def glass_parts(glasses):
 
 @pytest.fixture(scope="module")
 def glass_network(glasses, glass_parts):
-    return fit_prototypes(glasses, *glass_parts, design=PUBLISHED, settings=replace(QUICK, first=Pass(5, 3e-3))).network
+    return fit_prototypes(glasses, *glass_parts, design=PUBLISHED, settings=LONGER).network
 
 
 def test_stiff_atoms_are_recognised_on_a_glass_never_seen(glasses, glass_network):
@@ -140,10 +142,9 @@ def test_the_classes_point_apart_and_their_prototypes_differ(glass_network):
 def test_plain_networks_classify_and_regress(glasses, glass_parts):
     tested = glasses.of_samples([3])
     barrier, rows = glasses.barrier[tested], glasses.rows[tested]
-    settings = replace(QUICK, first=Pass(5, 3e-3))
-    classifier = train_plain(glasses, *glass_parts, design=PUBLISHED, settings=settings)
+    classifier = train_plain(glasses, *glass_parts, design=PUBLISHED, settings=LONGER)
     assert area_of_highest(barrier, classifier.predict(rows)) > 0.75
-    regressor = train_plain(glasses, *glass_parts, design=PUBLISHED, settings=settings, regression=True)
+    regressor = train_plain(glasses, *glass_parts, design=PUBLISHED, settings=LONGER, regression=True)
     assert np.corrcoef(regressor.predict(rows), barrier)[0, 1] > 0.5
     assert regressor.predict(rows).mean() == pytest.approx(barrier.mean(), rel=0.05)
 
@@ -164,6 +165,34 @@ def test_atoms_without_labels_are_left_out_and_counted(barrier_glasses):
     assert len(data.rows) == len(data.barrier) == np.isfinite(some).sum() + len(barrier_glasses[1].barrier)
     assert np.isfinite(data.barrier).all()
     np.testing.assert_array_equal(data.barrier[data.of_samples([0])], some[data.atom[data.of_samples([0])]])
+
+
+def test_the_last_fifth_of_every_sample_along_the_first_cell_vector_stops_the_training(barrier_glasses):
+    """A cell that leans and does not begin at zero; some atoms stand in other images, some have no label."""
+    structure, barrier, name = barrier_glasses[0]
+    rng = np.random.default_rng(1)
+    fractions = rng.permutation((np.arange(len(barrier)) + 0.5) / len(barrier))
+    cell = structure.cell + np.array([[0, 0, 0], [3.0, 0, 0], [0, 0, 0]])
+    places = np.column_stack([fractions + rng.integers(-1, 2, len(barrier)), rng.uniform(size=(len(barrier), 2))])
+    leaning = replace(structure, cell=cell, origin=np.array([7.0, 0, 0]), positions=places @ cell + [7.0, 0, 0])
+    labels = np.where(fractions < 0.5, np.nan, barrier)
+    samples = [barrier_glasses[1], BarrierSample(leaning, labels, name), barrier_glasses[2]]
+    everything = np.concatenate([np.arange(len(sample.barrier)) for sample in samples])
+    numbers = np.repeat(np.arange(3), len(barrier))
+    known = np.isfinite(np.concatenate([sample.barrier for sample in samples]))
+    data = TrainingData(
+        tuple(samples), None, np.zeros((len(known), 1)), np.zeros(len(known)), numbers[known], everything[known], 0
+    )
+    learned, stopping = data.divided([0, 1])
+    np.testing.assert_array_equal(np.sort([*learned, *stopping]), data.of_samples([0, 1]))
+    inside = data.sample[stopping] == 1
+    np.testing.assert_array_equal(np.sort(data.atom[stopping[inside]]), np.flatnonzero(fractions > 0.9))
+    assert np.count_nonzero(~inside) == round(0.2 * len(barrier))
+    cluster = BarrierSample(replace(structure, cell=None), barrier, name)
+    _, stopping = describe_samples([cluster], PUBLISHED).divided([0])
+    np.testing.assert_allclose(
+        structure.positions[np.sort(stopping), 0].min(), np.sort(structure.positions[:, 0])[-len(stopping)]
+    )
 
 
 def test_headers_say_how_the_model_was_made(environment_scnn, barrier_glasses):
