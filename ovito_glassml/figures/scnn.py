@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.figures.stiffness import SLAB_WIDTH, coloured_atoms
 from ovito_glassml.figures.style import COLOURS, new_figure, save_figure, save_table
+from ovito_glassml.figures.viscosity import draw_viscosity
 from ovito_glassml.learn.evaluation import area_under_roc, parity, roc_curve
 from ovito_glassml.learn.scnn import PROTOTYPES, ScnnModel, ScnnPrediction, centre_of
 from ovito_glassml.learn.scnn_data import ENVIRONMENT, BarrierSample, ScnnDesign, TrainingData, describe_samples
@@ -152,6 +153,8 @@ def draw_scnn_figures(
     written += draw_barriers(judged, folder)
     progress(0.65, "Clusters")
     files, lines = draw_clusters(judged, folder)
+    written, report = written + files, report + lines
+    files, lines = draw_viscosity(judged.sample, folder)
     written, report = written + files, report + lines
     files, lines = draw_quadruples(
         judged, folder, quadruples, lambda fraction: progress(0.7 + 0.3 * fraction, "Random quadruples")

@@ -1,6 +1,7 @@
 """Figures of the prototype network, drawn for shipped glasses whose stiffness stands for the barrier."""
 
 import csv
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -8,14 +9,16 @@ import pytest
 
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.figures.scnn import draw_scnn_figures, judge
+from ovito_glassml.figures.viscosity import draw_viscosity, log_viscosity
 from ovito_glassml.learn.scnn_data import PUBLISHED, BarrierSample
 from ovito_glassml.learn.scnn_network import Pass, TrainingSettings
 from ovito_glassml.shipped import stiffness_samples
 from ovito_glassml.simulate.shards import read_shard
+from ovito_glassml.structure import Structure
 
 FIGURES = (
     "roc", "calibration", "scatter", "maps", "embeddings", "cosines", "similarities", "barriers", "clusters",
-    "quadruples", "raw_cosines",
+    "quadruples", "raw_cosines", "viscosity",
 )  # fmt: skip
 
 
@@ -93,6 +96,30 @@ def test_the_verdict_on_raw_descriptors_follows_from_the_numbers(drawn):
     area = float(line.split("AUC ")[1].split(",")[0])
     assert f"{limit:.3f}" in line
     assert ("means something" in line) == (area > limit)
+
+
+def test_viscosity_rises_with_the_predicted_stiffness(drawn):
+    """The measured stiffness stands for the barrier, so the two must agree."""
+    folder, _, report = drawn
+    table = columns(folder, "viscosity")
+    assert np.corrcoef(table["stiffness_eV_A2"].astype(float), table["log10_viscosity_Pa_s"].astype(float))[0, 1] > 0.95
+    (line,) = [line for line in report if "viscosity" in line]
+    soft, stiff = (float(text) for text in re.findall(r"10\^([-\d.]+)", line))
+    assert soft < stiff
+
+
+def test_viscosity_is_that_of_an_activated_process():
+    """At 1000 K and 1 eV: 10⁻⁴ exp(11.6045) Pa s, 10¹² Pa s for 16 ln(10) k_B T."""
+    assert 10 ** log_viscosity(1.0, 1000.0) == pytest.approx(1e-4 * np.exp(11.6045), rel=1e-4)
+    np.testing.assert_allclose(log_viscosity([16 * np.log(10) * 8.617333e-5 * 700, 0.0]), [12, -4], atol=1e-5)
+
+
+def test_species_without_a_stiffness_have_no_viscosity(tmp_path):
+    structure = Structure([[0, 0, 0], [2.0, 0, 0]], [0, 1], ("Al", "Ni"))
+    written, (line,) = draw_viscosity(BarrierSample(structure, np.array([1.0, 2.0]), "other"), tmp_path)
+    assert not written
+    assert "knows Cu and Zr only" in line
+    assert not list(tmp_path.iterdir())
 
 
 def test_one_sample_is_too_few():
