@@ -50,10 +50,11 @@ def draw_viscosity(sample: BarrierSample, folder: Path) -> tuple[list[Path], lis
     """
     model = StiffnessModel.load(STIFFNESS_MODEL)
     if set(sample.structure.species_names) - set(model.header.species):
-        return [], [f"no viscosity against stiffness: {STIFFNESS_MODEL} knows {' and '.join(model.header.species)} only"]
-    known = np.isfinite(sample.barrier)
-    stiffness = model.predict(sample.structure).stiffness[known]
-    viscosity = log_viscosity(sample.barrier[known])
+        known = " and ".join(model.header.species)
+        return [], [f"no viscosity against stiffness: {STIFFNESS_MODEL} knows {known} only"]
+    labelled = np.isfinite(sample.barrier)
+    stiffness = model.predict(sample.structure).stiffness[labelled]
+    viscosity = log_viscosity(sample.barrier[labelled])
     low, high = np.quantile(stiffness, [EXTREME_SHARE, 1 - EXTREME_SHARE])
     extremes = {"softest tenth": viscosity[stiffness <= low], "stiffest tenth": viscosity[stiffness >= high]}
     bins = parity(stiffness, viscosity)
