@@ -5,11 +5,13 @@ import ast
 import numpy as np
 import pytest
 
+from ovito_glassml.labels.reliability import split_half_reliability
 from ovito_glassml.labels.vibrations import stiffness_from_msd
-from ovito_glassml.shipped import stiffness_samples
+from ovito_glassml.shipped import sample_file, stiffness_samples
 from ovito_glassml.simulate.shards import read_shard
 
 TEMPERATURES = np.array([50.0, 100.0, 150.0, 200.0, 250.0, 300.0])
+BARRIERS = sorted(sample_file("barriers/barriers-cu50zr50-2.xyz.gz").parent.glob("barriers-*.xyz.gz"))
 FILES = [file for group in stiffness_samples() for file in group]
 
 
@@ -68,3 +70,17 @@ def test_slower_cooling_makes_stiffer_glasses(samples):
         for rate in ("1e12", "1e13")
     }
     assert mean["1e12"] > mean["1e13"]
+
+
+@pytest.mark.parametrize("file", BARRIERS, ids=lambda file: file.name.split(".")[0])
+def test_activation_energies_are_means_of_enough_barriers(file):
+    shard = read_shard(file)
+    barriers, label = shard.columns["Barriers"], shard.columns["Activation_Energy"]
+    counts = np.isfinite(barriers).sum(axis=1)
+    np.testing.assert_array_equal(counts, shard.columns["Activation_Energy_Count"])
+    np.testing.assert_allclose(label[counts > 0], np.nanmean(barriers[counts > 0], axis=1), rtol=1e-3)
+    assert np.nanmin(barriers) > 0
+    assert np.median(counts) >= 15
+    assert 0.75 < split_half_reliability(barriers) < 0.95
+    composition = ast.literal_eval(shard.header["input_settings"])["composition"]
+    assert file.name.split("-")[1] == composition.lower()
