@@ -26,6 +26,10 @@ __all__ = ["EnvironmentDescriptors", "fit_environments"]
 
 #: Standard deviations below this share of the largest are raised to it: such features are noise.
 SMALLEST_SPREAD = 1e-3
+#: Few atoms cannot teach how much many components matter. With 3 600 labelled atoms, 32 components rank atoms of
+#: other glasses better than 64 or 16; with 48 000, 128 do better than 64 and those better than 32.
+ATOMS_PER_COMPONENT = 150
+FEWEST_COMPONENTS, MOST_COMPONENTS = 16, 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,7 +196,7 @@ def fit_environments(
     n_angular: int = 4,
     l_max: int = 6,
     sigma: float = 0.5,
-    components: int = 64,
+    components: int | None = None,
 ) -> EnvironmentDescriptors:
     """Choose the components of the power spectrum in which the environments of training structures differ most.
 
@@ -208,8 +212,8 @@ def fit_environments(
         Radial sums for each species.
     n_angular, l_max, sigma
         Of the power spectrum: radial functions, highest degree, width of the Gaussians in Å.
-    components : int
-        Principal components kept.
+    components : int, optional
+        Principal components kept; by default one for every 150 atoms of the structures, 16 to 128.
 
     Returns
     -------
@@ -231,4 +235,6 @@ def fit_environments(
     spread = np.sqrt(np.maximum(np.diag(covariance), 0))
     scale = np.maximum(spread, SMALLEST_SPREAD * spread.max())
     _, axes = np.linalg.eigh(covariance / np.outer(scale, scale))
+    if components is None:
+        components = int(np.clip(count // ATOMS_PER_COMPONENT, FEWEST_COMPONENTS, MOST_COMPONENTS))
     return EnvironmentDescriptors(radial, angular, mean, scale, np.ascontiguousarray(axes[:, : -components - 1 : -1]))

@@ -119,7 +119,7 @@ class TrainingSettings:
     cycle: Pass = field(default_factory=lambda: Pass(100, 1e-3))
     most_cycles: int = 4
     patience: int = 2
-    dropout: float = 0.4
+    dropout: float = 0.6
 
 
 @dataclass(frozen=True, eq=False)
