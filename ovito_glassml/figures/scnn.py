@@ -278,7 +278,8 @@ def draw_embeddings(judged: Judged, folder: Path) -> list[Path]:
         ylabel=f"second component ({100 * explained[1]:.0f} %)",
         title="Directions of the embeddings",
     )
-    axis.legend(frameon=False)
+    axis.margins(y=0.3)
+    axis.legend(frameon=False, ncols=2, loc="upper center")
     table: dict[str, Any] = {
         "prototype": [*judged.prediction.prototype[judged.atoms], *range(PROTOTYPES)],
         "is_prototype": [0] * len(places) + [1] * PROTOTYPES,
@@ -333,7 +334,7 @@ def draw_barriers(judged: Judged, folder: Path) -> list[Path]:
     """Distribution of the barriers of the atoms nearest to each prototype."""
     nearest = judged.prediction.prototype[judged.atoms]
     lowest, highest_shown = np.percentile(judged.barrier, [0.1, 99.9])
-    edges = np.linspace(lowest, highest_shown, 51)
+    edges = np.linspace(lowest, highest_shown, 26)
     figure = new_figure(6.0, 4.4)
     axis = figure.subplots()
     table: dict[str, Any] = {"barrier_eV": (edges[1:] + edges[:-1]) / 2}
@@ -425,6 +426,7 @@ def draw_quadruples(
     axis.axvline(limit, color="black", ls="--", label=f"their 95th percentile, {limit:.3f}")
     axis.axvline(area, color=COLOURS[1], lw=2, label=f"the four prototypes, {area:.3f}")
     axis.set(xlabel="AUC of a head on cosines of raw descriptors", ylabel="quadruples")
+    axis.margins(y=0.35)
     axis.legend(frameon=False)
     written = [
         save_figure(figure, folder / "quadruples.png"),
@@ -452,6 +454,6 @@ def _draw_raw(judged: Judged, prototypes: NDArray, folder: Path) -> tuple[list[P
         members = nearest == number
         barrier = f"{judged.barrier[members].mean():.2f} eV" if members.any() else "no atoms"
         texts.append(f"{name}: {100 * members.mean():.0f} % of atoms, {barrier}")
-    title = "Cosines of the prototypes' raw descriptors"
+    title = "Cosines of raw descriptors"
     report = ["clusters by raw descriptors: " + "; ".join(texts)]
     return _heat_map((marks @ marks.T).astype(np.float64), title, folder / "raw_cosines.png"), report

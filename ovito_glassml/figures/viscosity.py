@@ -70,6 +70,7 @@ def draw_viscosity(sample: BarrierSample, folder: Path) -> tuple[list[Path], lis
         right.stairs(density, edges, color=colour, lw=2, label=f"{name}, mean {values.mean():.1f}")
         table[name.replace(" ", "_")] = density
     right.set(xlabel=unit, ylabel="density of atoms", title="By predicted stiffness")
+    right.margins(y=0.25)
     right.legend(frameon=False)
     points: dict[str, Any] = {
         "stiffness_eV_A2": bins["predicted"],

@@ -26,9 +26,9 @@ __all__ = ["EnvironmentDescriptors", "fit_environments"]
 
 #: Standard deviations below this share of the largest are raised to it: such features are noise.
 SMALLEST_SPREAD = 1e-3
-#: Few atoms cannot teach how much many components matter. With 3 600 labelled atoms, 32 components rank atoms of
+#: Few atoms cannot teach how much many components matter. With 4 000 labelled atoms, 32 or 40 components rank atoms of
 #: other glasses better than 64 or 16; with 48 000, 128 do better than 64 and those better than 32.
-ATOMS_PER_COMPONENT = 150
+ATOMS_PER_COMPONENT = 100
 FEWEST_COMPONENTS, MOST_COMPONENTS = 16, 128
 
 
@@ -213,7 +213,7 @@ def fit_environments(
     n_angular, l_max, sigma
         Of the power spectrum: radial functions, highest degree, width of the Gaussians in Å.
     components : int, optional
-        Principal components kept; by default one for every 150 atoms of the structures, 16 to 128.
+        Principal components kept; by default one for every 100 atoms of the structures, 16 to 128.
 
     Returns
     -------

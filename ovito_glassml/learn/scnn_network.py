@@ -114,12 +114,12 @@ class TrainingSettings:
     own_class: bool = True
     high_fraction: float = 0.2
     fixed_others: bool = False
-    starts: int = 3
+    starts: int = 5
     first: Pass = field(default_factory=lambda: Pass(200, 3e-3))
     cycle: Pass = field(default_factory=lambda: Pass(100, 1e-3))
     most_cycles: int = 4
     patience: int = 2
-    dropout: float = 0.6
+    dropout: float = 0.4
 
 
 @dataclass(frozen=True, eq=False)

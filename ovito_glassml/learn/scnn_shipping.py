@@ -150,7 +150,7 @@ def _how_made(folder: Path, aside: Sequence[str]) -> dict[str, str]:
         "how": f"Saddle searches around every atom of inherent structures, settings {header.get('settings', '')}",
         "label": "mean activation energy of the connected events of an atom, eV",
         "kept_aside": ", ".join(aside),
-        "choices": "dropout and the number of components are the best of a few, tried by leaving out every sample in "
+        "choices": "the number of components is the best of a few, tried by leaving out every sample in "
         "turn, those kept aside included, which flatters all scores a little; the seed was not chosen",
     }
 
