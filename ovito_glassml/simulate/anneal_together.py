@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.anneal import COLDEST, FORCE_TOLERANCE, AnnealSettings, annealed_frame, glass_former
+from ovito_glassml.simulate.barriers import minimised
 from ovito_glassml.simulate.card import Device
 from ovito_glassml.simulate.engine import Interaction, Progress, gather, open_lammps, progress_parts
-from ovito_glassml.simulate.local_forces import read_tables
+from ovito_glassml.simulate.local_forces import PotentialTables, Surroundings, read_tables
 from ovito_glassml.simulate.many_glasses import ManyGlasses
 from ovito_glassml.simulate.minima import Configuration, configuration_of, minimise
 from ovito_glassml.simulate.quench import TIMESTEP
@@ -143,18 +144,24 @@ def _quench(glasses: ManyGlasses, protocol: AnnealSettings, seeds: NDArray, prog
 def write_annealed(settings: AnnealSettings, start: Arrangement, minima: NDArray, output: Path) -> None:
     """Relax the minima (snapshots, temperatures, N, 3) of one run in LAMMPS and write them as `anneal` does."""
     matter = glass_former(settings)
+    tables = read_tables(matter.interaction)
     frames = []
     for place, temperature in enumerate(settings.temperatures):
         for snapshot in range(len(minima)):
-            relaxed = _relaxed(minima[snapshot, place], start, matter.interaction)
+            relaxed = _relaxed(minima[snapshot, place], start, matter.interaction, tables)
             header = {"engine": "many_glasses"}
             frames.append(annealed_frame(settings, temperature, snapshot + 1, relaxed, matter.interaction, header))
     write_frames(output, frames)
 
 
-def _relaxed(positions: NDArray, start: Arrangement, interaction: Interaction) -> Configuration:
+def _relaxed(
+    positions: NDArray, start: Arrangement, interaction: Interaction, tables: PotentialTables
+) -> Configuration:
+    """The minimum to the tolerance of `anneal` by L-BFGS, which is faster here; LAMMPS checks and gives energies."""
+    inside = positions % start.edge
+    glass, _ = minimised(Surroundings(tables, inside, start.kinds, np.full(3, start.edge)))
     cell = start.edge * np.eye(3)
-    structure = Structure(positions % start.edge, start.kinds, interaction.species, cell, pbc=(True, True, True))
+    structure = Structure(glass.positions, start.kinds, interaction.species, cell, pbc=(True, True, True))
     lammps = open_lammps()
     try:
         create_atoms(lammps, structure, interaction)
