@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ovito_glassml.modifiers.nonaffine_activity import NonaffineActivityModifier
     from ovito_glassml.modifiers.predicted_activity import PredictedActivityModifier
     from ovito_glassml.modifiers.predicted_stiffness import PredictedStiffnessModifier
+    from ovito_glassml.modifiers.prototype_similarity import PrototypeSimilarityModifier
     from ovito_glassml.modifiers.rdf_descriptors import RDFDescriptorsModifier
     from ovito_glassml.modifiers.soap_descriptors import SOAPDescriptorsModifier
 
@@ -32,6 +33,7 @@ _MODULES = {
     "NonaffineActivityModifier": "ovito_glassml.modifiers.nonaffine_activity",
     "PredictedActivityModifier": "ovito_glassml.modifiers.predicted_activity",
     "PredictedStiffnessModifier": "ovito_glassml.modifiers.predicted_stiffness",
+    "PrototypeSimilarityModifier": "ovito_glassml.modifiers.prototype_similarity",
     "RDFDescriptorsModifier": "ovito_glassml.modifiers.rdf_descriptors",
     "SOAPDescriptorsModifier": "ovito_glassml.modifiers.soap_descriptors",
 }
@@ -45,6 +47,7 @@ __all__ = [
     "NonaffineActivityModifier",
     "PredictedActivityModifier",
     "PredictedStiffnessModifier",
+    "PrototypeSimilarityModifier",
     "RDFDescriptorsModifier",
     "SOAPDescriptorsModifier",
 ]

@@ -54,6 +54,7 @@ MODIFIERS = {
     "activity": "PredictedActivityModifier",
     "vibrations": "AtomicStiffnessModifier",
     "stiffness": "PredictedStiffnessModifier",
+    "scnn": "PrototypeSimilarityModifier",
     "lasca": "LaSCAModifier",
     "evaluate": "EvaluatePredictionModifier",
 }

@@ -31,6 +31,9 @@ WINDOW = (800, 600)
 #: A sheared Kob-Andersen glass that no shipped model was trained on, one frame before each plastic event.
 SHEARED_GLASS = "activity/shear-kob-andersen-1.xyz.gz"
 
+#: A Cu50Zr50 glass with the activation energies of its atoms, which no shipped model was trained on.
+BARRIER_GLASS = "barriers/barriers-cu50zr50-2.xyz.gz"
+
 #: The frame of `SHEARED_GLASS` after its largest event that did not go through the whole glass.
 AFTER_EVENT = 10
 
@@ -110,6 +113,7 @@ EXAMPLES = {
     "PredictedStiffnessModifier": Example(
         shown="Predicted Stiffness Coarse", meaning="predicted stiffness, mean within 6 Å (eV/Å²)"
     ),
+    "PrototypeSimilarityModifier": Example(BARRIER_GLASS),
     "EvaluatePredictionModifier": Example(
         before=(PredictedStiffnessModifier,), shown="Predicted Stiffness", meaning="predicted stiffness (eV/Å²)"
     ),

@@ -77,6 +77,16 @@ def test_the_scores_of_stiffness_models_are_those_of_their_cards():
         assert mean == ", ".join(str(row[3]).replace("-", "−") for row in table.rows)
 
 
+def test_the_scores_of_prototype_models_are_those_of_their_cards():
+    found = {cells[0].split(" ")[0].strip("`"): cells for cells in rows(section("## Models")) if "`scnn-" in cells[0]}
+    assert set(found) == {name for name in list_models() if name.startswith("scnn-")}
+    for name, (_, _, aside, left_out, plain) in found.items():
+        tables = {table.title: table.rows for table in read_header(name).results}
+        own, mean = tables["This model on samples kept aside"], tables["Every sample left out in turn"][-1]
+        assert numbers(aside) == pytest.approx([float(row[1]) for row in own], abs=ROUNDED), name
+        assert numbers(left_out) + numbers(plain) == pytest.approx([float(cell) for cell in mean[1:3]], abs=ROUNDED)
+
+
 def test_there_are_commands_to_check():
     assert len(COMMANDS) > 15
 

@@ -97,7 +97,7 @@ def test_a_session_opens_with_its_modifier_at_work(name, opened):
     values = found[PROMISED[name]]
     assert np.isfinite(values).mean() > 0.4
     assert np.std(values[np.isfinite(values)]) > 0
-    assert len(np.unique(found["Color"], axis=0)) > 5, "the particles are not coloured by the result"
+    assert len(np.unique(found["Color"], axis=0)) > 3, "the particles are not coloured by the result"
 
 
 @pytest.mark.parametrize("name", REMADE)
@@ -115,7 +115,7 @@ def test_a_session_is_small_and_names_no_place_on_a_disk(file):
     assert len(content) < 40_000
     for start in (0, 1):
         content += content[start:].decode("utf-16-be", errors="ignore").encode()
-    places = re.findall(rb"(?:file://)?(/[^\x00]*?)(?:stiffness|activity|trajectory|barcode)/", content)
+    places = re.findall(rb"(?:file://)?(/[^\x00]*?)(?:stiffness|activity|trajectory|barcode|barriers)/", content)
     assert len(places) >= 3
     assert all(re.fullmatch(rb"[/_.]+", place) for place in places), places
 
@@ -127,6 +127,11 @@ def test_the_sessions_show_what_is_known_of_their_samples(opened):
     activity = opened("activity")
     known, probability = activity["input Learned_Activity"], activity["Activity Probability"]
     assert probability[known == 1].mean() > probability[known == 0].mean() + 0.1
+    prototypes = opened("scnn")
+    barrier = prototypes["input Activation_Energy"]
+    high, low = barrier > np.quantile(barrier, 0.8), barrier < np.median(barrier)
+    assert prototypes["High Activation Probability"][high].mean() > 0.7
+    assert prototypes["High Activation Probability"][low].mean() < 0.5
     event = opened("nonaffine")["Nonaffine Squared Displacement"]
     labels = activity["input Nonaffine_Squared_Displacement"]  # of the event after the frame before
     assert np.corrcoef(np.log(event), np.log(labels))[0, 1] > 0.9

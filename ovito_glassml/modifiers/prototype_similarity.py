@@ -86,7 +86,8 @@ class PrototypeSimilarityModifier(HasStrictTraits, ModifierInterface):
     * ``prototype-environments``: table of the prototype atoms: their barrier (eV), the number of
       neighbours in their largest standard cluster, its signature and its label.
     * ``high-activation-probability-histogram``: table.
-    * ``PrototypeSimilarity.share_0`` to ``.share_3``: attributes, fractions of atoms by prototype.
+    * ``PrototypeSimilarity.share_0``, ``PrototypeSimilarity.share_1``, ``PrototypeSimilarity.share_2``,
+      ``PrototypeSimilarity.share_3``: attributes, fractions of atoms by prototype.
     * ``PrototypeSimilarity.mean_probability``, ``PrototypeSimilarity.mean_logit``: attributes.
     * ``PrototypeSimilarity.extrapolating_fraction``: attribute, the fraction of atoms whose
       extrapolation is above 1. Above 0.1 a warning is printed.

@@ -17,10 +17,13 @@ import numpy as np
 
 from ovito_glassml.figures.lasca import read_barriers
 from ovito_glassml.learn.model_file import ResultTable
-from ovito_glassml.learn.scnn_data import ENVIRONMENT, PUBLISHED, BarrierSample, describe_samples
+from ovito_glassml.learn.scnn_data import ENVIRONMENT, PUBLISHED, BarrierSample, TrainingData, describe_samples
 from ovito_glassml.learn.scnn_evaluation import area_on_atoms, fold_tables, leave_one_out, seed_table
 from ovito_glassml.learn.scnn_network import LossWeights, TrainingSettings
+from ovito_glassml.learn.scnn_training import FittedPrototypes
 from ovito_glassml.simulate.shards import read_shard
+from ovito_glassml.topology.signature import format_signature, label_name
+from ovito_glassml.topology.standard_clusters import LaSCA
 
 DESIGNS = {"environment": ENVIRONMENT, "bessel": PUBLISHED}
 
@@ -32,6 +35,23 @@ def samples_of(folder: Path) -> list[BarrierSample]:
         return [BarrierSample(glass.structure, np.asarray(glass.values), glass.name) for glass in read_barriers(folder)]
     read = [(read_shard(file), file.name.split(".")[0]) for file in shards]
     return [BarrierSample(shard.structure, shard.columns["Activation_Energy"], name) for shard, name in read]
+
+
+def environments_of(data: TrainingData, fits: list[FittedPrototypes]) -> ResultTable:
+    """Element, barrier and largest standard cluster of the prototypes, one network a row."""
+    clusters = [LaSCA().compute(sample.structure) for sample in data.samples]
+    rows = []
+    for seed, fitted in enumerate(fits, start=1):
+        cells: list[object] = [f"seed {seed}"]
+        for place in fitted.places:
+            sample, atom = int(data.sample[place]), int(data.atom[place])
+            structure, found = data.samples[sample].structure, clusters[sample]
+            element = structure.species_names[structure.species[atom]]
+            signature = format_signature(found.signatures[found.signature_indices[atom]])
+            kind = label_name(int(found.labels[atom])) or signature
+            cells.append(f"{element} {data.barrier[place]:.2f} eV {kind}")
+        rows.append(tuple(cells))
+    return ResultTable("Prototypes by seed", ("network", "0 low", "1 low", "2 high", "3 high"), tuple(rows))
 
 
 def show(table: ResultTable) -> None:
@@ -74,7 +94,9 @@ def main() -> None:
         last = len(samples) - 1
         data = describe_samples(samples, design, learned=range(last))
         parts = *data.divided(range(last)), data.of_samples([last])
-        show(seed_table(data, *parts, design=design, settings=settings)[0])
+        table, fits = seed_table(data, *parts, design=design, settings=settings)
+        show(table)
+        show(environments_of(data, fits))
 
 
 if __name__ == "__main__":

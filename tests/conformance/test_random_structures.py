@@ -25,6 +25,7 @@ VARIANTS = {
     "SOAPDescriptorsModifier": [{"rbf": "gto", "n_max": 4, "l_max": 3}],
     "ACEDescriptorsModifier": [{"purified": False, "cutoff": 5.0, "degree": 7.0}],
     "PredictedStiffnessModifier": [{"model": "stiffness-cuzr-rdf40"}],
+    "PrototypeSimilarityModifier": [{"model": "scnn-cuzr-264"}],
     "NonaffineActivityModifier": [{"affine_mapping": "ToReference", "cutoff": 4.0}],
     "LaSCAModifier": [{"stop": "no obtuse triangle"}],
 }
@@ -69,6 +70,8 @@ def may_lack_a_value(case, chosen, sample, data):
     name = case.modifier.__name__
     if name == "BesselDescriptorsModifier":
         return np.array([len(found) == 0 for found in neighbours(sample, case.make(**chosen).cutoff)])
+    if name == "PrototypeSimilarityModifier":
+        return np.array([len(found) == 0 for found in neighbours(sample, 5.0)])
     if name == "LaSCAModifier":
         return np.array([len(found) == 0 for found in neighbours(sample, data.attributes["LaSCA.max_cutoff"])])
     if name == "NonaffineActivityModifier":

@@ -35,7 +35,7 @@ def models(glasses, tmp_path_factory):
     parts = data.of_samples([0]), data.of_samples([1])
     files = []
     for seed in (1, 2):
-        settings = TrainingSettings(starts=1, first=Pass(2, 3e-3), most_cycles=1)
+        settings = TrainingSettings(starts=1, first=Pass(12, 3e-3), cycle=Pass(20, 1e-3), most_cycles=1)
         model = train_scnn(data, *parts, design=PUBLISHED, settings=settings, seed=seed)
         file = tmp_path_factory.mktemp("models") / f"{seed}.safetensors"
         save_model(file, model.header, model.tensors())
