@@ -39,16 +39,14 @@ def samples_of(folder: Path) -> list[BarrierSample]:
 
 def environments_of(data: TrainingData, fits: list[FittedPrototypes]) -> ResultTable:
     """Element, barrier and largest standard cluster of the prototypes, one network a row."""
-    clusters = [LaSCA().compute(sample.structure) for sample in data.samples]
     rows = []
     for seed, fitted in enumerate(fits, start=1):
         cells: list[object] = [f"seed {seed}"]
         for place in fitted.places:
-            sample, atom = int(data.sample[place]), int(data.atom[place])
-            structure, found = data.samples[sample].structure, clusters[sample]
+            structure, atom = data.samples[data.sample[place]].structure, data.atom[place]
+            cluster = LaSCA().compute(replace(structure, mask=np.arange(len(structure)) == atom))
+            kind = label_name(int(cluster.labels[0])) or format_signature(cluster.signatures[0])
             element = structure.species_names[structure.species[atom]]
-            signature = format_signature(found.signatures[found.signature_indices[atom]])
-            kind = label_name(int(found.labels[atom])) or signature
             cells.append(f"{element} {data.barrier[place]:.2f} eV {kind}")
         rows.append(tuple(cells))
     return ResultTable("Prototypes by seed", ("network", "0 low", "1 low", "2 high", "3 high"), tuple(rows))
