@@ -4,28 +4,35 @@ Run ``python tests/benchmarks/scnn.py FOLDER`` on a folder of barrier data, ``co
 ``*.xyz.gz`` with a column ``Activation_Energy``. ``--design bessel`` takes the published 264
 parameters, ``--leave 0,3`` only some samples, ``--seeds`` adds the spread over five seeds,
 ``--atoms`` the published division by atom, ``--printed`` the loss as it is printed. One core, minutes.
+``--million`` trains nothing: it says which share of the processor time of a million atoms the shipped network takes.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from ovito_glassml.figures.lasca import read_barriers
 from ovito_glassml.learn.model_file import ResultTable
+from ovito_glassml.learn.scnn import ScnnModel
 from ovito_glassml.learn.scnn_data import ENVIRONMENT, PUBLISHED, BarrierSample, TrainingData, describe_samples
 from ovito_glassml.learn.scnn_evaluation import area_on_atoms, fold_tables, leave_one_out, seed_table
 from ovito_glassml.learn.scnn_network import LossWeights, TrainingSettings
 from ovito_glassml.learn.scnn_training import FittedPrototypes
 from ovito_glassml.simulate.shards import read_shard
+from ovito_glassml.structure import Structure
 from ovito_glassml.topology.signature import format_signature, label_name
 from ovito_glassml.topology.standard_clusters import LaSCA
 
 DESIGNS = {"environment": ENVIRONMENT, "bessel": PUBLISHED}
+SHIPPED = {"environment": "scnn-cuzr", "bessel": "scnn-cuzr-264"}
 
 
 def samples_of(folder: Path) -> list[BarrierSample]:
@@ -52,6 +59,28 @@ def environments_of(data: TrainingData, fits: list[FittedPrototypes]) -> ResultT
     return ResultTable("Prototypes by seed", ("network", "0 low", "1 low", "2 high", "3 high"), tuple(rows))
 
 
+def million(structure: Structure, model: ScnnModel, atoms: int = 1_000_000) -> None:
+    """Processor time of copies of a glass, and of the network alone on as many rows."""
+    side = math.ceil((atoms / len(structure)) ** (1 / 3))
+    shifts = np.array(list(itertools.product(range(side), repeat=3))) @ structure.cell
+    positions = (structure.positions + shifts[:, None]).reshape(-1, 3)
+    species = np.tile(structure.species, len(shifts))
+    copies = Structure(
+        positions, species, structure.species_names, side * structure.cell, structure.origin, structure.pbc
+    )
+    model.predict(structure)  # compiles
+    begin = time.process_time()
+    model.predict(copies)
+    whole = time.process_time() - begin
+    rows = model.describe(structure)
+    begin = time.process_time()
+    with threadpool_limits(1, "blas"):
+        for _ in shifts:
+            model.network.logits(model.network.similarities(model.network.embed(rows)))
+    network = time.process_time() - begin
+    print(f"{len(positions)} atoms: {whole:.1f} s, network {network:.1f} s, {network / whole:.1%}", flush=True)
+
+
 def show(table: ResultTable) -> None:
     """Print a table as Markdown."""
     print(table.markdown() + "\n", flush=True)
@@ -66,10 +95,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--seeds", action="store_true")
     parser.add_argument("--atoms", action="store_true")
+    parser.add_argument("--million", action="store_true")
     parser.add_argument("--printed", action="store_true")
     parser.add_argument("--weights", type=float, nargs=5, metavar="λ")
     options = parser.parse_args()
     samples, design = samples_of(options.folder), DESIGNS[options.design]
+    if options.million:
+        million(samples[0].structure, ScnnModel.load(SHIPPED[options.design]))
+        return
     settings = TrainingSettings()
     if options.weights:
         settings = replace(settings, weights=LossWeights(*options.weights))
