@@ -1,5 +1,7 @@
 """Shipping: samples are found, kept apart, and a model with its card comes out."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,7 +9,8 @@ from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn import scnn_network, scnn_shipping, scnn_training
 from ovito_glassml.learn.model_file import load_model
 from ovito_glassml.learn.scnn import ScnnModel
-from ovito_glassml.simulate.shards import write_shard
+from ovito_glassml.shipped import sample_file
+from ovito_glassml.simulate.shards import read_shard, write_shard
 
 
 @pytest.fixture
@@ -55,3 +58,23 @@ def test_a_model_with_its_card_comes_out(folder, monkeypatch):
     assert "Five seeds, judged by barriers-sample-2" in titles
     assert path.with_suffix(".md").is_file()
     assert {prototype.sample for prototype in ScnnModel.load(path).prototypes} <= set(header.training["samples"])
+
+
+@pytest.mark.parametrize("name", scnn_shipping.RECIPES)
+def test_prototypes_of_shipped_models_are_atoms_of_the_samples(name):
+    """From the sample that comes with the package to the embedding in the model, and what the prototypes must be."""
+    model = ScnnModel.load(name)
+    for number, prototype in enumerate(model.prototypes):
+        shard = read_shard(sample_file(f"barriers/{prototype.sample}.xyz.gz"))
+        chosen = shard.structure.ids == prototype.atom
+        assert prototype.barrier == pytest.approx(shard.columns["Activation_Energy"][chosen][0], abs=1e-4)
+        embedding = model.embed_exactly(replace(shard.structure, mask=chosen))[0]
+        np.testing.assert_allclose(embedding, model.network.prototypes[number], atol=1e-6)
+    cosines = model.network.cosines()
+    assert cosines[:2, 2:].max() < 0
+    assert min(cosines[0, 1], cosines[2, 3]) >= 0
+    assert max(cosines[0, 1], cosines[2, 3]) < 0.95
+    for aside in model.header.training["kept_aside"].split(", "):
+        shard = read_shard(sample_file(f"barriers/{aside}.xyz.gz"))
+        nearest = model.predict(shard.structure).prototype
+        assert np.bincount(nearest, minlength=4).min() >= 0.05 * len(nearest)
