@@ -354,7 +354,10 @@ def train_ule(
         list[Path] | None, typer.Option(help="File kept for testing only; by default the last of FILES.")
     ] = None,
     energy: Annotated[
-        str, typer.Option(help="Attribute of a frame, or column to average, with the energy in eV per atom.")
+        str,
+        typer.Option(
+            help="Attribute of a frame with the energy in eV per atom or, better, column of the atoms' energies."
+        ),
     ] = "energy_per_atom",
     environments: Annotated[int, typer.Option(help="Environments of the barcode.", min=1)] = 40,
     similarity: Annotated[float, typer.Option(help="Above this two environments are one.")] = 0.84,
@@ -364,9 +367,11 @@ def train_ule(
     species: Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")] = "",
     seed: Annotated[int, typer.Option(help="Of the selection and the trees.")] = 1,
 ) -> None:
-    """Learn the energy of a glass from the frequencies of its unique local environments.
+    """Learn the energy of a glass from its unique local environments.
 
-    Structures along one simulation belong into one file, since runs are what is left out to judge by.
+    Energies of atoms are learned from their similarities with the environments, and energies known for whole
+    structures only from the frequencies of the environments, which is far less precise. Structures along one
+    simulation belong into one file, since runs are what is left out to judge by.
 
     Example: glassml train ule run-*.xyz.gz --energy energy_per_atom -o mine.safetensors
     """
@@ -399,9 +404,9 @@ def _ule_samples(files: list[Path], energy: str, species: str, kind: str = "") -
     from ovito_glassml.learn.ule_data import UleSample
 
     return [
-        UleSample(structure, value, file.name.split(".")[0], text or file.name.split(".")[0])
+        UleSample(structure, value, file.name.split(".")[0], text or file.name.split(".")[0], energies)
         for file in files
-        for structure, value, text in read_energies(file, energy, kind=kind, species=species)
+        for structure, value, text, energies in read_energies(file, energy, kind=kind, species=species)
     ]
 
 

@@ -21,7 +21,7 @@ def files(tmp_path_factory):
         run = [sample for sample in ule_glasses.samples() if sample.run == f"shear-{number}"][:4]
         frames = []
         for place, sample in enumerate(run):
-            shares = {"Atomic_Energy": [sample.energy] * len(sample.structure)}
+            shares = {"Atomic_Energy": sample.atom_energies}
             header = {"energy_per_atom": f"{sample.energy:.8f}", "stage": place // 2}
             frames.append(Shard(sample.structure, shares, header))
         written.append(folder / f"run-{number}.xyz.gz")
@@ -36,7 +36,7 @@ def run(*arguments):
 @pytest.mark.parametrize("name", ["energy_per_atom", "Energy per atom", "Atomic Energy"])
 def test_energies_are_attributes_or_means_of_columns(files, name):
     expected = [sample.energy for sample in ule_glasses.samples()[:4]]
-    assert [energy for _, energy, _ in read_energies(files[0], name)] == pytest.approx(expected, abs=1e-5)
+    assert [energy for _, energy, _, _ in read_energies(files[0], name)] == pytest.approx(expected, abs=1e-5)
 
 
 def test_files_without_energies_or_kinds_say_what_they_have(files):
@@ -44,18 +44,20 @@ def test_files_without_energies_or_kinds_say_what_they_have(files):
         list(read_energies(files[0], "enthalpy"))
     with pytest.raises(FileError, match=r"attribute 'mood'.*energy_per_atom"):
         list(read_energies(files[0], "energy_per_atom", kind="mood"))
-    assert [kind for _, _, kind in read_energies(files[0], "energy_per_atom", kind="stage")][:2] == [
+    assert [kind for _, _, kind, _ in read_energies(files[0], "energy_per_atom", kind="stage")][:2] == [
         "stage 0",
         "stage 0",
     ]
 
 
-def test_a_model_is_trained_judged_and_described(files, tmp_path):
+@pytest.mark.parametrize(("energy", "learned"), [("energy_per_atom", "trees"), ("Atomic_Energy", "similarity")])
+def test_a_model_is_trained_judged_and_described(files, tmp_path, energy, learned):
     model = tmp_path / "mine.safetensors"
-    settings = ["--folds", 2, "--trials", 1, "--environments", 15]
+    settings = ["--folds", 2, "--trials", 1, "--environments", 15, "--energy", energy]
     result = run("train", "ule", *files, "-o", model, *settings)
     assert result.exit_code == 0, result.output
     header = UleModel.load(model).header
+    assert header.architecture["energy"] == learned
     assert header.training["samples"] == ["run-1", "run-2"]
     table = header.results[-1]
     assert table.title == "Held-out runs"

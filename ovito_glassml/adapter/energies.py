@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ovito_glassml.adapter.files import FileError, open_trajectory
 from ovito_glassml.adapter.input import plain_name, structure_from_data
@@ -16,8 +17,8 @@ __all__ = ["read_energies"]
 
 def read_energies(
     file: Path, name: str, *, kind: str = "", species: str = ""
-) -> Iterator[tuple[Structure, float, str]]:
-    """Yield structure, energy per atom and kind of every frame of a file.
+) -> Iterator[tuple[Structure, float, str, NDArray[np.float64] | None]]:
+    """Yield structure, energy per atom, kind and, from a column, energies of the atoms of every frame of a file.
 
     Parameters
     ----------
@@ -49,9 +50,10 @@ def read_energies(
         text = f"{kind} {attributes[plain_name(kind)]}".replace("_", " ") if kind else ""
         columns = {plain_name(key): key for key in data.particles}
         if isinstance(value := attributes.get(plain_name(name)), int | float):
-            yield structure, float(value), text
+            yield structure, float(value), text, None
         elif plain_name(name) in columns:
-            yield structure, float(np.mean(data.particles[columns[plain_name(name)]])), text
+            energies = np.array(data.particles[columns[plain_name(name)]], dtype=np.float64)
+            yield structure, float(energies.mean()), text, energies
         else:
             raise FileError(
                 f"{file}, frame {frame}, has neither an attribute nor a column {name!r} with the energy per atom; "

@@ -29,6 +29,7 @@ from ovito_glassml.learn.model_file import (
     take_scale,
     take_tensor,
 )
+from ovito_glassml.learn.ule_similarity import SimilarityEnergy, kernel
 from ovito_glassml.learn.unique_environments import least_product
 from ovito_glassml.neighbours import Progress, reporting, stage, within_reach
 from ovito_glassml.structure import Structure
@@ -50,6 +51,8 @@ __all__ = [
 ]
 
 KIND = "ule"
+#: What energies follow from: fractions of environments, or similarities with them.
+ENERGIES = ("trees", "similarity")
 #: Kasper environments and all others.
 GROUPS = (1, 2)
 #: Name of the only head of the extrapolation score.
@@ -233,7 +236,8 @@ class UlePrediction:
         1 − √(|p − q|² / 2) for the normalised rows of the atom and of the most similar environment, 1 for the
         same; NaN if not selected.
     contribution : (N,) array
-        The atom's share in the deviation of the energy from `base`, eV; 0 for unmatched atoms, NaN if not selected.
+        The atom's share in the deviation of the energy from `base`, eV; NaN if not selected. With trees unmatched atoms
+        have 0.
     extrapolation : (N,) array
         Distance from the training data; 1 is the 99th percentile of the training atoms. NaN if not selected.
     counts : (K,) int64 array
@@ -241,7 +245,7 @@ class UlePrediction:
     atoms : int
         Selected atoms.
     contributions : (K,) array
-        SHAP value of each fraction, eV/atom.
+        SHAP value of each number of the barcode, eV/atom.
     energy, base : float
         eV/atom: predicted energy, and the mean prediction that contributions count from.
     heterogeneity, excess_variance : float
@@ -281,8 +285,9 @@ class UlePrediction:
 
     @property
     def energy_from_absent(self) -> float:
-        """eV/atom: SHAP values of the environments that no atom has."""
-        return float(self.contributions[self.counts == 0].sum())
+        """eV/atom: what no atom holds; with trees the SHAP values of the environments that no atom has, else 0."""
+        held = self.contribution[np.isfinite(self.contribution)]
+        return self.energy - self.base - float(held.mean()) if len(held) else float("nan")
 
 
 @dataclass(frozen=True, eq=False)
@@ -300,7 +305,8 @@ class UleModel:
         Faces of the Voronoi cell of each with 3 to 8 edges.
     kernels : tuple of Structure
         For each environment every atom that its row depends on, as an open cluster; the atom itself is the first.
-    energy : EnergyModel
+    energy : EnergyModel or SimilarityEnergy
+        From fractions of environments, or from similarities with them.
     reference : ReferenceBarcode
     score : ExtrapolationScore
         Of the products with all environments, which tell also how far an atom is from each of them.
@@ -311,7 +317,7 @@ class UleModel:
     rows: NDArray[np.float32]
     voronoi: NDArray[np.int32]
     kernels: tuple[Structure, ...]
-    energy: EnergyModel
+    energy: EnergyModel | SimilarityEnergy
     reference: ReferenceBarcode
     score: ExtrapolationScore
 
@@ -347,6 +353,10 @@ class UleModel:
             descriptor = _stored_descriptor(header, tensors)
             count, features = int(header.architecture["environments"]), descriptor.feature_count
             check_length("similarity", header.architecture["similarity"], longest=1.0)
+            if header.architecture["energy"] not in ENERGIES:
+                raise ModelError(
+                    f"Energies from {header.architecture['energy']!r} are unknown; update ovito-glassml or train again."
+                )
             _check_composition(header)
             score = ExtrapolationScore.from_tensors(header, tensors, (HEAD,), count)
         except (KeyError, TypeError, GlassMLError) as error:
@@ -376,8 +386,7 @@ class UleModel:
             "kernels.positions": np.concatenate([kernel.positions for kernel in self.kernels]).astype(np.float32),
             "kernels.species": np.concatenate([_model_species(kernel, self.header) for kernel in self.kernels]),
             "kernels.offsets": np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-            "energy.trees": np.frombuffer(self.energy.trees, dtype=np.uint8),
-            "energy.standard": np.array([self.energy.mean, self.energy.scale]),
+            **_energy_tensors(self.energy),
             "reference.energies": self.reference.energies,
             "reference.fractions": self.reference.fractions,
             "reference.atoms": self.reference.atoms,
@@ -418,65 +427,55 @@ class UleModel:
         """
         self.header.check_structure(structure)
         wanted = np.ones(len(structure), dtype=np.bool_) if structure.mask is None else structure.mask
-        environment = np.full(len(structure), -1, dtype=np.int32)
-        similarity = np.full(len(structure), np.nan, dtype=np.float32)
+        compared = _Compared(structure, self)
         extrapolation = np.full(len(structure), np.nan)
         if wanted.any():
             with threadpool_limits(1, "blas"):
-                embedding = self._compare(structure, wanted, environment, similarity, stage(progress, 0.0, 0.9))
-            everywhere = self.score.evaluate(structure, embedding, stage(progress, 0.9, 1.0))
+                self._compare(structure, wanted, compared, stage(progress, 0.0, 0.9))
+            everywhere = self.score.evaluate(structure, compared.embedding, stage(progress, 0.9, 1.0))
             extrapolation[wanted] = everywhere[wanted]
-        environment[~wanted], similarity[~wanted] = -1, np.nan
-        return self._summarised(structure, wanted, environment, similarity, extrapolation)
+        compared.environment[~wanted], compared.similarity[~wanted] = -1, np.nan
+        return self._summarised(structure, wanted, compared, extrapolation)
 
     def _compare(
-        self,
-        structure: Structure,
-        wanted: NDArray[np.bool_],
-        environment: NDArray,
-        similarity: NDArray,
-        progress: Progress | None,
-    ) -> NDArray[np.float32]:
-        """Fill in environments and similarities; return the coordinates in which novelty is measured.
-
-        Rows are multiplied by the environments where they are computed, and never stored.
-        """
+        self, structure: Structure, wanted: NDArray[np.bool_], compared: _Compared, progress: Progress | None
+    ) -> None:
+        """Rows are multiplied by the environments where they are computed, and never stored."""
         needed = within_reach(structure, wanted, self.score.radius)
         least = least_product(self.similarity)
-        embedding = np.full((len(structure), self.score.width), np.nan, dtype=np.float32)
         blocks = self.descriptor.iterate_products(replace(structure, mask=needed), self.rows.T)
         for indices, products in reporting(blocks, int(needed.sum()), progress):
             best = products.argmax(axis=1)
             largest = products[np.arange(len(best)), best]
-            environment[indices] = np.where(largest > least, best, -1)
-            similarity[indices] = 1 - np.sqrt(np.maximum(1 - largest, 0))
-            embedding[indices] = self.score.embed(HEAD, products)
-        return embedding
+            compared.environment[indices] = np.where(largest > least, best, -1)
+            compared.similarity[indices] = 1 - np.sqrt(np.maximum(1 - largest, 0))
+            compared.embedding[indices] = self.score.embed(HEAD, products)
+            if isinstance(self.energy, SimilarityEnergy):
+                kinds = compared.kinds[indices]
+                kernels = kernel(products, kinds, self.energy.species)
+                compared.difference[indices] = self.energy.differences(kernels, kinds)
+                compared.kernel_sums += kernels[wanted[indices]].sum(axis=0, dtype=np.float64)
 
     def _summarised(
         self,
         structure: Structure,
         wanted: NDArray[np.bool_],
-        environment: NDArray,
-        similarity: NDArray,
+        compared: _Compared,
         extrapolation: NDArray,
     ) -> UlePrediction:
+        environment = compared.environment
         counts = np.bincount(environment[environment >= 0], minlength=len(self))
         matched = int(counts.sum())
         energy = base = z = excess = group1 = float("nan")
-        contributions = np.full(len(self), np.nan)
+        contributions, by_atom = np.full(len(self), np.nan), np.full(len(structure), np.nan)
         if matched:
-            fractions = counts / matched
-            energy = float(self.energy.predict(fractions)[0])
-            base, explained = self.energy.explain(fractions)
-            contributions = explained[0]
+            energy, base, contributions, by_atom = self._explained(wanted, compared, counts)
             z, excess = heterogeneity(counts, *self.reference.at(energy), self.groups == 2)
-            group1 = float(fractions[self.groups == 1].sum())
-        by_atom = share_by_atom(environment, contributions, counts, int(wanted.sum()))
+            group1 = float(counts[self.groups == 1].sum() / matched)
         by_atom[~wanted] = np.nan
         return UlePrediction(
             environment,
-            similarity,
+            compared.similarity,
             by_atom,
             extrapolation,
             counts,
@@ -490,10 +489,40 @@ class UleModel:
             self._knows_composition(structure),
         )
 
+    def _explained(
+        self, wanted: NDArray[np.bool_], compared: _Compared, counts: NDArray[np.int64]
+    ) -> tuple[float, float, NDArray[np.float64], NDArray[np.float64]]:
+        """Energy, base and contributions (eV/atom) of the barcode's numbers, and (eV) of the atoms."""
+        atoms = int(wanted.sum())
+        if isinstance(self.energy, SimilarityEnergy):
+            shares = np.bincount(compared.kinds[wanted], minlength=len(self.header.species)) / atoms
+            means = compared.kernel_sums / atoms
+            energy = float(self.energy.predict(means, shares))
+            return energy, self.energy.base(shares), self.energy.contributions(means, shares), compared.difference
+        fractions = counts / counts.sum()
+        base, explained = self.energy.explain(fractions)
+        by_atom = share_by_atom(compared.environment, explained[0], counts, atoms)
+        return float(self.energy.predict(fractions)[0]), base, explained[0], by_atom
+
     def _knows_composition(self, structure: Structure) -> bool:
         shares = species_shares(structure, self.header.species)
         known = np.array([self.header.training["composition"][name] for name in self.header.species])
         return bool(((shares > known[:, 0] - SAME_COMPOSITION) & (shares < known[:, 1] + SAME_COMPOSITION)).all())
+
+
+class _Compared:
+    """What a pass over the rows of a structure fills in, atom by atom; `kernel_sums` are over the wanted ones."""
+
+    def __init__(self, structure: Structure, model: UleModel) -> None:
+        count = len(structure)
+        known = model.header.species  # other names may be there, but no atoms of theirs
+        columns = [known.index(name) if name in known else 0 for name in structure.species_names]
+        self.kinds = np.array(columns, dtype=np.int32)[structure.species]
+        self.environment = np.full(count, -1, dtype=np.int32)
+        self.similarity = np.full(count, np.nan, dtype=np.float32)
+        self.embedding = np.full((count, model.score.width), np.nan, dtype=np.float32)
+        self.difference = np.full(count, np.nan)
+        self.kernel_sums = np.zeros(len(model))
 
 
 def share_by_atom(environment: NDArray, contributions: NDArray, counts: NDArray, atoms: int) -> NDArray[np.float64]:
@@ -537,7 +566,32 @@ def _check_composition(header: ModelHeader) -> None:
             raise ModelError(f"The shares of {name} run from {lowest} to {highest}; train the model again.")
 
 
-def _stored_energy(header: ModelHeader, tensors: Mapping[str, NDArray], count: int) -> EnergyModel:
+def _energy_tensors(energy: EnergyModel | SimilarityEnergy) -> dict[str, NDArray]:
+    if isinstance(energy, SimilarityEnergy):
+        return {
+            "energy.weights": energy.weights,
+            "energy.species": energy.species,
+            "energy.offsets": energy.offsets,
+            "energy.means": energy.means,
+        }
+    return {
+        "energy.trees": np.frombuffer(energy.trees, dtype=np.uint8),
+        "energy.standard": np.array([energy.mean, energy.scale]),
+    }
+
+
+def _stored_energy(header: ModelHeader, tensors: Mapping[str, NDArray], count: int) -> EnergyModel | SimilarityEnergy:
+    kinds = len(header.species)
+    if header.architecture["energy"] == "similarity":
+        species = take_tensor(header, tensors, "energy.species", (count,), "iu").astype(np.int32)
+        if len(species) and not 0 <= species.min() <= species.max() < kinds:
+            raise ModelError("The environments' species are none of the barcode model's; train the model again.")
+        return SimilarityEnergy(
+            take_tensor(header, tensors, "energy.weights", (count,)).astype(np.float64),
+            species,
+            take_tensor(header, tensors, "energy.offsets", (kinds,)).astype(np.float64),
+            take_tensor(header, tensors, "energy.means", (kinds, count)).astype(np.float64),
+        )
     trees = take_tensor(header, tensors, "energy.trees", (None,), "iu").astype(np.uint8).tobytes()
     mean, scale = take_tensor(header, tensors, "energy.standard", (2,)).tolist()
     energy = EnergyModel(trees, mean, scale)

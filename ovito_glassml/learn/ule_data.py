@@ -18,7 +18,7 @@ from ovito_glassml.learn.ule import is_icosahedron
 from ovito_glassml.learn.unique_environments import UniqueEnvironments, rows_by_identifier
 from ovito_glassml.structure import Structure
 
-__all__ = ["BarcodeTable", "UleSample", "describe_samples", "load_tables", "save_tables"]
+__all__ = ["BarcodeTable", "UleSample", "Visit", "describe_samples", "load_tables", "save_tables"]
 
 Progress = Callable[[float, str], None]
 
@@ -27,13 +27,19 @@ class UleSample(NamedTuple):
     """An inherent structure with its energy.
 
     `energy` is in eV/atom. Samples of one `run` descend from the same melt and stay together whenever
-    data are divided. `kind` says what was done to it, such as ``500K`` or ``sheared 300K``.
+    data are divided. `kind` says what was done to it, such as ``500K`` or ``sheared 300K``. `atom_energies`
+    (N,) are the atoms' shares of the energy in eV, where known.
     """
 
     structure: Structure
     energy: float
     run: str
     kind: str = ""
+    atom_energies: NDArray[np.float64] | None = None
+
+
+#: Called with the number of a sample, indices of some of its atoms and their normalised rows.
+Visit = Callable[[int, NDArray[np.int64], NDArray[np.float32]], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +76,11 @@ class BarcodeTable:
         """Some of the samples."""
         return BarcodeTable(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
+    def joined(self, other: BarcodeTable) -> BarcodeTable:
+        """These samples and others in the same environments."""
+        pairs = ((getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
+        return BarcodeTable(*(np.concatenate(pair) for pair in pairs))
+
     @property
     def matched(self) -> NDArray[np.int64]:
         """Atoms that have an environment."""
@@ -94,6 +105,7 @@ def describe_samples(
     sets: Sequence[UniqueEnvironments],
     voronoi: Callable[[Structure], NDArray] | None = None,
     progress: Progress | None = None,
+    visit: Visit | None = None,
 ) -> list[BarcodeTable]:
     """Barcodes of samples in several sets of environments, with one pass over all descriptor rows.
 
@@ -106,6 +118,8 @@ def describe_samples(
         Gives the faces of all atoms with 3 to 8 edges, (N, 6); without, the shares of icosahedra are NaN.
     progress : callable, optional
         Called with the fraction done and a text.
+    visit : callable, optional
+        Sees all rows on the way.
 
     Returns
     -------
@@ -123,7 +137,9 @@ def describe_samples(
     icosahedra = np.full(len(samples), np.nan)
     for number, sample in enumerate(samples):
         total = np.zeros(descriptor.feature_count)
-        for _, rows in rows_by_identifier(sample.structure, descriptor):
+        for atoms, rows in rows_by_identifier(sample.structure, descriptor):
+            if visit is not None:
+                visit(number, atoms, rows)
             total += rows.sum(axis=0, dtype=np.float64)
             for table, environments in zip(counts, sets, strict=True):
                 assigned = environments.assign(rows)

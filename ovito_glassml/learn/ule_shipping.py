@@ -7,13 +7,13 @@ Run again whenever the campaign has more samples::
     python -m ovito_glassml.learn.ule_shipping shuffle CAMPAIGN FOLDER
     python -m ovito_glassml.learn.ule_shipping train CAMPAIGN FOLDER ovito_glassml/models
 
-*collect* selects unique environments in the runs that are learned from and counts the atoms of all
-samples in them. *reduce* trains on all environments, ranks them, and counts again in the best 5, 10, 20,
-40, 80 and 160. *shuffle* does both in five orders of structures with a third of them, to see what hangs on the order.
-*train* fits and judges the model. CAMPAIGN holds shards ``anneal-zr44cu56-*.xyz.gz`` and
-``shear-zr44cu56-*.xyz.gz``; FOLDER gets ``ule-all.npz``, ``ule-ranked.npz`` and one glass of a run that is not
-learned from, which are kept in the repository, and ``ule-environments.npz``, which is not. Needs the
-extras `simulate` and `train`.
+*collect* selects unique environments in the runs that are learned from, counts the atoms of all samples in them and
+measures their similarities. *reduce* ranks the environments by what explains most of the energies of atoms and
+samples, and counts again in the best 5, 10, 20, 40, 80 and 100. *shuffle* selects in five orders of structures, to see
+what hangs on the order. *train* fits the model and judges it, beside trees on fractions as published.
+CAMPAIGN holds shards ``anneal-zr44cu56-*.xyz.gz`` and ``shear-zr44cu56-*.xyz.gz``; FOLDER gets ``ule-all.npz``,
+``ule-ranked.npz`` and one glass of a run that is not learned from, which are kept in the repository, and
+``ule-environments.npz`` and ``ule-soft.npz``, which are not. Needs the extras `simulate` and `train`.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ import re
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,20 +41,22 @@ from ovito_glassml.learn.ule_evaluation import (
     heterogeneity_table,
     rival_predictions,
 )
+from ovito_glassml.learn.ule_similarity import Moments, fit_energy
 from ovito_glassml.learn.ule_training import (
     PUBLISHED_TREES,
-    CrossValidation,
-    TreeSettings,
+    SoftPass,
+    SoftSamples,
     UleDesign,
     Voronoi,
-    build_model,
+    build_similarity_model,
     cross_validate,
     fit_trees,
-    rank_environments,
+    own_species,
+    rank_soft,
     soap_for,
     tune,
 )
-from ovito_glassml.learn.unique_environments import UniqueEnvironments, select_environments
+from ovito_glassml.learn.unique_environments import UniqueEnvironments, least_product, select_environments
 from ovito_glassml.simulate.shards import made_with, read_frames, write_frames
 
 __all__ = [
@@ -65,6 +67,7 @@ __all__ = [
     "how_made",
     "keep_glass",
     "read_samples",
+    "read_sheared",
     "reduce",
     "roles",
     "ship_model",
@@ -75,19 +78,24 @@ Progress = Callable[[float, str], None]
 
 NAME = "ule-zr44cu56"
 #: Numbers of best environments that atoms are counted in.
-SIZES = (5, 10, 20, 40, 80, 160)
-ALL, RANKED, ENVIRONMENTS = "ule-all.npz", "ule-ranked.npz", "ule-environments.npz"
+SIZES = (5, 10, 20, 40, 80, 100)
+ALL, RANKED, ENVIRONMENTS, SOFT = "ule-all.npz", "ule-ranked.npz", "ule-environments.npz", "ule-soft.npz"
 SHUFFLED = "ule-shuffled.json"
 GLASS = "glass-zr44cu56.xyz.gz"
+#: One snapshot in so many is taken, since neighbouring ones are alike.
+EVERY = 2
 
 DESIGN = UleDesign(
     title="energy and heterogeneity of Zr44Cu56 from 40 local environments",
     summary=(
         "Assigns atoms to 40 real environments of the training data by the similarity of their SOAP rows, and "
-        "predicts the energy of the inherent structure from the fractions of these (XGBoost), with SHAP values "
-        "shared among the atoms."
+        "predicts the energy of the inherent structure, atom by atom, from the similarities with these (linear)."
     ),
+    trials=15,  # more settings of the rival trees do not make them tell glasses apart
 )
+
+#: Trees see environments that at least this share of samples have; others are too rare to divide samples by.
+COMMON = 0.02
 
 _REFERENCES = (
     "Concurrent prediction of metallic glasses' global energy and internal structural heterogeneity by interpretable "
@@ -99,7 +107,7 @@ _REFERENCES = (
 _LIMITS = (
     "Trained on inherent structures of one composition at one density. Other compositions are reported and their "
     "energy means nothing; minimise snapshots first.",
-    "SHAP values divide the energy of a sample among fractions that vary together: they say what the model uses, "
+    "Contributions divide the energy of a sample among numbers that vary together: they say what the model uses, "
     "not what causes the energy.",
 )
 
@@ -110,18 +118,17 @@ class Roles:
 
     Attributes
     ----------
-    learned, kept_aside, large, sheared : (S,) arrays
-        Annealed runs that are learned from and that judge, samples of twice the size, sheared samples.
+    learned, kept_aside, large : (S,) arrays
+        Annealed runs that are learned from and that judge, and samples of twice the size.
     """
 
     learned: NDArray[np.bool_]
     kept_aside: NDArray[np.bool_]
     large: NDArray[np.bool_]
-    sheared: NDArray[np.bool_]
 
 
 def roles(runs: Sequence[str] | NDArray) -> Roles:
-    """The first fifth of the annealed runs, at least one, is kept aside; so is everything large or sheared.
+    """The first fifth of the annealed runs, at least one, is kept aside; so is everything large.
 
     Raises
     ------
@@ -129,35 +136,44 @@ def roles(runs: Sequence[str] | NDArray) -> Roles:
         If nothing is left to learn from.
     """
     names = np.array(runs)
-    sheared = np.array([name.startswith("shear-") for name in names])
     large = np.array([re.search(r"-4000-\d+$", name) is not None for name in names])
-    ordinary = list(dict.fromkeys(names[~sheared & ~large]))
+    ordinary = list(dict.fromkeys(names[~large]))
     ordinary.sort(key=lambda name: int(name.rsplit("-", 1)[1]))
     aside = ordinary[: max(1, len(ordinary) // 5)]
     if len(ordinary) < 2:
         raise TrainingError(f"There are {len(ordinary)} annealed runs; give at least two, one of them to judge by.")
     kept_aside = np.isin(names, aside)
-    return Roles(~sheared & ~large & ~kept_aside, kept_aside, large, sheared)
+    return Roles(~large & ~kept_aside, kept_aside, large)
 
 
-def read_samples(campaign: Path) -> list[UleSample]:
-    """All inherent structures of finished jobs with their energies; annealed, large, then sheared.
+def read_samples(campaign: Path, every: int = EVERY) -> list[UleSample]:
+    """One in so many inherent structures of each anneal with its energies; large samples come first.
 
     Raises
     ------
     TrainingError
         If there are none.
     """
-    samples = []
-    paths = [*campaign.glob("anneal-zr44cu56-*.xyz.gz"), *campaign.glob("shear-zr44cu56-*.xyz.gz")]
-    for path in sorted(paths, key=_natural):
-        for frame in read_frames(path):
-            header = frame.header
-            warm = header.get("anneal_temperature") or f"sheared {float(str(header.get('temperature', 'nan'))):g}"
-            energy = float(str(header["energy_per_atom"]))
-            samples.append(UleSample(frame.structure, energy, path.name.removesuffix(".xyz.gz"), f"{warm} K"))
+    samples = _samples(campaign, "anneal-zr44cu56-*.xyz.gz", every)
     if not samples:
         raise TrainingError(f"{campaign} holds no anneal-zr44cu56-*.xyz.gz; make them with: glassml simulate campaign")
+    return samples
+
+
+def read_sheared(campaign: Path) -> list[UleSample]:
+    """All inherent structures of sheared samples, perhaps none."""
+    return _samples(campaign, "shear-zr44cu56-*.xyz.gz", 1)
+
+
+def _samples(campaign: Path, pattern: str, every: int) -> list[UleSample]:
+    samples = []
+    for path in sorted(campaign.glob(pattern), key=_natural):
+        for frame in read_frames(path)[every - 1 :: every]:
+            header = frame.header
+            warm = header.get("anneal_temperature") or f"sheared {float(str(header.get('temperature', 'nan'))):g}"
+            energy, run = float(str(header["energy_per_atom"])), path.name.removesuffix(".xyz.gz")
+            energies = frame.columns["Potential_Energy"]
+            samples.append(UleSample(frame.structure, energy, run, f"{warm} K", energies))
     return samples
 
 
@@ -196,9 +212,48 @@ def collect(
     visited = design.share * sum(map(len, structures))
     text = f"{len(found)} environments among {visited:.0f}, {visited / (time.perf_counter() - began):.0f} a second"
     progress(0.3, text)
-    (table,) = describe_samples(samples, descriptor, [found], voronoi, lambda f, what: progress(0.3 + 0.7 * f, what))
+    found = replace(found, structure=np.array(numbers)[found.structure])
+    _save_environments(folder / ENVIRONMENTS, found)
+    soft = SoftPass(samples, found, learned, design.folds)
+    (table,) = describe_samples(
+        samples, descriptor, [found], voronoi, lambda f, what: progress(0.3 + 0.7 * f, what), soft.visit
+    )
     save_tables(folder / ALL, {"all": table.with_principal_rows(learned)})
-    _save_environments(folder / ENVIRONMENTS, replace(found, structure=np.array(numbers)[found.structure]))
+    _save_soft(folder / SOFT, soft)
+
+
+def _save_soft(path: Path, done: SoftPass) -> None:
+    moments = done.soft.moments
+    np.savez(
+        path,
+        means=done.soft.means,
+        shares=done.soft.shares,
+        fold=done.fold,
+        squares=np.array([moments[fold].squares for fold in sorted(moments)]),
+        atoms=np.array([moments[fold].atoms for fold in sorted(moments)]),
+    )
+
+
+class _Soft(NamedTuple):
+    """What *collect* saved: mean κ (S, K) and shares of all samples, and the samples that are learned from."""
+
+    means: NDArray[np.float64]
+    shares: NDArray[np.float64]
+    learned: SoftSamples
+
+
+def _load_soft(path: Path, energies: NDArray) -> _Soft:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            saved = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{path} holds no similarities ({error}); run the command collect again.") from error
+    fold, means, shares = saved["fold"], saved["means"], saved["shares"]
+    moments = tuple(
+        Moments(squares, float(atoms)) for squares, atoms in zip(saved["squares"], saved["atoms"], strict=True)
+    )
+    soft = tuple((means[fold == k], shares[fold == k], energies[fold == k]) for k in range(len(moments)))
+    return _Soft(means, shares, SoftSamples(moments, soft))
 
 
 def reduce(samples: Sequence[UleSample], folder: Path, progress: Progress, design: UleDesign = DESIGN) -> None:
@@ -206,19 +261,28 @@ def reduce(samples: Sequence[UleSample], folder: Path, progress: Progress, desig
     found, table = _load_environments(folder / ENVIRONMENTS), load_tables(folder / ALL)["all"]
     _check_same(samples, table)
     learned = table.of(roles(table.runs).learned)
-    _, model = _all_environments(learned, design, lambda f, what: progress(0.4 * f, what))
-    ranking = rank_environments(model, learned.fractions, design.seed)
-    best = found.subset(ranking.order[: max(SIZES)])
-    sets = [best.subset(np.arange(min(size, len(best)))) for size in SIZES]
+    order = rank_soft(_load_soft(folder / SOFT, table.energies).learned, learned.counts.sum(axis=0), max(SIZES))
+    sizes = list(dict.fromkeys(min(size, len(order)) for size in SIZES))
+    counts = {size: np.zeros((len(samples), size), dtype=np.int32) for size in sizes}
+    best, least = np.ascontiguousarray(found.rows[order].T), least_product(found.similarity)
+
+    def visit(number: int, atoms: NDArray[np.int64], rows: NDArray[np.float32]) -> None:
+        products = rows @ best
+        for size, table_of_size in counts.items():
+            nearest = products[:, :size].argmax(axis=1)
+            matched = nearest[products[np.arange(len(nearest)), nearest] > least]
+            table_of_size[number] += np.bincount(matched, minlength=size).astype(np.int32)
+
     descriptor = soap_for([sample.structure for sample in samples])
-    tables = describe_samples(samples, descriptor, sets, progress=lambda f, what: progress(0.4 + 0.6 * f, what))
-    small = {str(size): replace(table, counts=one.counts) for size, one in zip(SIZES, tables, strict=True)}
+    describe_samples(samples, descriptor, [], progress=progress, visit=visit)
+    small = {str(size): replace(table, counts=one) for size, one in counts.items()}
     save_tables(folder / RANKED, small)
-    _save_environments(folder / ENVIRONMENTS, found, ranking.order)
+    _save_environments(folder / ENVIRONMENTS, found, order)
 
 
 def ship_model(
     samples: Sequence[UleSample],
+    sheared: Sequence[UleSample],
     folder: Path,
     output: Path,
     voronoi: Voronoi,
@@ -232,6 +296,8 @@ def ship_model(
     ----------
     samples : sequence of UleSample
         Those that *collect* and *reduce* were given.
+    sheared : sequence of UleSample
+        That heterogeneity is judged by.
     folder, output : Path
         Of the barcodes and for the model.
     voronoi : callable
@@ -249,30 +315,28 @@ def ship_model(
     """
     ranked, every = load_tables(folder / RANKED), load_tables(folder / ALL)["all"]
     _check_same(samples, every)
-    part, table = roles(every.runs), ranked[str(design.environments)]
-    found = _load_environments(folder / ENVIRONMENTS)
-    chosen = found.subset(_load_order(folder / ENVIRONMENTS)[: design.environments])
-    numbers = np.flatnonzero(part.learned).tolist()
-    places = np.searchsorted(numbers, chosen.structure)
-    model = build_model(
-        [samples[number] for number in numbers],
-        replace(chosen, structure=places),
-        table.of(part.learned),
-        voronoi,
-        design=design,
-        training={
-            **(training or {}),
-            "environments_found": len(found),
-            "kept_aside": ", ".join(dict.fromkeys(every.runs[~part.learned].tolist())),
-        },
-        progress=lambda fraction, text: progress(0.5 * fraction, text),
-    )
-    _, full = _all_environments(every.of(part.learned), design, lambda f, what: progress(0.5 + 0.3 * f, what))
-    results = list(model.header.results)
-    results += _judged(model, table, part, {"all environments": full.predict(every.fractions)})
-    progress(0.85, "fewer and more environments")
-    results.append(_by_size(ranked, part, design))
-    results.append(heterogeneity_table(model, table, "Heterogeneity"))
+    part, soft = roles(every.runs), _load_soft(folder / SOFT, every.energies)
+    found, ranking = _load_environments(folder / ENVIRONMENTS), _load_order(folder / ENVIRONMENTS)
+    order, numbers = ranking[: design.environments], np.flatnonzero(part.learned)
+    learned, table = [samples[number] for number in numbers.tolist()], ranked[str(len(order))]
+    chosen = found.subset(order)
+    chosen = replace(chosen, structure=np.searchsorted(numbers, chosen.structure))
+    made = {
+        **(training or {}),
+        "environments_found": len(found),
+        "kept_aside": ", ".join(dict.fromkeys(every.runs[~part.learned].tolist())),
+    }
+    model = build_similarity_model(
+        learned, chosen, table.of(part.learned), soft.learned.of(order), voronoi,
+        design=design, training=made, progress=_scaled(progress, 0.0, 0.2),
+    )  # fmt: skip
+    own = own_species(samples, found)
+    predicted = model.energy.predict(soft.means[:, order], soft.shares)  # type: ignore[call-arg]
+    rivals = _rivals(soft, every, table, part, own, design, _scaled(progress, 0.2, 0.8))
+    results = [*model.header.results, *_judged(model, table, part, predicted, rivals)]
+    results.append(_by_size(soft, ranking, every, part, own, ranked))
+    progress(0.9, "heterogeneity")
+    results += _heterogeneity(model, table, sheared)
     if (folder / SHUFFLED).exists():
         results.append(ResultTable(**json.loads((folder / SHUFFLED).read_text(encoding="utf-8"))))
     header = replace(model.header, results=tuple(results), limits=_LIMITS, references=_REFERENCES)
@@ -283,6 +347,67 @@ def ship_model(
     return path
 
 
+def _rivals(
+    soft: _Soft,
+    every: BarcodeTable,
+    table: BarcodeTable,
+    part: Roles,
+    own: NDArray,
+    design: UleDesign,
+    progress: Progress,
+) -> dict[str, NDArray[np.float64]]:
+    """Energies of all samples from similarities with all environments, and from trees on fractions, as published."""
+    energy, _, _ = fit_energy(soft.learned.folds, soft.learned.soft, own)
+    common = (every.counts > 0).mean(axis=0) >= COMMON
+    progress(0.1, "trees on the fractions of all environments")
+    frequent = replace(every, counts=every.counts[:, common])
+    full = _published_trees(frequent.of(part.learned), design)
+    progress(0.5, "trees on the fractions of the best")
+    settings, validation = tune(table.of(part.learned), design.trials, folds=design.folds, seed=design.seed)
+    kept = fit_trees(
+        table.of(part.learned).fractions,
+        every.energies[part.learned],
+        settings,
+        max(1, round(float(np.mean(validation.rounds)))),
+        design.seed,
+    )
+    return {
+        "similarities with all environments": energy.predict(soft.means, soft.shares),
+        "trees on fractions of all environments": full.predict(frequent.fractions),
+        f"trees on fractions of {table.counts.shape[1]} environments": kept.predict(table.fractions),
+    }
+
+
+def _published_trees(learned: BarcodeTable, design: UleDesign) -> EnergyModel:
+    """Trees with the published settings, as many as were best on average in cross-validation."""
+    validation = cross_validate(learned, PUBLISHED_TREES, design.folds, design.seed)
+    rounds = max(1, round(float(np.mean(validation.rounds))))
+    return fit_trees(learned.fractions, learned.energies, PUBLISHED_TREES, rounds, design.seed)
+
+
+def _heterogeneity(model: UleModel, table: BarcodeTable, sheared: Sequence[UleSample]) -> list[ResultTable]:
+    """Heterogeneity of annealed and sheared samples, and the energies that the model gives the latter."""
+    if not sheared:
+        return [heterogeneity_table(model, table, "Heterogeneity")]
+    predictions = [model.predict(sample.structure) for sample in sheared]
+    measured = np.array([sample.energy for sample in sheared])
+    common = (
+        np.array([prediction.atoms for prediction in predictions]),
+        measured,
+        np.array([sample.run for sample in sheared]),
+        np.array([sample.kind for sample in sheared]),
+        np.full(len(sheared), np.nan),
+        np.zeros((len(sheared), table.mean_rows.shape[1]), dtype=np.float32),
+    )
+    rows = BarcodeTable(np.array([prediction.counts for prediction in predictions], dtype=np.int32), *common)
+    energies = {f"{len(model)} environments": np.array([prediction.energy for prediction in predictions])}
+    note = f"{len(rows)} samples of {len(set(rows.runs))} runs; none was trained on."
+    return [
+        heterogeneity_table(model, table.joined(rows), "Heterogeneity"),
+        energy_table("Energies of sheared samples", energies, measured, note),
+    ]
+
+
 def shuffle(
     samples: Sequence[UleSample],
     folder: Path,
@@ -291,7 +416,7 @@ def shuffle(
     seeds: Sequence[int] = (1, 2, 3, 4, 5),
     every: int = 3,
 ) -> ResultTable:
-    """Select environments in several orders of structures; how many there are, and the error of trees on the best.
+    """Select environments in several orders of structures; how many there are, and the error of the best.
 
     One sample in `every` of the ordinary runs takes part, since neighbouring ones are alike. The table is kept
     in the folder, and `ship_model` puts it on the card.
@@ -308,10 +433,16 @@ def shuffle(
         )
         for number, seed in enumerate(seeds)
     ]  # fmt: skip
-    tables = describe_samples(samples, descriptor, found, None, _scaled(progress, 0.5, 0.8))
-    best = [_best(one, table.of(learned), design) for one, table in zip(found, tables, strict=True)]
-    tables = describe_samples(samples, descriptor, best, None, _scaled(progress, 0.8, 1.0))
-    errors = [_published_error(table.of(learned), table.of(~learned), design)[1] for table in tables]
+    numbers = np.flatnonzero(learned)
+    found = [replace(one, structure=numbers[one.structure]) for one in found]
+    passes = [SoftPass(samples, one, learned, design.folds) for one in found]
+
+    def visit(number: int, atoms: NDArray[np.int64], rows: NDArray[np.float32]) -> None:
+        for one in passes:
+            one.visit(number, atoms, rows)
+
+    tables = describe_samples(samples, descriptor, found, None, _scaled(progress, 0.5, 1.0), visit)
+    errors = [_error_of_best(*one, learned, samples, design) for one in zip(passes, found, tables, strict=True)]
     rows: list[tuple[Any, ...]] = [(f"seed {seed}", len(found[k]), errors[k]) for k, seed in enumerate(seeds)]
     spread = [float(np.std([row[column] for row in rows], ddof=1)) for column in (1, 2)]
     relative = spread[0] / float(np.mean([row[1] for row in rows]))
@@ -320,7 +451,7 @@ def shuffle(
         "Other orders of structures",
         ("order", "environments", "RMSE on runs kept aside (meV/atom)"),
         tuple(rows),
-        f"One sample in {every} takes part; trees with the published settings.",
+        f"One sample in {every} takes part; similarities with the best {design.environments}.",
     )
     (folder / SHUFFLED).write_text(json.dumps(asdict(result)), encoding="utf-8")
     return result
@@ -334,52 +465,33 @@ def _one_of(progress: Progress, number: int, count: int, text: str) -> Callable[
     return lambda fraction: progress((number + fraction) / count, text)
 
 
-def _best(found: UniqueEnvironments, learned: BarcodeTable, design: UleDesign) -> UniqueEnvironments:
-    """The environments that trees with the published settings use most."""
-    _, model = _published_trees(learned, design)
-    return found.subset(rank_environments(model, learned.fractions, design.seed).order[: design.environments])
-
-
-def _published_trees(learned: BarcodeTable, design: UleDesign) -> tuple[CrossValidation, EnergyModel]:
-    """Trees with the published settings, and what they predict for runs they have not seen."""
-    validation = cross_validate(learned, PUBLISHED_TREES, design.folds, design.seed)
-    return validation, _fitted(learned, PUBLISHED_TREES, validation, design)
-
-
-def _fitted(
-    learned: BarcodeTable, settings: TreeSettings, validation: CrossValidation, design: UleDesign
-) -> EnergyModel:
-    """Trees on all samples, as many as were best on average in cross-validation."""
-    rounds = max(1, round(float(np.mean(validation.rounds))))
-    return fit_trees(learned.fractions, learned.energies, settings, rounds, design.seed)
-
-
-def _published_error(learned: BarcodeTable, tested: BarcodeTable, design: UleDesign) -> tuple[float, float]:
-    """Errors (meV/atom) of trees with the published settings, cross-validated and on samples of other runs."""
-    validation, model = _published_trees(learned, design)
-    return 1000 * validation.error(learned.energies), energy_score(model.predict(tested.fractions), tested.energies)[0]
-
-
-def _all_environments(learned: BarcodeTable, design: UleDesign, progress: Progress) -> tuple[Any, Any]:
-    """Settings and trees on all environments."""
-    settings, validation = tune(learned, design.first_trials, folds=design.folds, seed=design.seed, progress=progress)
-    return settings, _fitted(learned, settings, validation, design)
+def _error_of_best(
+    done: SoftPass, found: UniqueEnvironments, table: BarcodeTable, learned: NDArray[np.bool_],
+    samples: Sequence[UleSample], design: UleDesign,
+) -> float:  # fmt: skip
+    """Error (meV/atom) of similarities with the best environments, on samples of other runs."""
+    means, shares, energies = done.soft.means, done.soft.shares, table.energies
+    soft = done.learned_from(energies)
+    best = rank_soft(soft, table.of(learned).counts.sum(axis=0), design.environments)
+    chosen = soft.of(best)
+    energy, _, _ = fit_energy(chosen.folds, chosen.soft, own_species(samples, found)[best])
+    return energy_score(energy.predict(means[:, best], shares)[~learned], energies[~learned])[0]
 
 
 def _judged(
-    model: UleModel, table: BarcodeTable, part: Roles, others: Mapping[str, NDArray[np.float64]]
+    model: UleModel,
+    table: BarcodeTable,
+    part: Roles,
+    predicted: NDArray[np.float64],
+    others: Mapping[str, NDArray[np.float64]],
 ) -> list[ResultTable]:
     """Energies of samples that took no part, beside simple rivals."""
     tables = []
     learned = table.of(part.learned)
-    for title, chosen in (
-        ("annealed runs", part.kept_aside),
-        ("annealed samples of 4000 atoms", part.large),
-        ("sheared samples", part.sheared),
-    ):
+    for title, chosen in (("annealed runs", part.kept_aside), ("annealed samples of 4000 atoms", part.large)):
         if chosen.any():
             tested = table.of(chosen)
-            predictions = {f"{len(model)} environments": model.energy.predict(tested.fractions)}
+            predictions = {f"{len(model)} environments": predicted[chosen]}
             predictions |= {name: values[chosen] for name, values in others.items()}
             predictions |= rival_predictions(learned, tested)
             note = (
@@ -390,18 +502,31 @@ def _judged(
     return tables
 
 
-def _by_size(ranked: Mapping[str, BarcodeTable], part: Roles, design: UleDesign) -> ResultTable:
-    """Error against the number of environments."""
+def _by_size(
+    soft: _Soft, order: NDArray, every: BarcodeTable, part: Roles, species: NDArray, ranked: Mapping[str, BarcodeTable]
+) -> ResultTable:
+    """Error of similarities against the number of environments."""
     rows = []
-    for size, table in ranked.items():
-        matched = table.matched.sum() / table.atoms.sum()
-        errors = _published_error(table.of(part.learned), table.of(part.kept_aside), design)
-        rows.append((int(size), *errors, f"{matched:.0%}"))
+    for size in dict.fromkeys([*(min(size, len(order)) for size in SIZES), len(species)]):
+        best = order[:size] if size <= len(order) else np.arange(size)
+        chosen = soft.learned.of(best)
+        energy, predicted, _ = fit_energy(chosen.folds, chosen.soft, species[best])
+        measured = np.concatenate([energies for _, _, energies in chosen.soft])
+        tested = energy.predict(soft.means[:, best], soft.shares)[part.kept_aside]
+        error, _, explained = energy_score(tested, every.energies[part.kept_aside])
+        counted = ranked.get(str(size), every)
+        matched = counted.matched.sum() / counted.atoms.sum()
+        rows.append((size, energy_score(predicted, measured)[0], error, explained, f"{matched:.0%}"))
     return ResultTable(
         "Number of environments",
-        ("environments", "cross-validated RMSE (meV/atom)", "RMSE on runs kept aside (meV/atom)", "matched"),
+        (
+            "environments",
+            "cross-validated RMSE (meV/atom)",
+            "RMSE on runs kept aside (meV/atom)",
+            "R² there",
+            "matched",
+        ),
         tuple(rows),
-        "Trees with the published settings.",
     )
 
 
@@ -422,22 +547,26 @@ def how_made(campaign: Path) -> dict[str, Any]:
 
 
 def _save_environments(path: Path, found: UniqueEnvironments, order: NDArray | None = None) -> None:
-    ranked = np.arange(len(found)) if order is None else order
-    np.savez(path, **vars(found), order=ranked)
+    ranked: dict[str, Any] = {} if order is None else {"order": order}
+    np.savez(path, **vars(found), **ranked)
 
 
 def _load_environments(path: Path) -> UniqueEnvironments:
     try:
         with np.load(path, allow_pickle=False) as archive:
-            fields = {name: archive[name] for name in archive.files if name != "order"}
-    except (OSError, ValueError) as error:
+            stored = {field.name: archive[field.name] for field in fields(UniqueEnvironments)}
+    except (OSError, ValueError, KeyError) as error:
         raise TrainingError(f"{path} holds no environments ({error}); run the command collect again.") from error
-    return UniqueEnvironments(**fields | {"similarity": float(fields["similarity"])})
+    return UniqueEnvironments(**stored | {"similarity": float(stored["similarity"])})
 
 
 def _load_order(path: Path) -> NDArray[np.int64]:
-    with np.load(path, allow_pickle=False) as archive:
-        return archive["order"]
+    """Environments in the order that *reduce* found."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return archive["order"]
+    except (OSError, ValueError, KeyError) as error:
+        raise TrainingError(f"{path} holds no ranking ({error}); run the command reduce first.") from error
 
 
 def main(arguments: Sequence[str], voronoi: Voronoi) -> None:
@@ -463,7 +592,8 @@ def main(arguments: Sequence[str], voronoi: Voronoi) -> None:
     elif command == "shuffle":
         print(shuffle(samples, paths[1], report).markdown())
     else:
-        print(ship_model(samples, paths[1], paths[2], voronoi, report, training=how_made(paths[0])))
+        given = samples, read_sheared(paths[0]), paths[1], paths[2]
+        print(ship_model(*given, voronoi, report, training=how_made(paths[0])))
 
 
 if __name__ == "__main__":

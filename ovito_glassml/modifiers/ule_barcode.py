@@ -45,9 +45,12 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
 
     Environments are real atoms of the training data with all their neighbours. An atom belongs to
     the one whose normalised SOAP row is most similar to its own, or to none if that is not similar
-    enough. The fractions of environments are the barcode of the sample. Gradient-boosted trees
-    predict from it the energy per atom of the inherent structure; SHAP values say how many eV each
-    fraction adds, and are shared among the atoms of the environment. Lengths are in Å.
+    enough. The fractions of environments are the barcode of the sample. The energy per atom of the
+    inherent structure is predicted from the similarities of all atoms with the environments, atom by
+    atom: linear regression on the fourth power of the scalar product of SOAP rows. Models trained on
+    energies of whole structures only predict it from the fractions by gradient-boosted trees, as
+    published; SHAP values say how many eV each fraction adds, and are shared among the atoms of the
+    environment. Lengths are in Å.
 
     Environments of *Group 1* are Kasper polyhedra (2 n4 + n5 = 12 for the faces of their Voronoi
     cells with 4 and 5 edges), those of *Group 2* all others. The *heterogeneity* compares the
@@ -64,8 +67,9 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
       none. Names have the faces of the Voronoi cell: ``s07 ⟨0,0,12,0⟩``.
     * ``ULE Similarity``: particle property, to the most similar environment: 1 for that environment
       itself; above 0.84 (or what the model was trained with) the atom belongs to it.
-    * ``ULE Energy Contribution``: particle property (eV), the atom's share in the difference of the
-      sample's energy from the mean prediction; 0 for atoms without environment.
+    * ``ULE Energy Contribution``: particle property (eV), how much more energy the atom has than is
+      typical of its species. With trees its share in the difference of the sample's energy from the
+      mean prediction, 0 for atoms without environment.
     * ``ULE Extrapolation``: particle property, distance from the training data; 1 is the 99th
       percentile of the training atoms.
     * ``ule-barcode``: table, share of each environment and of the reference at this energy, with
@@ -73,7 +77,8 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
     * ``ULEBarcode.energy_per_atom``: attribute (eV), base_energy + the mean contribution of the
       atoms + energy_from_absent.
     * ``ULEBarcode.base_energy``: attribute (eV), what contributions count from.
-    * ``ULEBarcode.energy_from_absent``: attribute (eV), contribution of environments that no atom has.
+    * ``ULEBarcode.energy_from_absent``: attribute (eV), contribution of environments that no atom has;
+      0 but for trees.
     * ``ULEBarcode.matched_fraction``: attribute, share of atoms that have an environment.
     * ``ULEBarcode.heterogeneity``: attribute, z-score as above.
     * ``ULEBarcode.excess_variance``: attribute, the mean squared deviation less the noise of counting.

@@ -16,7 +16,15 @@ PROPERTIES = ("ULE", "ULE Similarity", "ULE Energy Contribution", "ULE Extrapola
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    trained = ule_glasses.model()
+    return saved(ule_glasses.model(), tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def soft_model(tmp_path_factory):
+    return saved(ule_glasses.soft_model(), tmp_path_factory)
+
+
+def saved(trained, tmp_path_factory):
     file = tmp_path_factory.mktemp("models") / "ule.safetensors"
     save_model(file, trained.header, trained.tensors())
     return str(file)
@@ -45,8 +53,9 @@ def test_the_modifier_writes_what_the_model_says(as_data, glass, model):
     assert result.attributes["ULEBarcode.same_composition"] == 1
 
 
-def test_energies_add_up_in_the_output_alone(as_data, glass, model):
-    data = as_data(glass)
+@pytest.mark.parametrize("energies", ["model", "soft_model"])
+def test_energies_add_up_in_the_output_alone(as_data, glass, energies, request):
+    data, model = as_data(glass), request.getfixturevalue(energies)
     data.particles_.create_property("Selection", data=(np.arange(len(glass)) % 3 == 0).astype(int))
     for only_selected in (False, True):
         result = barcode(data, model, only_selected=only_selected)
