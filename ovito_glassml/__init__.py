@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ovito_glassml.modifiers.prototype_similarity import PrototypeSimilarityModifier
     from ovito_glassml.modifiers.rdf_descriptors import RDFDescriptorsModifier
     from ovito_glassml.modifiers.soap_descriptors import SOAPDescriptorsModifier
+    from ovito_glassml.modifiers.ule_barcode import ULEBarcodeModifier
 
 __version__ = "0.1.0"
 
@@ -36,6 +37,7 @@ _MODULES = {
     "PrototypeSimilarityModifier": "ovito_glassml.modifiers.prototype_similarity",
     "RDFDescriptorsModifier": "ovito_glassml.modifiers.rdf_descriptors",
     "SOAPDescriptorsModifier": "ovito_glassml.modifiers.soap_descriptors",
+    "ULEBarcodeModifier": "ovito_glassml.modifiers.ule_barcode",
 }
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "PrototypeSimilarityModifier",
     "RDFDescriptorsModifier",
     "SOAPDescriptorsModifier",
+    "ULEBarcodeModifier",
 ]
 
 

@@ -55,6 +55,7 @@ MODIFIERS = {
     "vibrations": "AtomicStiffnessModifier",
     "stiffness": "PredictedStiffnessModifier",
     "scnn": "PrototypeSimilarityModifier",
+    "ule": "ULEBarcodeModifier",
     "lasca": "LaSCAModifier",
     "evaluate": "EvaluatePredictionModifier",
 }

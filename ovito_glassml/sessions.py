@@ -114,6 +114,7 @@ EXAMPLES = {
         shown="Predicted Stiffness Coarse", meaning="predicted stiffness, mean within 6 Å (eV/Å²)"
     ),
     "PrototypeSimilarityModifier": Example(BARRIER_GLASS),
+    "ULEBarcodeModifier": Example("barcode/glass-zr44cu56.xyz.gz"),
     "EvaluatePredictionModifier": Example(
         before=(PredictedStiffnessModifier,), shown="Predicted Stiffness", meaning="predicted stiffness (eV/Å²)"
     ),

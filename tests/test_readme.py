@@ -77,6 +77,15 @@ def test_the_scores_of_stiffness_models_are_those_of_their_cards():
         assert mean == ", ".join(str(row[3]).replace("-", "−") for row in table.rows)
 
 
+def test_the_errors_of_energies_are_those_of_the_card():
+    (table,) = (one for one in read_header("ule-zr44cu56").results if "annealed runs never" in one.title)
+    listed = {cells[0].split(" (")[0]: cells for cells in rows(section("## Models")) if len(cells) == 3}
+    for method, error, _, explained in table.rows:
+        _, shown_error, shown_explained = listed[method]
+        assert numbers(shown_error) == pytest.approx([error], abs=ROUNDED), method
+        assert float(shown_explained.replace("−", "-")) == pytest.approx(explained, abs=ROUNDED), method
+
+
 def test_the_scores_of_prototype_models_are_those_of_their_cards():
     found = {cells[0].split(" ")[0].strip("`"): cells for cells in rows(section("## Models")) if "`scnn-" in cells[0]}
     assert set(found) == {name for name in list_models() if name.startswith("scnn-")}
