@@ -452,9 +452,9 @@ class UleModel:
             compared.embedding[indices] = self.score.embed(HEAD, products)
             if isinstance(self.energy, SimilarityEnergy):
                 kinds = compared.kinds[indices]
-                kernels = kernel(products, kinds, self.energy.species)
+                kernels = kernel(products, kinds, self.energy.species).astype(np.float64)
                 compared.difference[indices] = self.energy.differences(kernels, kinds)
-                compared.kernel_sums += kernels[wanted[indices]].sum(axis=0, dtype=np.float64)
+                compared.kernel_sums += wanted[indices].astype(np.float64) @ kernels
 
     def _summarised(
         self,

@@ -83,7 +83,7 @@ class SimilarityEnergy:
 
     def differences(self, kernels: NDArray, species: NDArray[np.integer]) -> NDArray[np.float64]:
         """Energies of atoms (eV) above what is typical of their species."""
-        return (kernels - self.means[species]) @ self.weights
+        return kernels @ self.weights - (self.means @ self.weights)[species]
 
     def contributions(self, mean_kernels: NDArray, shares: NDArray) -> NDArray[np.float64]:
         """What each component of the soft barcode adds to the energy of a sample, eV/atom.
