@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 import numba
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such lock
+    fcntl = None  # type: ignore[assignment]
 
 __all__ = ["compiled"]
 
@@ -16,6 +22,9 @@ def compiled(**options: Any) -> Callable[[Callable], Any]:
     Numba refuses to decorate a function at all when neither the package's own folder nor the
     user's cache folder (nor ``NUMBA_CACHE_DIR``) is writable, as in a shared installation
     without a home directory. The function is then compiled anew in every process.
+
+    Two processes that file machine code for different types at the same time may swap it, and wrong code gives
+    wrong numbers; a lock keeps them apart.
 
     Numba also keeps the machine code of a caller when only the file of a function it calls has
     changed, with the old callee inside. Here the code is renewed then.
@@ -32,6 +41,7 @@ def compiled(**options: Any) -> Callable[[Callable], Any]:
         except RuntimeError:
             return numba.njit(**options)(function)
         _renew_with_callees(dispatcher)
+        _save_one_at_a_time(dispatcher)
         return dispatcher
 
     return decorate
@@ -47,3 +57,25 @@ def _renew_with_callees(dispatcher: Any) -> None:
     called = (function.__globals__.get(name) for name in function.__code__.co_names)
     stamps = [vars(callee.py_func).get("source_stamp") for callee in called if hasattr(callee, "py_func")]
     function.source_stamp = file._source_stamp = (file._source_stamp, *stamps)
+
+
+def _save_one_at_a_time(dispatcher: Any) -> None:
+    """Let no process read the index of a function's machine code while another one writes it and the code."""
+    file: Any = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
+    if fcntl is None or not all(hasattr(file, name) for name in ("save", "load", "_cache_path", "_index_name")):
+        return
+
+    def alone(act: Callable) -> Callable:
+        def locked(*arguments: Any) -> Any:
+            try:
+                os.makedirs(file._cache_path, exist_ok=True)
+                lock = open(os.path.join(file._cache_path, f"{file._index_name}.lock"), "a")  # noqa: SIM115
+            except OSError:  # where nobody can write, nobody swaps anything
+                return act(*arguments)
+            with lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)  # type: ignore[union-attr]
+                return act(*arguments)
+
+        return locked
+
+    file.save, file.load = alone(file.save), alone(file.load)

@@ -36,3 +36,23 @@ def test_code_is_cached_and_renewed_when_a_function_further_down_changes(tmp_pat
     write_module(tmp_path, "deepest", "@compiled()\ndef deepest():\n    return 2\n")
     assert run(tmp_path, ask) == "2 0"
     assert run(tmp_path, ask) == "2 1"
+
+
+def test_code_is_not_filed_while_another_process_holds_the_lock(tmp_path):
+    """Two processes that file code for different types at once used to swap it, and numbers were wrong."""
+    fcntl = pytest.importorskip("fcntl")
+    write_module(tmp_path, "lonely", "@compiled()\ndef half(value):\n    return value / 2\n")
+    code = "from lonely import half; print(half(1), half(1.0))"
+    first = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    assert first.communicate(timeout=120)[0].strip() == "0.5 0.5"
+    (path,) = (tmp_path / "__pycache__").glob("lonely.half-*.lock")
+    for file in (tmp_path / "__pycache__").glob("lonely.half-*.nb[ic]"):
+        file.unlink()
+    with path.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        second = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+        with pytest.raises(subprocess.TimeoutExpired):
+            second.communicate(timeout=6)
+        assert not list((tmp_path / "__pycache__").glob("lonely.half-*.nbi"))
+    assert second.communicate(timeout=120)[0].strip() == "0.5 0.5"
+    assert len(list((tmp_path / "__pycache__").glob("lonely.half-*.nbc"))) == 2
