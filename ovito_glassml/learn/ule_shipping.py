@@ -51,8 +51,10 @@ from ovito_glassml.learn.ule_training import (
     build_similarity_model,
     cross_validate,
     fit_trees,
+    mean_rounds,
     own_species,
     rank_soft,
+    samples_by_fold,
     soap_for,
     tune,
 )
@@ -248,12 +250,9 @@ def _load_soft(path: Path, energies: NDArray) -> _Soft:
             saved = {name: archive[name] for name in archive.files}
     except (OSError, ValueError) as error:
         raise TrainingError(f"{path} holds no similarities ({error}); run the command collect again.") from error
-    fold, means, shares = saved["fold"], saved["means"], saved["shares"]
-    moments = tuple(
-        Moments(squares, float(atoms)) for squares, atoms in zip(saved["squares"], saved["atoms"], strict=True)
-    )
-    soft = tuple((means[fold == k], shares[fold == k], energies[fold == k]) for k in range(len(moments)))
-    return _Soft(means, shares, SoftSamples(moments, soft))
+    means, shares = saved["means"], saved["shares"]
+    moments = [Moments(squares, float(atoms)) for squares, atoms in zip(saved["squares"], saved["atoms"], strict=True)]
+    return _Soft(means, shares, samples_by_fold(moments, means, shares, energies, saved["fold"]))
 
 
 def reduce(samples: Sequence[UleSample], folder: Path, progress: Progress, design: UleDesign = DESIGN) -> None:
@@ -368,7 +367,7 @@ def _rivals(
         table.of(part.learned).fractions,
         every.energies[part.learned],
         settings,
-        max(1, round(float(np.mean(validation.rounds)))),
+        mean_rounds(validation),
         design.seed,
     )
     return {
@@ -381,8 +380,7 @@ def _rivals(
 def _published_trees(learned: BarcodeTable, design: UleDesign) -> EnergyModel:
     """Trees with the published settings, as many as were best on average in cross-validation."""
     validation = cross_validate(learned, PUBLISHED_TREES, design.folds, design.seed)
-    rounds = max(1, round(float(np.mean(validation.rounds))))
-    return fit_trees(learned.fractions, learned.energies, PUBLISHED_TREES, rounds, design.seed)
+    return fit_trees(learned.fractions, learned.energies, PUBLISHED_TREES, mean_rounds(validation), design.seed)
 
 
 def _heterogeneity(model: UleModel, table: BarcodeTable, sheared: Sequence[UleSample]) -> list[ResultTable]:

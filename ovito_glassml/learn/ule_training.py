@@ -57,9 +57,11 @@ __all__ = [
     "fit_reference",
     "fit_trees",
     "fold_of_runs",
+    "mean_rounds",
     "own_species",
     "rank_environments",
     "rank_soft",
+    "samples_by_fold",
     "train_ule",
     "tune",
 ]
@@ -441,7 +443,7 @@ def build_model(
     settings, validation = tune(
         table, design.trials, folds=design.folds, seed=design.seed, progress=_part(report, 0.0, 0.8)
     )
-    energy = fit_trees(table.fractions, table.energies, settings, _mean_rounds(validation), design.seed)
+    energy = fit_trees(table.fractions, table.energies, settings, mean_rounds(validation), design.seed)
     ranking = rank_environments(energy, table.fractions, design.seed)
     results = (
         cross_validation_table(table, validation),
@@ -514,10 +516,16 @@ class SoftPass:
 
     def learned_from(self, energies: NDArray) -> SoftSamples:
         """Atoms and samples by fold, for the energies (S,) of all samples in eV/atom."""
-        moments = tuple(self.soft.moments[fold] for fold in sorted(self.soft.moments))
-        parts = [self.fold == fold for fold in range(len(moments))]
-        soft = tuple((self.soft.means[part], self.soft.shares[part], energies[part]) for part in parts)
-        return SoftSamples(moments, soft)
+        moments = [self.soft.moments[fold] for fold in sorted(self.soft.moments)]
+        return samples_by_fold(moments, self.soft.means, self.soft.shares, energies, self.fold)
+
+
+def samples_by_fold(
+    moments: Sequence[Moments], means: NDArray, shares: NDArray, energies: NDArray, fold: NDArray
+) -> SoftSamples:
+    """Soft barcodes (S, K), shares of species and energies (S,) of all samples divided by fold, −1 left out."""
+    parts = [fold == number for number in range(len(moments))]
+    return SoftSamples(tuple(moments), tuple((means[part], shares[part], energies[part]) for part in parts))
 
 
 def rank_soft(soft: SoftSamples, atoms: NDArray, count: int) -> NDArray[np.int64]:
@@ -657,10 +665,11 @@ def environment_table(table: BarcodeTable, faces: NDArray, ranking: Ranking) -> 
 
 
 def _rounds(table: BarcodeTable, settings: TreeSettings, design: UleDesign) -> int:
-    return _mean_rounds(cross_validate(table, settings, design.folds, design.seed))
+    return mean_rounds(cross_validate(table, settings, design.folds, design.seed))
 
 
-def _mean_rounds(validation: CrossValidation) -> int:
+def mean_rounds(validation: CrossValidation) -> int:
+    """How many trees were best on average over the folds."""
     return max(1, round(float(np.mean(validation.rounds))))
 
 

@@ -66,7 +66,10 @@ def anneal_together(
         If the settings differ in more than their seeds, or there is no card.
     """
     report = progress_parts(progress, (0.05, 0.75, 0.2))
-    starts = [random_arrangement(one) for one in settings]
+    starts = []
+    for number, one in enumerate(settings):
+        report(0)(number / len(settings), "arranging atoms")
+        starts.append(random_arrangement(one))
     found = list(annealed_minima(settings, starts, report(1), device))
     for number, (one, start, output) in enumerate(zip(settings, starts, outputs, strict=True)):
         report(2)(number / len(settings), f"relaxing and writing {output.name}")
