@@ -50,7 +50,7 @@ def test_files_without_energies_or_kinds_say_what_they_have(files):
     ]
 
 
-@pytest.mark.parametrize(("energy", "learned"), [("energy_per_atom", "trees"), ("Atomic_Energy", "similarity")])
+@pytest.mark.parametrize(("energy", "learned"), [("energy_per_atom", "trees"), ("Atomic_Energy", "linear similarity")])
 def test_a_model_is_trained_judged_and_described(files, tmp_path, energy, learned):
     model = tmp_path / "mine.safetensors"
     settings = ["--folds", 2, "--trials", 1, "--environments", 15, "--energy", energy]

@@ -6,6 +6,7 @@ unevenly the glass is disordered. Inference with NumPy, Numba and XGBoost; train
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -48,17 +49,20 @@ __all__ = [
     "kasper_group",
     "share_by_atom",
     "species_shares",
+    "with_energies",
 ]
 
 KIND = "ule"
 #: What energies follow from: fractions of environments, or similarities with them.
-ENERGIES = ("trees", "similarity")
+ENERGIES = ("trees", "linear similarity")
 #: Kasper environments and all others.
 GROUPS = (1, 2)
 #: Name of the only head of the extrapolation score.
 HEAD = "atom"
 #: Shares of species that differ by more than this from those of the training samples are another composition.
 SAME_COMPOSITION = 0.005
+#: Energies may lie outside those of the training samples by this share of their range: small samples scatter more.
+RANGE_MARGIN = 0.25
 
 
 def kasper_group(voronoi: NDArray) -> NDArray[np.int32]:
@@ -254,6 +258,8 @@ class UlePrediction:
         Share of the matched atoms in Kasper environments.
     same_composition : bool
         Whether the model was trained on samples with these shares of species.
+    energy_in_range : bool
+        Whether it was trained on samples with about this energy.
 
     Without a matched atom all numbers that follow from fractions are NaN.
     """
@@ -271,6 +277,7 @@ class UlePrediction:
     excess_variance: float
     group1_fraction: float
     same_composition: bool
+    energy_in_range: bool
 
     @property
     def fractions(self) -> NDArray[np.float64]:
@@ -309,7 +316,8 @@ class UleModel:
         From fractions of environments, or from similarities with them.
     reference : ReferenceBarcode
     score : ExtrapolationScore
-        Of the products with all environments, which tell also how far an atom is from each of them.
+        Of the products with all environments, which tell also how far an atom is from each of them, and of the energies
+        of atoms where there are any, see `with_energies`.
     """
 
     header: ModelHeader
@@ -357,8 +365,9 @@ class UleModel:
                 raise ModelError(
                     f"Energies from {header.architecture['energy']!r} are unknown; update ovito-glassml or train again."
                 )
-            _check_composition(header)
-            score = ExtrapolationScore.from_tensors(header, tensors, (HEAD,), count)
+            _check_ranges(header)
+            inputs = count + (header.architecture["energy"] != "trees")
+            score = ExtrapolationScore.from_tensors(header, tensors, (HEAD,), inputs)
         except (KeyError, TypeError, GlassMLError) as error:
             if isinstance(error, ModelError):
                 raise
@@ -392,6 +401,12 @@ class UleModel:
             "reference.atoms": self.reference.atoms,
             **self.score.tensors(),
         }
+
+    @property
+    def energy_range(self) -> tuple[float, float]:
+        """Lowest and highest energy of the training samples, eV/atom."""
+        low, high = self.header.training["lowest_and_highest_energy"]
+        return float(low), float(high)
 
     @property
     def similarity(self) -> float:
@@ -449,12 +464,13 @@ class UleModel:
             largest = products[np.arange(len(best)), best]
             compared.environment[indices] = np.where(largest > least, best, -1)
             compared.similarity[indices] = 1 - np.sqrt(np.maximum(1 - largest, 0))
-            compared.embedding[indices] = self.score.embed(HEAD, products)
             if isinstance(self.energy, SimilarityEnergy):
                 kinds = compared.kinds[indices]
                 kernels = kernel(products, kinds, self.energy.species).astype(np.float64)
                 compared.difference[indices] = self.energy.differences(kernels, kinds)
                 compared.kernel_sums += wanted[indices].astype(np.float64) @ kernels
+                products = with_energies(products, compared.difference[indices])
+            compared.embedding[indices] = self.score.embed(HEAD, products)
 
     def _summarised(
         self,
@@ -487,6 +503,7 @@ class UleModel:
             excess,
             group1,
             self._knows_composition(structure),
+            self._knows_energy(energy),
         )
 
     def _explained(
@@ -509,6 +526,10 @@ class UleModel:
         known = np.array([self.header.training["composition"][name] for name in self.header.species])
         return bool(((shares > known[:, 0] - SAME_COMPOSITION) & (shares < known[:, 1] + SAME_COMPOSITION)).all())
 
+    def _knows_energy(self, energy: float) -> bool:
+        low, high = self.energy_range
+        return low - RANGE_MARGIN * (high - low) <= energy <= high + RANGE_MARGIN * (high - low)
+
 
 class _Compared:
     """What a pass over the rows of a structure fills in, atom by atom; `kernel_sums` are over the wanted ones."""
@@ -523,6 +544,15 @@ class _Compared:
         self.embedding = np.full((count, model.score.width), np.nan, dtype=np.float32)
         self.difference = np.full(count, np.nan)
         self.kernel_sums = np.zeros(len(model))
+
+
+def with_energies(products: NDArray, differences: NDArray) -> NDArray[np.float32]:
+    """Products (M, K) with the environments and energies (M,) of atoms side by side.
+
+    The energy is the direction that matters most and may be none in which products vary: vibrations at 300 K
+    hardly change the products, and the energy by fifteen times its spread between samples.
+    """
+    return np.column_stack([products, differences]).astype(np.float32)
 
 
 def share_by_atom(environment: NDArray, contributions: NDArray, counts: NDArray, atoms: int) -> NDArray[np.float64]:
@@ -557,8 +587,11 @@ def _stored_kernels(header: ModelHeader, tensors: Mapping[str, NDArray], count: 
     )
 
 
-def _check_composition(header: ModelHeader) -> None:
-    """Refuse a header without the smallest and largest share of every species."""
+def _check_ranges(header: ModelHeader) -> None:
+    """Refuse a header without the smallest and largest share of every species, or of the energy."""
+    low, high = map(float, header.training["lowest_and_highest_energy"])
+    if not -math.inf < low <= high < math.inf:
+        raise ModelError(f"The energies of the training samples run from {low} to {high}; train the model again.")
     ranges = header.training["composition"]
     for name in header.species:
         lowest, highest = map(float, ranges[name])
@@ -582,7 +615,7 @@ def _energy_tensors(energy: EnergyModel | SimilarityEnergy) -> dict[str, NDArray
 
 def _stored_energy(header: ModelHeader, tensors: Mapping[str, NDArray], count: int) -> EnergyModel | SimilarityEnergy:
     kinds = len(header.species)
-    if header.architecture["energy"] == "similarity":
+    if header.architecture["energy"] == "linear similarity":
         species = take_tensor(header, tensors, "energy.species", (count,), "iu").astype(np.int32)
         if len(species) and not 0 <= species.min() <= species.max() < kinds:
             raise ModelError("The environments' species are none of the barcode model's; train the model again.")

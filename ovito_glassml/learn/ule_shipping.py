@@ -8,17 +8,16 @@ Run again whenever the campaign has more samples::
     python -m ovito_glassml.learn.ule_shipping train CAMPAIGN FOLDER ovito_glassml/models
 
 *collect* selects unique environments in the runs that are learned from, counts the atoms of all samples in them and
-measures their similarities. *reduce* ranks the environments by what explains most of the energies of atoms and
-samples, and counts again in the best 5, 10, 20, 40, 80 and 100. *shuffle* selects in five orders of structures, to see
+measures their similarities. *reduce* chooses the 5, 10, 20, 40, 80 and 160 environments that together explain most of
+the energies of atoms and samples, and counts again in these. *shuffle* selects in five orders of structures, to see
 what hangs on the order. *train* fits the model and judges it, beside trees on fractions as published.
 CAMPAIGN holds shards ``anneal-zr44cu56-*.xyz.gz`` and ``shear-zr44cu56-*.xyz.gz``; FOLDER gets ``ule-all.npz``,
-``ule-ranked.npz`` and one glass of a run that is not learned from, which are kept in the repository, and
-``ule-environments.npz`` and ``ule-soft.npz``, which are not. Needs the extras `simulate` and `train`.
+``ule-ranked.npz``, one glass of a run that is not learned from and some sheared ones, which are kept in the repository,
+and ``ule-environments.npz`` and ``ule-soft.npz``, which are not. Needs the extras `simulate` and `train`.
 """
 
 from __future__ import annotations
 
-import itertools
 import json
 import re
 import sys
@@ -49,11 +48,11 @@ from ovito_glassml.learn.ule_training import (
     UleDesign,
     Voronoi,
     build_similarity_model,
+    choose_soft,
     cross_validate,
     fit_trees,
     mean_rounds,
     own_species,
-    rank_soft,
     samples_by_fold,
     soap_for,
     tune,
@@ -67,7 +66,7 @@ __all__ = [
     "Roles",
     "collect",
     "how_made",
-    "keep_glass",
+    "keep_examples",
     "read_samples",
     "read_sheared",
     "reduce",
@@ -79,11 +78,13 @@ __all__ = [
 Progress = Callable[[float, str], None]
 
 NAME = "ule-zr44cu56"
-#: Numbers of best environments that atoms are counted in.
-SIZES = (5, 10, 20, 40, 80, 100)
+#: Numbers of environments that are chosen and that atoms are counted in.
+SIZES = (5, 10, 20, 40, 80, 160)
 ALL, RANKED, ENVIRONMENTS, SOFT = "ule-all.npz", "ule-ranked.npz", "ule-environments.npz", "ule-soft.npz"
 SHUFFLED = "ule-shuffled.json"
-GLASS = "glass-zr44cu56.xyz.gz"
+#: Before the number of environments in the names of arrays.
+CHOSEN = "chosen_"
+GLASS, SHEARED = "glass-zr44cu56.xyz.gz", "shear-zr44cu56-*.xyz.gz"
 #: One snapshot in so many is taken, since neighbouring ones are alike.
 EVERY = 2
 
@@ -111,6 +112,9 @@ _LIMITS = (
     "energy means nothing; minimise snapshots first.",
     "Contributions divide the energy of a sample among numbers that vary together: they say what the model uses, "
     "not what causes the energy.",
+    "The heterogeneity does not tell samples of 2000 atoms sheared by 20 % from annealed ones of the same energy, see "
+    "its table: the differences are smaller than between samples. Most sheared energies lie above all that were "
+    "learned from, where the reference barcode stays that of the highest.",
 )
 
 
@@ -164,7 +168,7 @@ def read_samples(campaign: Path, every: int = EVERY) -> list[UleSample]:
 
 def read_sheared(campaign: Path) -> list[UleSample]:
     """All inherent structures of sheared samples, perhaps none."""
-    return _samples(campaign, "shear-zr44cu56-*.xyz.gz", 1)
+    return _samples(campaign, SHEARED, 1)
 
 
 def _samples(campaign: Path, pattern: str, every: int) -> list[UleSample]:
@@ -184,13 +188,18 @@ def _natural(path: Path) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", path.name)]
 
 
-def keep_glass(campaign: Path, folder: Path) -> Path:
-    """Write the last structure of the first run, which is kept aside, at its middle temperature: an example."""
+def keep_examples(campaign: Path, folder: Path) -> Path:
+    """Write the last structure of the first run, which is kept aside, at its middle temperature, and sheared ones.
+
+    Of each sheared glass every second structure is enough for an example.
+    """
     first = min(campaign.glob("anneal-zr44cu56-*.xyz.gz"), key=_natural)
     frames = read_frames(first)
     temperatures = [float(str(frame.header["anneal_temperature"])) for frame in frames]
     middle = sorted(set(temperatures))[len(set(temperatures)) // 2]
     write_frames(folder / GLASS, [[f for f, one in zip(frames, temperatures, strict=True) if one == middle][-1]])
+    for path in campaign.glob(SHEARED):
+        write_frames(folder / path.name, read_frames(path)[::2])
     return folder / GLASS
 
 
@@ -256,27 +265,31 @@ def _load_soft(path: Path, energies: NDArray) -> _Soft:
 
 
 def reduce(samples: Sequence[UleSample], folder: Path, progress: Progress, design: UleDesign = DESIGN) -> None:
-    """Rank the environments and write the barcodes of all samples in the best of them."""
+    """Choose the best environments, of every size, and write the barcodes of all samples in them."""
     found, table = _load_environments(folder / ENVIRONMENTS), load_tables(folder / ALL)["all"]
     _check_same(samples, table)
-    learned = table.of(roles(table.runs).learned)
-    order = rank_soft(_load_soft(folder / SOFT, table.energies).learned, learned.counts.sum(axis=0), max(SIZES))
-    sizes = list(dict.fromkeys(min(size, len(order)) for size in SIZES))
-    counts = {size: np.zeros((len(samples), size), dtype=np.int32) for size in sizes}
-    best, least = np.ascontiguousarray(found.rows[order].T), least_product(found.similarity)
+    atoms = table.of(roles(table.runs).learned).counts.sum(axis=0)
+    soft = _load_soft(folder / SOFT, table.energies).learned
+    chosen = {size: choose_soft(soft, atoms, size) for size in dict.fromkeys((*SIZES, design.environments))}
+    chosen = {len(best): best for best in chosen.values()}
+    counts = {size: np.zeros((len(samples), size), dtype=np.int32) for size in chosen}
+    every = np.unique(np.concatenate(list(chosen.values())))
+    places = {size: np.searchsorted(every, best) for size, best in chosen.items()}
+    columns, least = np.ascontiguousarray(found.rows[every].T), least_product(found.similarity)
 
     def visit(number: int, atoms: NDArray[np.int64], rows: NDArray[np.float32]) -> None:
-        products = rows @ best
+        products = rows @ columns
         for size, table_of_size in counts.items():
-            nearest = products[:, :size].argmax(axis=1)
-            matched = nearest[products[np.arange(len(nearest)), nearest] > least]
+            own = products[:, places[size]]
+            nearest = own.argmax(axis=1)
+            matched = nearest[own[np.arange(len(own)), nearest] > least]
             table_of_size[number] += np.bincount(matched, minlength=size).astype(np.int32)
 
     descriptor = soap_for([sample.structure for sample in samples])
     describe_samples(samples, descriptor, [], progress=progress, visit=visit)
     small = {str(size): replace(table, counts=one) for size, one in counts.items()}
     save_tables(folder / RANKED, small)
-    _save_environments(folder / ENVIRONMENTS, found, order)
+    _save_environments(folder / ENVIRONMENTS, found, chosen)
 
 
 def ship_model(
@@ -315,8 +328,9 @@ def ship_model(
     ranked, every = load_tables(folder / RANKED), load_tables(folder / ALL)["all"]
     _check_same(samples, every)
     part, soft = roles(every.runs), _load_soft(folder / SOFT, every.energies)
-    found, ranking = _load_environments(folder / ENVIRONMENTS), _load_order(folder / ENVIRONMENTS)
-    order, numbers = ranking[: design.environments], np.flatnonzero(part.learned)
+    found, best = _load_environments(folder / ENVIRONMENTS), _load_chosen(folder / ENVIRONMENTS)
+    order = best.get(design.environments, best[max(best)])
+    numbers = np.flatnonzero(part.learned)
     learned, table = [samples[number] for number in numbers.tolist()], ranked[str(len(order))]
     chosen = found.subset(order)
     chosen = replace(chosen, structure=np.searchsorted(numbers, chosen.structure))
@@ -333,7 +347,7 @@ def ship_model(
     predicted = model.energy.predict(soft.means[:, order], soft.shares)  # type: ignore[call-arg]
     rivals = _rivals(soft, every, table, part, own, design, _scaled(progress, 0.2, 0.8))
     results = [*model.header.results, *_judged(model, table, part, predicted, rivals)]
-    results.append(_by_size(soft, ranking, every, part, own, ranked))
+    results.append(_by_size(soft, best, every, part, own, ranked))
     progress(0.9, "heterogeneity")
     results += _heterogeneity(model, table, sheared)
     if (folder / SHUFFLED).exists():
@@ -416,13 +430,13 @@ def shuffle(
 ) -> ResultTable:
     """Select environments in several orders of structures; how many there are, and the error of the best.
 
-    One sample in `every` of the ordinary runs takes part, since neighbouring ones are alike. The table is kept
-    in the folder, and `ship_model` puts it on the card.
+    Environments are selected in all runs that are learned from; energies are learned and judged with one sample in
+    `every` of the ordinary runs, since neighbouring ones are alike. The table is kept in the folder, and `ship_model`
+    puts it on the card.
     """
     part = roles([sample.run for sample in samples])
-    ordinary = np.flatnonzero(part.learned | part.kept_aside)[::every]
-    samples, learned = [samples[number] for number in ordinary], part.learned[ordinary]
-    structures = list(itertools.compress([sample.structure for sample in samples], learned))
+    numbers = np.flatnonzero(part.learned)
+    structures = [samples[number].structure for number in numbers.tolist()]
     descriptor = soap_for(structures)
     found = [
         select_environments(
@@ -431,16 +445,19 @@ def shuffle(
         )
         for number, seed in enumerate(seeds)
     ]  # fmt: skip
-    numbers = np.flatnonzero(learned)
     found = [replace(one, structure=numbers[one.structure]) for one in found]
+    visited = np.flatnonzero(part.learned | part.kept_aside)[::every]
+    learned = np.zeros(len(samples), dtype=np.bool_)
+    learned[visited] = part.learned[visited]
     passes = [SoftPass(samples, one, learned, design.folds) for one in found]
 
     def visit(number: int, atoms: NDArray[np.int64], rows: NDArray[np.float32]) -> None:
         for one in passes:
-            one.visit(number, atoms, rows)
+            one.visit(int(visited[number]), atoms, rows)
 
-    tables = describe_samples(samples, descriptor, found, None, _scaled(progress, 0.5, 1.0), visit)
-    errors = [_error_of_best(*one, learned, samples, design) for one in zip(passes, found, tables, strict=True)]
+    few = [samples[number] for number in visited.tolist()]
+    tables = describe_samples(few, descriptor, found, None, _scaled(progress, 0.5, 1.0), visit)
+    errors = [_error_of_best(*one, visited, learned, design) for one in zip(passes, found, tables, strict=True)]
     rows: list[tuple[Any, ...]] = [(f"seed {seed}", len(found[k]), errors[k]) for k, seed in enumerate(seeds)]
     spread = [float(np.std([row[column] for row in rows], ddof=1)) for column in (1, 2)]
     relative = spread[0] / float(np.mean([row[1] for row in rows]))
@@ -449,7 +466,7 @@ def shuffle(
         "Other orders of structures",
         ("order", "environments", "RMSE on runs kept aside (meV/atom)"),
         tuple(rows),
-        f"One sample in {every} takes part; similarities with the best {design.environments}.",
+        f"Energies of one sample in {every}, from similarities with the best {design.environments}.",
     )
     (folder / SHUFFLED).write_text(json.dumps(asdict(result)), encoding="utf-8")
     return result
@@ -464,16 +481,19 @@ def _one_of(progress: Progress, number: int, count: int, text: str) -> Callable[
 
 
 def _error_of_best(
-    done: SoftPass, found: UniqueEnvironments, table: BarcodeTable, learned: NDArray[np.bool_],
-    samples: Sequence[UleSample], design: UleDesign,
+    done: SoftPass, found: UniqueEnvironments, table: BarcodeTable, visited: NDArray[np.int64],
+    learned: NDArray[np.bool_], design: UleDesign,
 ) -> float:  # fmt: skip
-    """Error (meV/atom) of similarities with the best environments, on samples of other runs."""
-    means, shares, energies = done.soft.means, done.soft.shares, table.energies
-    soft = done.learned_from(energies)
-    best = rank_soft(soft, table.of(learned).counts.sum(axis=0), design.environments)
+    """Error (meV/atom) of similarities with the best environments, on the visited samples that are not learned from."""
+    energies = np.full(len(learned), np.nan)
+    energies[visited] = table.energies
+    soft, own = done.learned_from(energies), own_species(done.samples, found)
+    best = choose_soft(soft, table.of(learned[visited]).counts.sum(axis=0), design.environments)
     chosen = soft.of(best)
-    energy, _, _ = fit_energy(chosen.folds, chosen.soft, own_species(samples, found)[best])
-    return energy_score(energy.predict(means[:, best], shares)[~learned], energies[~learned])[0]
+    energy, _, _ = fit_energy(chosen.folds, chosen.soft, own[best])
+    aside = visited[~learned[visited]]
+    predicted = energy.predict(done.soft.means[np.ix_(aside, best)], done.soft.shares[aside])
+    return energy_score(predicted, energies[aside])[0]
 
 
 def _judged(
@@ -501,16 +521,20 @@ def _judged(
 
 
 def _by_size(
-    soft: _Soft, order: NDArray, every: BarcodeTable, part: Roles, species: NDArray, ranked: Mapping[str, BarcodeTable]
+    soft: _Soft,
+    best: Mapping[int, NDArray],
+    every: BarcodeTable,
+    part: Roles,
+    species: NDArray,
+    ranked: Mapping[str, BarcodeTable],
 ) -> ResultTable:
     """Error of similarities against the number of environments."""
     rows = []
-    for size in dict.fromkeys([*(min(size, len(order)) for size in SIZES), len(species)]):
-        best = order[:size] if size <= len(order) else np.arange(size)
-        chosen = soft.learned.of(best)
-        energy, predicted, _ = fit_energy(chosen.folds, chosen.soft, species[best])
+    for size, numbers in [*sorted(best.items()), (len(species), np.arange(len(species)))]:
+        chosen = soft.learned.of(numbers)
+        energy, predicted, _ = fit_energy(chosen.folds, chosen.soft, species[numbers])
         measured = np.concatenate([energies for _, _, energies in chosen.soft])
-        tested = energy.predict(soft.means[:, best], soft.shares)[part.kept_aside]
+        tested = energy.predict(soft.means[:, numbers], soft.shares)[part.kept_aside]
         error, _, explained = energy_score(tested, every.energies[part.kept_aside])
         counted = ranked.get(str(size), every)
         matched = counted.matched.sum() / counted.atoms.sum()
@@ -544,9 +568,11 @@ def how_made(campaign: Path) -> dict[str, Any]:
     return {"how": f"glassml simulate, protocol anneal with LAMMPS {header['lammps']}: {', '.join(kept)}"}
 
 
-def _save_environments(path: Path, found: UniqueEnvironments, order: NDArray | None = None) -> None:
-    ranked: dict[str, Any] = {} if order is None else {"order": order}
-    np.savez(path, **vars(found), **ranked)
+def _save_environments(
+    path: Path, found: UniqueEnvironments, chosen: Mapping[int, NDArray[np.int64]] | None = None
+) -> None:
+    sets: dict[str, Any] = {f"{CHOSEN}{size}": best for size, best in (chosen or {}).items()}
+    np.savez(path, **vars(found), **sets)
 
 
 def _load_environments(path: Path) -> UniqueEnvironments:
@@ -558,13 +584,17 @@ def _load_environments(path: Path) -> UniqueEnvironments:
     return UniqueEnvironments(**stored | {"similarity": float(stored["similarity"])})
 
 
-def _load_order(path: Path) -> NDArray[np.int64]:
-    """Environments in the order that *reduce* found."""
+def _load_chosen(path: Path) -> dict[int, NDArray[np.int64]]:
+    """Environments that *reduce* chose, by how many."""
     try:
         with np.load(path, allow_pickle=False) as archive:
-            return archive["order"]
-    except (OSError, ValueError, KeyError) as error:
-        raise TrainingError(f"{path} holds no ranking ({error}); run the command reduce first.") from error
+            names = [name for name in archive.files if name.startswith(CHOSEN)]
+            chosen = {int(name.removeprefix(CHOSEN)): archive[name] for name in names}
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{path} holds no environments ({error}); run the command collect again.") from error
+    if not chosen:
+        raise TrainingError(f"{path} holds no choice of environments; run the command reduce first.")
+    return chosen
 
 
 def main(arguments: Sequence[str], voronoi: Voronoi) -> None:
@@ -583,7 +613,7 @@ def main(arguments: Sequence[str], voronoi: Voronoi) -> None:
 
     samples = read_samples(paths[0])
     if command == "collect":
-        keep_glass(*paths)
+        keep_examples(*paths)
         collect(samples, paths[1], voronoi, report)
     elif command == "reduce":
         reduce(samples, paths[1], report)

@@ -2,14 +2,16 @@
 
 An atom of species s has the energy
 
-    E_i = a_s + Σ_k w_k κ_ik,        κ_ik = (p_i · q_k)^ζ for environments k of its species, else 0
+    E_i = a_s + Σ_k w_k κ_ik,        κ_ik = p_i · q_k for environments k of its species, else 0
 
 with normalised SOAP rows p, q. The mean of κ_ik over the atoms of a sample is its soft barcode. Where the
 published barcode counts an atom as one of environment k or not at all, this one changes smoothly with
 every atom, which is what the energy does.
 
-This is sparse kernel regression with SOAP kernels: A. P. Bartók, G. Csányi, Int. J. Quantum Chem. 115, 1051
-(2015), with the environments as sparse points. Training needs only moments of κ, so no table of all atoms.
+This is sparse kernel regression with the linear SOAP kernel: A. P. Bartók, G. Csányi, Int. J. Quantum Chem. 115,
+1051 (2015), with the environments as sparse points. Powers of the kernel (2, 4, 8) need more environments for the same
+error: runs left out, forty environments: R² 0.83, 0.77, 0.74, 0.74. Training needs only moments of κ, so no table of
+all atoms.
 """
 
 from __future__ import annotations
@@ -28,17 +30,17 @@ __all__ = [
     "SimilarityEnergy",
     "SoftBarcodes",
     "Strengths",
+    "choose_by_energy",
     "fit_energy",
     "kernel",
     "moments_of",
-    "rank_by_energy",
 ]
 
 
 def kernel(
     products: NDArray, species: NDArray[np.integer], environment_species: NDArray[np.integer]
 ) -> NDArray[np.float32]:
-    """κ of atoms with environments, ζ = 4 as usual for SOAP kernels.
+    """κ of atoms with environments.
 
     Parameters
     ----------
@@ -50,9 +52,7 @@ def kernel(
     -------
     (M, K) float32 array
     """
-    raised = np.square(np.square(np.maximum(products, np.float32(0))))
-    raised *= species[:, None] == environment_species
-    return raised
+    return products * (species[:, None] == environment_species)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,20 +153,25 @@ class Strengths(NamedTuple):
     ridge: float
 
 
-#: What `fit_energy` chooses from.
+#: What `fit_energy` chooses from, the strongest ridge first.
 CHOICES = tuple(
-    Strengths(samples, 10.0**exponent) for samples in (0.0, 1e2, 1e3, 1e4, 1e5) for exponent in range(-8, -1)
+    Strengths(samples, 10.0**-exponent) for exponent in range(2, 9) for samples in (0.0, 1e2, 1e3, 1e4, 1e5, 1e6)
 )
+#: A stronger ridge is taken if it costs less than this share of the mean squared error: smaller weights.
+TOLERANCE = 0.01
+
+#: Weight of samples against atoms and ridge in the choice of environments, see `Strengths`.
+CHOOSING = Strengths(1e4, 1e-5)
+#: How often the chosen ones are gone through for exchange; usually nothing changes after five times.
+MOST_PASSES = 20
 
 
-#: Weight of samples against atoms in the choice of environments, see `Strengths`.
-RANKING_SAMPLES = 1e4
-
-
-def rank_by_energy(
+def choose_by_energy(
     moments: Moments, soft: tuple[NDArray, NDArray, NDArray], environments: int, count: int
 ) -> NDArray[np.int64]:
-    """Environments in the order in which they explain most of the energies of atoms and samples: forward selection.
+    """Environments that together explain most of the energies of atoms and samples.
+
+    Forward selection, then exchange of single ones as long as this explains more.
 
     Parameters
     ----------
@@ -178,30 +183,54 @@ def rank_by_energy(
         K, of which to choose.
     count : int
         How many to choose.
+
+    Returns
+    -------
+    (count,) array
+        Fewer if there are not so many; ordered by forward selection among them.
     """
     table = np.column_stack(soft)
-    left = moments.squares / moments.atoms + RANKING_SAMPLES * table.T @ table / len(table)
-    start = np.diag(left)[:environments].copy()
+    left = moments.squares / moments.atoms + CHOOSING.samples * table.T @ table / len(table)
     for column in range(environments, len(left) - 1):  # what species alone explain
-        left = _swept(left, column)
-    order: list[int] = []
+        _sweep(left, column, 1.0)
+    own = np.arange(environments)
+    left[own, own] += CHOOSING.ridge * left[own, own].mean()
+    chosen: list[int] = []
+    start = left.copy()
     for _ in range(min(count, environments)):
-        variances = np.diag(left)[:environments]
-        usable = variances > 1e-9 * start
-        usable[order] = False
-        if not usable.any():
-            break
-        gains = np.where(usable, left[:environments, -1] ** 2 / np.where(usable, variances, 1.0), -np.inf)
-        order.append(int(gains.argmax()))
-        left = _swept(left, order[-1])
+        chosen.append(_most_explaining(left, np.delete(own, chosen)))
+        _sweep(left, chosen[-1], 1.0)
+    _exchange(left, chosen, own)
+    order: list[int] = []
+    for _ in chosen:
+        order.append(_most_explaining(start, np.setdiff1d(chosen, order)))
+        _sweep(start, order[-1], 1.0)
     return np.array(order, dtype=np.int64)
 
 
-def _swept(squares: NDArray, column: int) -> NDArray[np.float64]:
-    """Squares of what is left of all columns when one has explained what it can."""
-    if squares[column, column] <= 0:
-        return squares
-    return squares - np.outer(squares[column], squares[column]) / squares[column, column]
+def _exchange(left: NDArray, chosen: list[int], own: NDArray) -> None:
+    """Replace single chosen environments by better ones, in place."""
+    for _ in range(MOST_PASSES):
+        before = left[-1, -1]
+        for place, old in enumerate(chosen):
+            _sweep(left, old, -1.0)
+            chosen[place] = _most_explaining(left, np.delete(own, chosen[:place] + chosen[place + 1 :]))
+            _sweep(left, chosen[place], 1.0)
+        if left[-1, -1] > before * (1 - 1e-5):
+            return
+
+
+def _most_explaining(left: NDArray, candidates: NDArray) -> int:
+    """Whose column explains most of the energy, in squares of which chosen columns are swept out."""
+    return int(candidates[(left[candidates, -1] ** 2 / np.diag(left)[candidates]).argmax()])
+
+
+def _sweep(squares: NDArray, column: int, sign: float) -> None:
+    """Let a column explain what it can of all others (1), or take that back (−1), in place: the sweep operator."""
+    pivot, row = squares[column, column], squares[column].copy()
+    squares -= np.outer(row, row) / pivot
+    squares[column] = squares[:, column] = sign * row / pivot
+    squares[column, column] = -1 / pivot
 
 
 def fit_energy(
@@ -226,7 +255,7 @@ def fit_energy(
     predicted : (samples,) array
         eV/atom, of the samples fold by fold, each by weights that have not seen its fold.
     strengths : Strengths
-        The best of `CHOICES`.
+        The first of `CHOICES` that is as good as the best.
 
     Raises
     ------
@@ -236,7 +265,7 @@ def fit_energy(
     if len(folds) < 2:
         raise TrainingError(f"{len(folds)} fold of runs cannot judge itself; give two or more.")
     measured = np.concatenate([energies for _, _, energies in soft])
-    best: tuple[float, NDArray, Strengths] | None = None
+    tried: list[tuple[float, NDArray]] = []
     for strengths in CHOICES:
         predicted = []
         for left_out in range(len(folds)):
@@ -245,11 +274,10 @@ def fit_energy(
             kernels, shares, _ = soft[left_out]
             predicted.append(np.column_stack([kernels, shares]) @ solution)
         joined = np.concatenate(predicted)
-        error = float(((joined - measured) ** 2).mean())
-        if best is None or error < best[0]:
-            best = error, joined, strengths
-    assert best is not None  # CHOICES is not empty
-    solution = _solved(folds, soft, best[2])
+        tried.append((float(((joined - measured) ** 2).mean()), joined))
+    errors = np.array([error for error, _ in tried])
+    best = int((errors <= (1 + TOLERANCE) * errors.min()).argmax())
+    solution = _solved(folds, soft, CHOICES[best])
     count = len(environment_species)
     total = total_moments(folds)
     sums = total.squares[count:-1, :count]
@@ -260,7 +288,7 @@ def fit_energy(
         solution[count:],
         sums / np.maximum(atoms, 1)[:, None],
     )
-    return energy, best[1], best[2]
+    return energy, tried[best][1], CHOICES[best]
 
 
 def total_moments(folds: Sequence[Moments]) -> Moments:

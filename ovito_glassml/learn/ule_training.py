@@ -25,14 +25,16 @@ from ovito_glassml.learn.ule import (
     environment_name,
     kasper_group,
     species_shares,
+    with_energies,
 )
 from ovito_glassml.learn.ule_data import BarcodeTable, UleSample, describe_samples
 from ovito_glassml.learn.ule_similarity import (
     Moments,
     SimilarityEnergy,
     SoftBarcodes,
+    choose_by_energy,
     fit_energy,
-    rank_by_energy,
+    kernel,
     total_moments,
 )
 from ovito_glassml.learn.unique_environments import (
@@ -53,6 +55,7 @@ __all__ = [
     "UleDesign",
     "build_model",
     "build_similarity_model",
+    "choose_soft",
     "cross_validate",
     "fit_reference",
     "fit_trees",
@@ -60,7 +63,6 @@ __all__ = [
     "mean_rounds",
     "own_species",
     "rank_environments",
-    "rank_soft",
     "samples_by_fold",
     "train_ule",
     "tune",
@@ -78,9 +80,8 @@ MOST_ROUNDS = 3000
 RANKED_SAMPLES = 300
 #: Samples behind each point of the reference barcode, and the number of points at most.
 REFERENCE_SAMPLES, REFERENCE_POINTS = 25, 12
-#: Environments that are chosen from, the most frequent ones. Rare ones explain more of the energy (R² 0.88 instead of
-#: 0.84 with forty), but then five atoms of six are like none of them.
-CANDIDATES = 100
+#: Environments that are chosen from, the most frequent ones: with forty rare ones five atoms of six are like none.
+CANDIDATES = 200
 #: Components, radius (Å) and samples of the extrapolation score. Four components miss a liquid. The radius costs time
 #: at every atom; sixty atoms within it, each of which sees 7 Å far, are enough.
 SCORE_COMPONENTS, SCORE_RADIUS, SCORE_SAMPLES = 8, 6.5, 40
@@ -399,7 +400,7 @@ def _train_similarities(
     done = SoftPass(samples, every, np.ones(len(samples), dtype=np.bool_), design.folds)
     (table,) = describe_samples(samples, descriptor, [every], progress=_part(report, 0.0, 0.6), visit=done.visit)
     soft = done.learned_from(table.energies)
-    best = rank_soft(soft, table.counts.sum(axis=0), design.environments)
+    best = choose_soft(soft, table.counts.sum(axis=0), design.environments)
     chosen = every.subset(best)
     (kept,) = describe_samples(samples, descriptor, [chosen], progress=_part(report, 0.6, 0.9))
     last = _part(report, 0.9, 1.0)
@@ -528,8 +529,8 @@ def samples_by_fold(
     return SoftSamples(tuple(moments), tuple((means[part], shares[part], energies[part]) for part in parts))
 
 
-def rank_soft(soft: SoftSamples, atoms: NDArray, count: int) -> NDArray[np.int64]:
-    """Of the most frequent environments those that explain most of the energies of all atoms and samples.
+def choose_soft(soft: SoftSamples, atoms: NDArray, count: int) -> NDArray[np.int64]:
+    """Of the most frequent environments those that together explain most of the energies of atoms and samples.
 
     Parameters
     ----------
@@ -543,7 +544,7 @@ def rank_soft(soft: SoftSamples, atoms: NDArray, count: int) -> NDArray[np.int64
     frequent = np.argsort(-atoms, kind="stable")[:CANDIDATES]
     means, shares, energies = (np.concatenate([one[part] for one in soft.of(frequent).soft]) for part in range(3))
     moments = total_moments(soft.folds).of(frequent, len(atoms))
-    return frequent[rank_by_energy(moments, (means, shares, energies), len(frequent), count)]
+    return frequent[choose_by_energy(moments, (means, shares, energies), len(frequent), count)]
 
 
 def build_similarity_model(
@@ -581,7 +582,7 @@ def build_similarity_model(
         "Strengths were chosen by the same folds; runs kept aside judge without that.",
     )
     results = validation, environment_table(table, _faces(samples, chosen, voronoi), ranking)
-    settings = {"energy": "similarity", "weight_of_samples": strengths.samples, "ridge": strengths.ridge}
+    settings = {"energy": "linear similarity", "weight_of_samples": strengths.samples, "ridge": strengths.ridge}
     return _assembled(samples, chosen, table, voronoi, energy, settings, results, design, training, report)
 
 
@@ -619,7 +620,7 @@ def _assembled(
     """A model from environments and the energy learned with them."""
     descriptor = soap_for([sample.structure for sample in samples])
     report(0.85, "measuring where the training data lie")
-    score = _novelty(samples, descriptor, chosen)
+    score = _novelty(samples, descriptor, chosen, energy)
     faces = _faces(samples, chosen, voronoi)
     sources = [samples[number].structure for number in chosen.structure]
     kernels = tuple(
@@ -674,9 +675,12 @@ def mean_rounds(validation: CrossValidation) -> int:
 
 
 def _novelty(
-    samples: Sequence[UleSample], descriptor: SOAPDescriptors, chosen: UniqueEnvironments
+    samples: Sequence[UleSample],
+    descriptor: SOAPDescriptors,
+    chosen: UniqueEnvironments,
+    energy: EnergyModel | SimilarityEnergy,
 ) -> ExtrapolationScore:
-    """Where the training data lie in their products with the environments; parts are runs."""
+    """Where the training data lie in their products with the environments and in energy; parts are runs."""
     numbers = np.unique(np.linspace(0, len(samples) - 1, SCORE_SAMPLES).round().astype(int))
     structures = [replace(samples[number].structure, mask=None) for number in numbers]
     runs = list(dict.fromkeys(sample.run for sample in samples))
@@ -685,6 +689,10 @@ def _novelty(
         table = np.empty((len(structure), len(chosen)), dtype=np.float32)
         for indices, block in descriptor.iterate_blocks(structure):
             table[indices] = normalised(block) @ chosen.rows.T
+        if isinstance(energy, SimilarityEnergy):
+            columns = np.array([descriptor.species.index(name) for name in structure.species_names])
+            kinds = columns[structure.species]
+            table = with_energies(table, energy.differences(kernel(table, kinds, energy.species), kinds))
         rows.append(table)
         members.append({HEAD: np.arange(len(structure))})
         parts.append(np.full(len(structure), runs.index(samples[number].run)))
@@ -728,7 +736,7 @@ def _header(
             "structures": len(samples),
             "atoms": int(table.atoms.sum()),
             "matched": f"{table.matched.sum() / table.atoms.sum():.1%}",
-            "energies": f"{table.energies.min():.4f} to {table.energies.max():.4f} eV/atom",
+            "lowest_and_highest_energy": [round(float(table.energies.min()), 6), round(float(table.energies.max()), 6)],
             "samples": list(dict.fromkeys(sample.run for sample in samples)),
         },
         results=results,

@@ -47,10 +47,10 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
     the one whose normalised SOAP row is most similar to its own, or to none if that is not similar
     enough. The fractions of environments are the barcode of the sample. The energy per atom of the
     inherent structure is predicted from the similarities of all atoms with the environments, atom by
-    atom: linear regression on the fourth power of the scalar product of SOAP rows. Models trained on
-    energies of whole structures only predict it from the fractions by gradient-boosted trees, as
-    published; SHAP values say how many eV each fraction adds, and are shared among the atoms of the
-    environment. Lengths are in Å.
+    atom: linear regression on the scalar products of SOAP rows. Models trained on energies of whole
+    structures only predict it from the fractions by gradient-boosted trees, as published; SHAP values
+    say how many eV each fraction adds, and are shared among the atoms of the environment. Lengths are
+    in Å.
 
     Environments of *Group 1* are Kasper polyhedra (2 n4 + n5 = 12 for the faces of their Voronoi
     cells with 4 and 5 edges), those of *Group 2* all others. The *heterogeneity* compares the
@@ -86,6 +86,8 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
     * ``ULEBarcode.extrapolating_fraction``: attribute, the fraction of atoms whose extrapolation is
       above 1. Above 0.1, and for a composition that the model was not trained on, a warning is printed.
     * ``ULEBarcode.same_composition``: attribute, 1 if the model was trained on this composition, else 0.
+    * ``ULEBarcode.energy_in_range``: attribute, 1 if the energy is about one that the model was trained
+      on, else 0, and a warning is printed: structures that are not at rest have far too much.
     * ``ULEBarcode.undefined``: attribute, the number of atoms without environment (-1): those that are
       like none, and those not selected.
 
@@ -151,6 +153,7 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
             "group1_fraction": prediction.group1_fraction,
             "extrapolating_fraction": extrapolating,
             "same_composition": int(prediction.same_composition),
+            "energy_in_range": int(prediction.energy_in_range),
             "undefined": int((prediction.environment < 0).sum()),
         }
         write_attributes(data, "ULEBarcode", statistics)
@@ -171,6 +174,12 @@ def _warnings(name: str, model: UleModel, prediction: UlePrediction, extrapolati
             for species, (low, high) in model.header.training["composition"].items()
         )
         yield f"{name} was trained on {known} and this sample is another composition; do not trust its energy."
+    if np.isfinite(prediction.energy) and not prediction.energy_in_range:
+        low, high = model.energy_range
+        yield (
+            f"the energy {prediction.energy:.4f} eV/atom is none that {name} was trained on ({low:.4f} to {high:.4f}); "
+            "minimise the structure, or do not trust it."
+        )
     if extrapolating > WARNING_FRACTION:
         yield (
             f"{extrapolating:.0%} of the atoms are unlike the training data of {name}; read its card and trust "

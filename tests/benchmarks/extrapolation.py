@@ -2,14 +2,16 @@
 
 Run ``python tests/benchmarks/extrapolation.py [FOLDER]``; FOLDER holds the Kob-Andersen ensembles that
 ``python -m ovito_glassml.learn.activity_shipping archives`` makes, without it their model is judged under shear alone.
-Every shipped model sees what it was not trained on: the samples kept aside, at rest and (where there are positions at
-temperature) vibrating, and for activity also the rearrangements of the other kind. The mean |error| (of stiffness, or
-of probability against outcome) of atoms with a score above 1 is divided by that of the others.
+Every shipped model sees what it was not trained on: the samples kept aside, at rest and vibrating, for activity also
+the rearrangements of the other kind, for barcodes also sheared glasses. The mean |error| (of stiffness, of the energy
+of an atom, or of probability against outcome, both outcomes counting alike) of atoms with a score above 1 is divided by
+that of the others.
 """
 
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,9 +22,15 @@ from ovito_glassml.learn.activity import ActivityModel
 from ovito_glassml.learn.activity_data import ActivitySample, thermal_snapshot_of
 from ovito_glassml.learn.activity_shipping import GLASSES, Glass, read_configurations
 from ovito_glassml.learn.model_file import list_models, read_header
+from ovito_glassml.learn.scnn import ScnnModel
+from ovito_glassml.learn.scnn_evaluation import highest
+from ovito_glassml.learn.scnn_shipping import read_samples
 from ovito_glassml.learn.stiffness import StiffnessModel
+from ovito_glassml.learn.stiffness_data import thermal_snapshot
+from ovito_glassml.learn.ule import UleModel
+from ovito_glassml.learn.ule_similarity import SimilarityEnergy
 from ovito_glassml.shipped import stiffness_samples
-from ovito_glassml.simulate.shards import read_shard
+from ovito_glassml.simulate.shards import read_frames, read_shard
 from ovito_glassml.structure import Structure
 
 SAMPLES = Path(__file__).parents[2] / "sample_data"
@@ -69,6 +77,43 @@ def _compared(model: ActivityModel, sample: ActivitySample, structure: Structure
     return np.abs(prediction.probability - sample.activity)[chosen], prediction.extrapolation[chosen]
 
 
+def barrier_errors(name: str) -> Judged:
+    """What is shown, |probability − outcome| and score of every labelled atom of the samples kept aside."""
+    model, aside = ScnnModel.load(name), read_header(name).training["kept_aside"]
+    for sample in read_samples(SAMPLES / "barriers"):
+        if sample.name in aside:
+            known = np.isfinite(sample.barrier)
+            for state, structure in _at_rest_and_hot(sample.structure):
+                prediction = model.predict(structure)
+                high = highest(sample.barrier[known])
+                errors = np.abs(prediction.probability[known] - high)
+                errors *= 0.5 / np.where(high, high.mean(), 1 - high.mean())
+                yield state, errors, prediction.extrapolation[known]
+
+
+def energy_errors(name: str) -> Judged:
+    """What is shown, |error| (eV) and score of every atom of a glass kept aside and of sheared ones."""
+    model = UleModel.load(name)
+    assert isinstance(model.energy, SimilarityEnergy)
+    typical = model.energy.typical
+    for path in sorted((SAMPLES / "barcode").glob("*-zr44cu56*.xyz.gz")):
+        for frame in read_frames(path)[::3]:
+            states = (
+                _at_rest_and_hot(frame.structure) if path.name.startswith("glass") else [("sheared", frame.structure)]
+            )
+            for state, structure in states:
+                prediction = model.predict(structure)
+                columns = np.array([model.header.species.index(one) for one in structure.species_names])
+                predicted = typical[columns[structure.species]] + prediction.contribution
+                yield state, np.abs(predicted - frame.columns["Potential_Energy"]), prediction.extrapolation
+
+
+def _at_rest_and_hot(structure: Structure) -> Iterator[tuple[str, Structure]]:
+    yield "at rest", structure
+    with tempfile.TemporaryDirectory() as folder:
+        yield "at 300 K", thermal_snapshot(structure, Path(folder))
+
+
 def report(name: str, judged: Judged) -> None:
     """Print one line for every kind of data and one for all."""
     parts: dict[str, list] = {}
@@ -90,3 +135,7 @@ if __name__ == "__main__":
             report(model_name, stiffness_errors(model_name))
         elif model_name.startswith("activity"):
             report(model_name, activity_errors(model_name, [SAMPLES / "activity", *map(Path, sys.argv[1:])]))
+        elif model_name.startswith("scnn"):
+            report(model_name, barrier_errors(model_name))
+        elif model_name.startswith("ule"):
+            report(model_name, energy_errors(model_name))

@@ -7,17 +7,21 @@ Each has a process of its own, with one pipeline over a trajectory that is read 
 from __future__ import annotations
 
 import argparse
+import gzip
+import itertools
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
+from ovito_glassml.shipped import sample_file
 
 #: Modifier and parameters.
 PREDICTING = {
     "stiffness": "PredictedStiffnessModifier(species='Cu,Zr')",
     "activity": "PredictedActivityModifier(species='Cu,Zr')",
+    "scnn": "PrototypeSimilarityModifier(species='Cu,Zr')",
+    "ule": "ULEBarcodeModifier(species='Cu,Zr')",
     "lasca": "LaSCAModifier()",
     "evaluate": "EvaluatePredictionModifier(predicted='Position.X', true='Position.Y', resamples=10)",
 }
@@ -42,20 +46,11 @@ for frame in range(line.num_frames):
 
 
 def write_dump(file: Path, frames: int) -> None:
-    """A vibrating B2 crystal of 54 atoms."""
-    rng = np.random.default_rng(1)
-    cells = np.stack(np.meshgrid(*[np.arange(3)] * 3, indexing="ij"), -1).reshape(-1, 3)
-    crystal = np.concatenate([cells, cells + 0.5]) * 3.27
-    kinds = np.repeat([1, 2], len(cells))
+    """A Cu50Zr50 glass of 250 atoms at 300 K: the shipped frames, again and again."""
+    shipped = gzip.decompress(sample_file("trajectory/cu50zr50-300k.dump.gz").read_bytes()).decode()
+    texts = ["ITEM: TIMESTEP" + text for text in shipped.split("ITEM: TIMESTEP")[1:]]
     with open(file, "w") as sink:
-        for frame in range(frames):
-            sink.write(f"ITEM: TIMESTEP\n{frame}\nITEM: NUMBER OF ATOMS\n{len(crystal)}\n")
-            sink.write("ITEM: BOX BOUNDS pp pp pp\n" + "0 9.81\n" * 3 + "ITEM: ATOMS id type x y z\n")
-            rows = crystal + rng.normal(0, 0.05, crystal.shape)
-            sink.writelines(
-                f"{number} {kind} {x:.4f} {y:.4f} {z:.4f}\n"
-                for number, (kind, (x, y, z)) in enumerate(zip(kinds, rows, strict=True), start=1)
-            )
+        sink.writelines(itertools.islice(itertools.cycle(texts), frames))
 
 
 def measured(frames: int, modifier: str) -> list[float]:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from shaken_crystals import shaken_crystal
+from shaken_crystals import crowding, shaken_crystal
 
 from ovito_glassml.learn import scnn_data
 from ovito_glassml.learn.scnn_data import BarrierSample, describe_samples
@@ -48,14 +48,6 @@ def published_model(spring_glasses):
 
 #: Enough for three hundred atoms.
 BRIEF = TrainingSettings(starts=1, first=Pass(10, 3e-3), cycle=Pass(3, 1e-3), most_cycles=2, dropout=0.3)
-
-
-def crowding(structure):
-    """Number of near neighbours, Zr counted twice: what every descriptor can see."""
-    lists = neighbour_lists(structure, 5.0)
-    centre = np.repeat(np.arange(len(structure)), np.diff(lists.offsets))
-    weights = (1.0 + structure.species[lists.indices]) * np.exp(-((lists.distances / 3.0) ** 4))
-    return 0.1 * np.bincount(centre, weights, minlength=len(structure))
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from ovito_glassml.learn.ule_shipping import (
     DESIGN,
     collect,
     how_made,
-    keep_glass,
+    keep_examples,
     main,
     read_samples,
     read_sheared,
@@ -86,7 +86,7 @@ def test_samples_carry_what_was_done_to_them(campaign):
 
 
 def test_the_example_is_a_glass_that_nothing_is_learned_from(campaign, tmp_path):
-    (frame,) = read_frames(keep_glass(campaign, tmp_path))
+    (frame,) = read_frames(keep_examples(campaign, tmp_path))
     samples = read_samples(campaign, 1)
     of_first_run = [sample.structure.positions for sample in samples if sample.run == "anneal-zr44cu56-1"]
     np.testing.assert_array_equal(frame.structure.positions, of_first_run[-1])
@@ -100,7 +100,7 @@ def test_environments_come_from_runs_learned_from_and_rates_are_said(shipped):
     assert any("a second" in text for text in said)
 
 
-def test_nested_sets_match_more_atoms_and_archives_are_small(shipped):
+def test_larger_sets_match_more_atoms_and_archives_are_small(shipped):
     folder, _, _ = shipped
     tables = load_tables(folder / "ule-ranked.npz")
     assert list(tables)[:4] == ["5", "10", "20", "40"]
@@ -126,7 +126,7 @@ def test_soft_energies_are_those_of_the_similarities_learned_from(shipped, campa
     folder, path, _ = shipped
     model, samples = UleModel.load(path), read_samples(campaign, 1)
     with np.load(folder / "ule-soft.npz") as saved, np.load(folder / "ule-environments.npz") as found:
-        means, shares, order = saved["means"], saved["shares"], found["order"][:20]
+        means, shares, order = saved["means"], saved["shares"], found["chosen_20"]
     predicted = model.energy.predict(means[:, order], shares)
     for number in (0, 6, 11):
         assert model.predict(samples[number].structure).energy == pytest.approx(predicted[number], abs=1e-6)
@@ -139,7 +139,7 @@ def test_the_card_judges_by_what_was_kept_aside(shipped):
     assert "Energies of annealed runs never trained on" in titles
     last = ["Number of environments", "Heterogeneity", "Energies of sheared samples", "Other orders of structures"]
     assert titles[-4:] == last
-    assert header.architecture["energy"] == "similarity"
+    assert header.architecture["energy"] == "linear similarity"
     assert header.training["samples"] == ["anneal-zr44cu56-2", "anneal-zr44cu56-3"]
     assert header.training["kept_aside"] == "anneal-zr44cu56-1"
     assert header.training["how"].endswith("quench time 100.0")

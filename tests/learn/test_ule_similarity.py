@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from ovito_glassml.errors import TrainingError
+from ovito_glassml.learn import ule_similarity
 from ovito_glassml.learn.ule_similarity import (
     SoftBarcodes,
+    choose_by_energy,
     fit_energy,
     kernel,
     moments_of,
-    rank_by_energy,
     total_moments,
 )
 
@@ -53,9 +54,9 @@ def by_fold(soft, world):
     return [soft.moments[k] for k in range(4)], parts
 
 
-def test_the_kernel_is_the_fourth_power_within_a_species():
+def test_the_kernel_is_the_scalar_product_within_a_species():
     products = np.array([[0.5, -0.3, 1.0]], dtype=np.float32)
-    np.testing.assert_allclose(kernel(products, np.array([0]), np.array([0, 0, 1])), [[0.0625, 0, 0]])
+    np.testing.assert_allclose(kernel(products, np.array([0]), np.array([0, 0, 1])), [[0.5, -0.3, 0]])
 
 
 def test_means_and_moments_do_not_depend_on_how_atoms_are_fed(world, collected):
@@ -89,17 +90,27 @@ def test_an_exact_model_is_found(world, collected):
     np.testing.assert_allclose(predicted, measured, atol=1e-5)
 
 
-def test_environments_that_matter_are_ranked_first(world, collected):
+def test_environments_that_matter_are_chosen_first(world, collected):
     folds, parts = by_fold(collected, world)
     together = tuple(np.concatenate([part[k] for part in parts]) for k in range(3))
-    order = rank_by_energy(total_moments(folds), together, ENVIRONMENTS, 4)
+    order = choose_by_energy(total_moments(folds), together, ENVIRONMENTS, 4)
     assert set(order[:3].tolist()) == {1, 2, 4}
-    assert len(rank_by_energy(total_moments(folds), together, ENVIRONMENTS, 99)) <= ENVIRONMENTS
+    assert sorted(choose_by_energy(total_moments(folds), together, ENVIRONMENTS, 99)) == list(range(ENVIRONMENTS))
+
+
+def test_what_forward_selection_misses_is_found_by_exchange():
+    """Environment 2 looks like the sum of 0 and 1 and is taken first, but these two explain everything."""
+    random = np.random.default_rng(3)
+    kernels = random.normal(size=(400, 4))
+    kernels[:, 2] = kernels[:, 0] + kernels[:, 1] + 0.3 * random.normal(size=400)
+    energies = kernels[:, 0] + kernels[:, 1]
+    moments = moments_of(kernels, np.zeros(400, dtype=int), energies, 1)
+    soft = kernels.reshape(20, 20, 4).mean(axis=1), np.ones((20, 1)), energies.reshape(20, 20).mean(axis=1)
+    assert choose_by_energy(moments, soft, 4, 1).tolist() == [2]
+    assert set(choose_by_energy(moments, soft, 4, 2).tolist()) == {0, 1}
 
 
 def test_strong_ridge_and_no_weight_of_samples_is_plain_ridge_regression(world, collected, monkeypatch):
-    from ovito_glassml.learn import ule_similarity
-
     monkeypatch.setattr(ule_similarity, "CHOICES", (ule_similarity.Strengths(0.0, 0.1),))
     energy, _, strengths = fit_energy(*by_fold(collected, world), OWN)
     assert strengths.ridge == 0.1

@@ -9,6 +9,8 @@ import ule_glasses
 
 from ovito_glassml.learn.model_file import ModelError, save_model
 from ovito_glassml.modifiers.ule_barcode import ULEBarcodeModifier
+from ovito_glassml.shipped import sample_file
+from ovito_glassml.simulate.shards import read_shard
 from ovito_glassml.structure import Structure
 
 PROPERTIES = ("ULE", "ULE Similarity", "ULE Energy Contribution", "ULE Extrapolation")
@@ -35,7 +37,7 @@ def glass():
     return ule_glasses.samples()[-1].structure
 
 
-def barcode(data, model, **parameters):
+def barcode(data, model="ule-zr44cu56", **parameters):
     result = data.clone()
     result.apply(ULEBarcodeModifier(model=model, **parameters))
     return result
@@ -114,6 +116,17 @@ def test_another_composition_is_reported(as_data, glass, model, capsys):
     assert "50.0 % Cu, 50.0 % Zr and this sample is another composition" in said
     assert result.attributes["ULEBarcode.extrapolating_fraction"] > 0.5
     assert "unlike the training data" in said
+
+
+def test_energies_that_no_sample_had_are_reported(as_data, capsys):
+    """Atoms displaced as at some hundred kelvin; at rest it is a glass like those that were learned from."""
+    glass = read_shard(sample_file("barcode/glass-zr44cu56.xyz.gz")).structure
+    assert barcode(as_data(glass)).attributes["ULEBarcode.energy_in_range"] == 1
+    assert not capsys.readouterr().out
+    displaced = glass.positions + np.random.default_rng(1).normal(0, 0.15, glass.positions.shape)
+    result = barcode(as_data(replace(glass, positions=displaced)))
+    assert result.attributes["ULEBarcode.energy_in_range"] == 0
+    assert "minimise the structure, or do not trust it" in capsys.readouterr().out
 
 
 def test_colours_are_those_of_the_types_and_only_on_request(as_data, glass, model):
