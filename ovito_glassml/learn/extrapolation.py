@@ -138,29 +138,55 @@ def fit_extrapolation(
     ExtrapolationScore
         Scaled so that 99 % of the training atoms score below 1.
     """
+    components = min(components, rows[0].shape[1])
+    samples = list(zip(structures, rows, members, strict=True))
+    distances = []
+    for number in np.unique(np.concatenate(parts)):
+        others = [part != number for part in parts]
+        if not any(chosen.any() for chosen in others):
+            others = [np.ones(len(part), dtype=bool) for part in parts]
+        scales = _scales(rows, members, others)
+        averages = [_averages(*sample, scales, components, radius) for sample in samples]
+        seen = [table[chosen & np.isfinite(table[:, 0])] for table, chosen in zip(averages, others, strict=True)]
+        centre, whitening = _whitening(np.concatenate(seen))
+        for table, part in zip(averages, parts, strict=True):
+            distances.append(np.linalg.norm((table[part == number] - centre) @ whitening, axis=1))
+    scales = _scales(rows, members, [np.ones(len(part), dtype=bool) for part in parts])
+    averages = [_averages(*sample, scales, components, radius) for sample in samples]
+    every = np.concatenate(averages)
+    centre, whitening = _whitening(every[np.isfinite(every[:, 0])])
+    unit = np.nanquantile(np.concatenate(distances), QUANTILE)
+    return ExtrapolationScore(radius, *scales, components, centre, whitening / unit)
+
+
+def _scales(
+    rows: Sequence[NDArray], members: Sequence[Mapping[str, NDArray]], chosen: Sequence[NDArray[np.bool_]]
+) -> tuple[dict[str, NDArray], dict[str, NDArray], dict[str, NDArray]]:
+    """Mean, spread and principal axes for each head, from some of the atoms."""
     means, spreads, axes = {}, {}, {}
     for name in members[0]:
-        own = np.concatenate([table[chosen[name]] for table, chosen in zip(rows, members, strict=True)])
-        means[name], spreads[name], axes[name] = _principal_axes(own)
-    components = min(components, rows[0].shape[1])
-    averages, places = [], []
-    for structure, table, chosen, part in zip(structures, rows, members, parts, strict=True):
-        embedding = np.full((len(table), _width(axes, components)), np.nan, dtype=np.float32)
-        for name, indices in chosen.items():
-            standard = (table[indices] - means[name]) / spreads[name]
-            embedding[indices] = _embed(name, standard, axes, components)
-        own = np.isfinite(embedding[:, 0])
-        averages.append(average_within(structure, embedding, radius)[own])
-        places.append(part[own])
-    every, part = np.concatenate(averages), np.concatenate(places)
-    distances = np.empty(len(every))
-    for number in np.unique(part):
-        others = every[part != number] if (part != number).any() else every
-        centre, whitening = _whitening(others)
-        distances[part == number] = np.linalg.norm((every[part == number] - centre) @ whitening, axis=1)
-    centre, whitening = _whitening(every)
-    unit = np.quantile(distances, QUANTILE)
-    return ExtrapolationScore(radius, means, spreads, axes, components, centre, whitening / unit)
+        pieces = [table[own[name][known[own[name]]]] for table, own, known in zip(rows, members, chosen, strict=True)]
+        means[name], spreads[name], axes[name] = _principal_axes(np.concatenate(pieces))
+    return means, spreads, axes
+
+
+def _averages(
+    structure: Structure,
+    rows: NDArray,
+    members: Mapping[str, NDArray],
+    scales: tuple[dict[str, NDArray], dict[str, NDArray], dict[str, NDArray]],
+    components: int,
+    radius: float,
+) -> NDArray[np.float64]:
+    """Averaged coordinates of the atoms of a structure; NaN for atoms of no head."""
+    means, spreads, axes = scales
+    embedding = np.full((len(rows), _width(axes, components)), np.nan, dtype=np.float32)
+    for name, indices in members.items():
+        standard = (rows[indices] - means[name]) / spreads[name]
+        embedding[indices] = _embed(name, standard, axes, components)
+    averages = average_within(structure, embedding, radius).astype(np.float64)
+    averages[np.isnan(embedding[:, 0])] = np.nan
+    return averages
 
 
 def _width(axes: Mapping[str, NDArray], components: int) -> int:

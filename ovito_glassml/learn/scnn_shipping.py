@@ -4,8 +4,8 @@ Run again whenever the samples change::
 
     python -m ovito_glassml.learn.scnn_shipping FOLDER ovito_glassml/models
 
-FOLDER holds shards ``barriers-*.xyz.gz`` of ``glassml simulate barriers``. Needs the extras
-`simulate` and `train`.
+FOLDER holds shards ``barriers-*.xyz.gz`` of ``glassml simulate barriers`` and more glasses of the same compositions,
+``quench-barriers-*.xyz.gz``, that only show what is familiar. Needs the extras `simulate` and `train`.
 """
 
 from __future__ import annotations
@@ -116,13 +116,14 @@ def ship_models(
             f"{len(learned)} samples are left to learn from and {len(judges)} to judge by; "
             "keep fewer aside, or name them as their files."
         )
+    familiar = [read_shard(path).structure for path in sorted(Path(folder).glob("quench-barriers-*.xyz.gz"))]
     paths = []
     for number, name in enumerate(names):
         progress(number / len(names), f"{name}: training")
         design = RECIPES[name]
         data = describe_samples(learned, design)
         parts = data.divided(range(len(learned)))
-        model = train_scnn(data, *parts, design=design, training=_how_made(folder, aside))
+        model = train_scnn(data, *parts, design=design, familiar=familiar, training=_how_made(folder, aside))
         results = score_tables([score_model(model, sample) for sample in judges], "This model on samples kept aside")
         progress((number + 0.3) / len(names), f"{name}: leaving out every sample in turn")
         results += fold_tables(leave_one_out(samples, design), "Every sample left out in turn")

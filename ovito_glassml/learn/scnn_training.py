@@ -44,6 +44,7 @@ from ovito_glassml.learn.scnn_network import (
 from ovito_glassml.learn.stiffness import ANY_SPECIES
 from ovito_glassml.learn.torch_threads import one_torch_thread
 from ovito_glassml.neighbours import cut_out
+from ovito_glassml.structure import Structure
 
 __all__ = [
     "FittedPrototypes",
@@ -68,6 +69,7 @@ def train_scnn(
     design: ScnnDesign = ENVIRONMENT,
     settings: TrainingSettings | None = None,
     seed: int = 1,
+    familiar: Sequence[Structure] = (),
     training: Mapping[str, Any] | None = None,
     results: Sequence[ResultTable] = (),
     progress: Progress | None = None,
@@ -86,6 +88,9 @@ def train_scnn(
         The defaults were chosen by validation.
     seed : int
         Of weights, order and the choice of atoms. Fixed beforehand, never tuned.
+    familiar : sequence of Structure
+        More structures like those of the data, without labels. The unit of the extrapolation score is how much samples
+        differ; with one sample of each composition that would be how much compositions differ.
     training : mapping, optional
         How the data were made, for the card.
     results : sequence of ResultTable
@@ -104,7 +109,7 @@ def train_scnn(
     samples = np.unique(data.sample[learned])
     prototypes = tuple(_prototype(data, int(place)) for place in fitted.places)
     network = _with_exact_prototypes(fitted.network, data.descriptor, prototypes)
-    score = _extrapolation(data, samples)
+    score = _extrapolation(data, [data.samples[number].structure for number in samples] + list(familiar))
     header = _header(data, design, settings, seed, prototypes, samples, fitted, score.radius)
     made = {**header.training, "atoms": len(learned), **(training or {})}
     report(1.0, "done")
@@ -257,13 +262,12 @@ def _with_exact_prototypes(
     return replace(network, prototypes=network.embed(np.concatenate(rows)))
 
 
-def _extrapolation(data: TrainingData, samples: NDArray[np.int64]) -> ExtrapolationScore:
-    """Where the rows of the training samples lie; a single sample is cut into slabs."""
-    structures = [data.samples[number].structure for number in samples]
+def _extrapolation(data: TrainingData, structures: Sequence[Structure]) -> ExtrapolationScore:
+    """Where the rows of some samples lie; a single one is cut into slabs."""
     rows, parts = [], []
-    for number, structure in zip(samples, structures, strict=True):
+    for number, structure in enumerate(structures):
         rows.append(data.descriptor.compute(structure).astype(np.float64))
-        if len(samples) > 1:
+        if len(structures) > 1:
             parts.append(np.full(len(structure), number))
         else:
             heights = structure.positions[:, 0]

@@ -39,6 +39,20 @@ def test_new_samples_of_the_same_kind_score_like_the_training_data(fitted):
     assert (scores(score, structure, rows_of(structure, 99)) > 1).mean() < 0.05
 
 
+def test_new_samples_score_like_the_training_data_with_many_descriptors_too(spring_glasses):
+    """A fifth as many as atoms: their principal axes fit the training atoms closely, and new ones not at all so."""
+
+    def many(structure, seed):
+        return np.random.default_rng(seed).normal(size=(len(structure), 200))
+
+    structures = [sample.structure for sample in spring_glasses]
+    rows = [many(structure, seed) for seed, structure in enumerate(structures)]
+    members = [{"any": np.arange(len(structure))} for structure in structures]
+    parts = [np.full(len(structure), number) for number, structure in enumerate(structures)]
+    score = fit_extrapolation(structures, rows, members, parts, radius=4.0, components=4)
+    assert (scores(score, structures[0], many(structures[0], 99)) > 1).mean() < 0.05
+
+
 def test_a_small_shift_of_all_atoms_shows_because_regions_are_compared(fitted):
     score, (structure, *_), _ = fitted
     shifted = scores(score, structure, rows_of(structure, 99, shift=1.0))

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from shaken_crystals import crowding, shaken_crystal
 
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn import scnn_network
@@ -12,7 +13,7 @@ from ovito_glassml.learn.scnn import CLASSES
 from ovito_glassml.learn.scnn_data import PUBLISHED, BarrierSample, TrainingData, describe_samples
 from ovito_glassml.learn.scnn_evaluation import area_of_highest, interpretation_table
 from ovito_glassml.learn.scnn_network import LossWeights, Pass, TrainingSettings, balanced
-from ovito_glassml.learn.scnn_training import balanced_logistic, fit_prototypes, train_plain
+from ovito_glassml.learn.scnn_training import balanced_logistic, fit_prototypes, train_plain, train_scnn
 from ovito_glassml.shipped import stiffness_samples
 from ovito_glassml.simulate.shards import read_shard
 
@@ -248,3 +249,23 @@ def test_useless_labels_are_refused(barrier_glasses, change, message):
 def test_training_needs_samples():
     with pytest.raises(TrainingError, match="no labelled structures"):
         describe_samples([], PUBLISHED)
+
+
+def scaled(structure, factor):
+    return replace(structure, positions=structure.positions * factor, cell=structure.cell * factor)
+
+
+def test_a_second_glass_of_each_kind_is_the_unit_of_the_score():
+    """Two kinds differ in density. One glass of each says only that densities differ, and hides a third density."""
+    first, second = shaken_crystal(1), scaled(shaken_crystal(2), 1.05)
+    samples = [BarrierSample(one, crowding(one), name) for one, name in ((first, "dense"), (second, "loose"))]
+    data = describe_samples(samples, PUBLISHED)
+    parts = data.divided([0, 1])
+    twins = [shaken_crystal(3), scaled(shaken_crystal(4), 1.05)]
+    alone, together = (
+        train_scnn(data, *parts, design=PUBLISHED, settings=QUICK, familiar=more) for more in ((), twins)
+    )
+    new, foreign = shaken_crystal(5), scaled(shaken_crystal(6), 1.12)
+    assert np.median(alone.predict(foreign).extrapolation) < 1
+    assert np.median(together.predict(foreign).extrapolation) > 1
+    assert np.median(together.predict(new).extrapolation) < 1
