@@ -150,7 +150,7 @@ def draw_ule_figures(
         progress(0.75, "Strain")
         written += draw_strain(model, sheared, folder)
     if tables:
-        written += draw_learning(tables, folder, lambda fraction, text: progress(0.8 + 0.2 * fraction, text))
+        written += draw_learning(model, tables, folder, lambda fraction, text: progress(0.8 + 0.2 * fraction, text))
     return written, report
 
 
@@ -163,7 +163,7 @@ def draw_parity(barcodes: Barcodes, folder: Path) -> tuple[list[Path], list[str]
         left.plot(barcodes.energies[chosen], barcodes.predicted[chosen], "o", ms=3, color=colour, label=kind)
     left.axline((barcodes.energies.mean(),) * 2, slope=1, color="0.6", lw=1, zorder=0)
     left.set(xlabel="energy (eV/atom)", ylabel="predicted energy (eV/atom)", title=f"R² = {explained:.2f}")
-    left.legend(frameon=False)
+    left.legend(frameon=False, fontsize="small", handletextpad=0.1)
     differences = 1000 * (barcodes.predicted - barcodes.energies)
     right.hist(differences, bins=min(40, max(5, len(differences) // 4)), color=COLOURS[0])
     right.set(xlabel="error (meV/atom)", ylabel="samples", title=f"RMSE {error:.2f} meV/atom")
@@ -225,7 +225,7 @@ def correlations(barcodes: Barcodes) -> NDArray[np.float64]:
 
 
 def draw_deviations(barcodes: Barcodes, folder: Path) -> list[Path]:
-    """Mean deviation of each fraction from thermal samples of the same energy, and heterogeneity, by kind."""
+    """Mean deviation of each fraction from thermal samples of the same energy, and heterogeneity beside it, by kind."""
     model = barcodes.model
     expected = [model.reference.at(energy) for energy in barcodes.energies]
     deviations = 100 * (barcodes.fractions - np.array([shares for shares, _ in expected]))
@@ -237,12 +237,11 @@ def draw_deviations(barcodes: Barcodes, folder: Path) -> list[Path]:
     kinds = barcodes.members()
     for number, (colour, (kind, chosen)) in enumerate(zip(_cycle(), kinds.items(), strict=False)):
         mean = deviations[chosen].mean(axis=0)
-        left.plot(mean, "o-", ms=3, lw=0.8, color=colour, label=kind)
+        left.plot(mean, "o-", ms=3, lw=0.8, color=colour)
         right.plot(np.full(chosen.sum(), number), z[chosen], "o", ms=3, color=colour)
         columns[f"{kind.replace(' ', '_')}_deviation_percent"] = mean.tolist()
     left.axhline(0, color="0.3", lw=0.8)
     left.set(ylabel="share above thermal reference (%)")
-    left.legend(frameon=False)
     _name_environments(left, model)
     right.set(ylabel="heterogeneity (z-score of Group 2)")
     right.set_xticks(range(len(kinds)), kinds, rotation=90)
@@ -365,8 +364,11 @@ def draw_strain(model: UleModel, sheared: Sequence[Sheared], folder: Path) -> li
     return [save_figure(figure, folder / "strain.png"), save_table(columns, folder / "strain.csv")]
 
 
-def draw_learning(tables: Mapping[str, BarcodeTable], folder: Path, progress: Progress) -> list[Path]:
-    """Cross-validated error against the number of environments and against the number of samples."""
+def draw_learning(model: UleModel, tables: Mapping[str, BarcodeTable], folder: Path, progress: Progress) -> list[Path]:
+    """Cross-validated error of trees on fractions against the number of environments and of samples.
+
+    Beside it, if the model's card has it, that of similarities with the environments.
+    """
     sizes, errors = [], []
     for number, (size, table) in enumerate(tables.items()):
         progress(0.5 * number / len(tables), f"{size} environments")
@@ -382,14 +384,24 @@ def draw_learning(tables: Mapping[str, BarcodeTable], folder: Path, progress: Pr
         by_count.append(_validated(largest.of(chosen)))
     figure = new_figure(8.6, 4.0)
     left, right = figure.subplots(1, 2, sharey=True)
-    left.semilogx(sizes, errors, "o-", color=COLOURS[0])
+    known = [table.rows for table in model.header.results if table.title == "Number of environments"]
+    similar = [(int(row[0]), float(row[1])) for rows in known for row in rows]
+    left.semilogx(sizes, errors, "o-", color=COLOURS[0], label="trees on fractions")
+    if similar:
+        left.semilogx(*zip(*similar, strict=True), "o-", color=COLOURS[1], label="similarities")
     left.set(xlabel="environments", ylabel="cross-validated RMSE (meV/atom)")
+    left.legend(frameon=False)
     right.semilogx(counts, by_count, "o-", color=COLOURS[0])
-    right.set(xlabel=f"samples, {largest.counts.shape[1]} environments")
+    right.set(xlabel=f"samples, trees on {largest.counts.shape[1]} environments")
+    right.set_xticks(counts, [str(count) for count in counts])
+    right.minorticks_off()
+    left.set_ylim(bottom=0)
     columns: dict[str, list[Any]] = {
-        "varied": ["environments"] * len(sizes) + ["samples"] * len(counts),
-        "number": sizes + counts,
-        "RMSE_meV_per_atom": errors + by_count,
+        "varied": ["environments"] * len(sizes)
+        + ["samples"] * len(counts)
+        + ["environments, similarities"] * len(similar),
+        "number": sizes + counts + [size for size, _ in similar],
+        "RMSE_meV_per_atom": errors + by_count + [error for _, error in similar],
     }
     return [save_figure(figure, folder / "learning.png"), save_table(columns, folder / "learning.csv")]
 
