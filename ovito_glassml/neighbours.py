@@ -647,18 +647,29 @@ def average_within(
     StructureError
         As `build_cell_list`, and for `values` of the wrong length.
     """
-    columns = np.asarray(values, dtype=np.float64)
+    columns = np.asarray(values)
+    if columns.dtype != np.float32:  # which is summed in double precision all the same
+        columns = columns.astype(np.float64)
     if columns.shape[:1] != (len(structure),) or columns.ndim > 2:
         raise StructureError(f"values has shape {columns.shape}; give one row for each of the {len(structure)} atoms.")
     cells = build_cell_list(structure, radius)
     report = progress or _ignore
-    source = np.ascontiguousarray(np.atleast_2d(columns.T).T[cells.grid.atom])
-    means = np.empty((len(structure), source.shape[1]))
+    table = np.atleast_2d(columns.T).T
+    unknown = np.isnan(table)
+    if unknown.any():
+        table, known = np.where(unknown, table.dtype.type(0), table), ~unknown
+    else:  # one count for all columns
+        known = np.ones((len(table), 1), dtype=np.bool_)
+    source = np.empty((len(cells.grid.atom), table.shape[1] + known.shape[1]), dtype=table.dtype)
+    source[:, : table.shape[1]], source[:, table.shape[1] :] = table[cells.grid.atom], known[cells.grid.atom]
+    sums = np.empty((len(structure), source.shape[1]))
     done = 0
     for block in cells.blocks():
-        _average_block(cells.grid, block, cells.cutoff, source, means)
+        _sum_within_block(cells.grid, block, cells.cutoff, source, sums)
         done += len(block)
         report(done / len(structure))
+    counts = sums[:, table.shape[1] :]
+    means = np.divide(sums[:, : table.shape[1]], counts, out=np.full(table.shape, np.nan), where=counts > 0)
     return means.reshape(columns.shape)
 
 
@@ -694,17 +705,15 @@ def within_reach(structure: Structure, chosen: NDArray[np.bool_], radius: float)
 
 
 @compiled(parallel=True)
-def _average_block(grid, block, radius, source, means):
+def _sum_within_block(grid, block, radius, source, sums):
     reach = radius * (1 + _SLACK)
     width = source.shape[1]
     for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
-        sums = np.empty(width)
-        counts = np.empty(width, dtype=np.int64)
+        own = np.empty(width)
         for t in range(chunk * CHUNK_SIZE, min((chunk + 1) * CHUNK_SIZE, len(block))):
             i = block[t]
             x, y, z = grid.x[i], grid.y[i], grid.z[i]
-            sums[:] = 0.0
-            counts[:] = 0
+            own[:] = 0.0
             x_first, x_last = slab_window(grid, 0, x, reach)
             y_first, y_last = slab_window(grid, 1, y, reach)
             for ix in range(x_first, x_last):
@@ -714,8 +723,6 @@ def _average_block(grid, block, radius, source, means):
                         dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
                         if dx * dx + dy * dy + dz * dz < radius * radius:
                             for k in range(width):
-                                if not np.isnan(source[j, k]):
-                                    sums[k] += source[j, k]
-                                    counts[k] += 1
+                                own[k] += source[j, k]
             for k in range(width):
-                means[grid.atom[i], k] = sums[k] / counts[k] if counts[k] else np.nan
+                sums[grid.atom[i], k] = own[k]

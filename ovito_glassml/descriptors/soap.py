@@ -41,6 +41,8 @@ RADIAL_BASES = ("polynomial", "gto")
 
 #: Height to which the Gaussian of a neighbour has fallen at the cutoff where it is left out.
 NEGLIGIBLE = 1e-3
+#: Rows multiplied at a time: BLAS rearranges the matrix anew for each product, and more would leave the cache.
+PRODUCT_ROWS = 128
 
 
 @dataclass(frozen=True)
@@ -247,18 +249,18 @@ def _power_spectra(grid, block, expansion, n_max, prefactors, places, rows):
 @compiled(parallel=True)
 def _multiplied_spectra(grid, block, expansion, n_max, prefactors, matrix, results):
     """Rows as `_power_spectra` computes them, scaled to length one and multiplied by a matrix, chunk by chunk."""
-    for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
-        chunk_end = min((chunk + 1) * CHUNK_SIZE, len(block))
-        capacity = buffer_size(grid, block, chunk * CHUNK_SIZE, chunk_end, expansion.cutoff)
+    for chunk in numba.prange((len(block) + PRODUCT_ROWS - 1) // PRODUCT_ROWS):
+        chunk_end = min((chunk + 1) * PRODUCT_ROWS, len(block))
+        capacity = buffer_size(grid, block, chunk * PRODUCT_ROWS, chunk_end, expansion.cutoff)
         work = make_workspace(expansion, capacity + 1)
         products = np.empty(n_max * expansion.width, dtype=matrix.dtype)
-        rows = np.empty((chunk_end - chunk * CHUNK_SIZE, len(matrix)), dtype=matrix.dtype)
+        rows = np.empty((chunk_end - chunk * PRODUCT_ROWS, len(matrix)), dtype=matrix.dtype)
         for k in range(len(rows)):
-            i = block[chunk * CHUNK_SIZE + k]
+            i = block[chunk * PRODUCT_ROWS + k]
             _power_spectrum(grid, i, expansion, n_max, prefactors, work, products, rows[k])
         multiplied = np.dot(rows, matrix)
         for k in range(len(rows)):
-            results[chunk * CHUNK_SIZE + k] = multiplied[k] / np.sqrt(np.dot(rows[k], rows[k]))
+            results[chunk * PRODUCT_ROWS + k] = multiplied[k] / np.sqrt(np.dot(rows[k], rows[k]))
 
 
 @compiled()

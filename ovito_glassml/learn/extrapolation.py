@@ -65,7 +65,8 @@ class ExtrapolationScore:
 
     def embed(self, name: str, rows: NDArray) -> NDArray[np.float32]:
         """Coordinates of the atoms of one head: components, own distances and a one in that head's columns."""
-        return _embed(name, (rows - self.means[name]) / self.spreads[name], self.axes, self.components)
+        mean, spread = self.means[name].astype(rows.dtype), self.spreads[name].astype(rows.dtype)
+        return _embed(name, (rows - mean) / spread, self.axes, self.components)
 
     def evaluate(self, structure: Structure, embedding: NDArray, progress: Progress | None = None) -> NDArray:
         """Score of every atom from the coordinates of all; atoms without coordinates (NaN) do not count."""
@@ -199,12 +200,15 @@ def _embed(name: str, standard: NDArray, axes: Mapping[str, NDArray], components
     The first distance weighs all descriptors alike, the second all principal axes, however little the
     training atoms vary along them.
     """
-    along_axes = standard @ axes[name]
-    distances = [np.log((deviation**2).mean(axis=1) + SMALLEST_SQUARE) for deviation in (standard, along_axes)]
-    own = np.column_stack([along_axes[:, :components], *distances, np.ones(len(standard))])
+    along_axes = standard @ axes[name].astype(standard.dtype)
     embedding = np.zeros((len(standard), _width(axes, components)), dtype=np.float32)
     first = list(axes).index(name) * (components + OWN)
-    embedding[:, first : first + own.shape[1]] = own
+    own = embedding[:, first : first + components + OWN]
+    own[:, :components] = along_axes[:, :components]
+    for place, deviation in enumerate((standard, along_axes)):
+        squares = np.einsum("ij,ij->i", deviation, deviation) / deviation.shape[1]
+        own[:, components + place] = np.log(squares + SMALLEST_SQUARE)
+    own[:, components + OWN - 1] = 1
     return embedding
 
 
