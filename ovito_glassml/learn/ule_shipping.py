@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +40,7 @@ from ovito_glassml.learn.ule_evaluation import (
     heterogeneity_table,
     rival_predictions,
 )
-from ovito_glassml.learn.ule_similarity import Moments, fit_energy
+from ovito_glassml.learn.ule_similarity import Moments, SimilarityEnergy, fit_energy
 from ovito_glassml.learn.ule_training import (
     PUBLISHED_TREES,
     SoftPass,
@@ -344,9 +344,12 @@ def ship_model(
         design=design, training=made, progress=_scaled(progress, 0.0, 0.2),
     )  # fmt: skip
     own = own_species(samples, found)
-    predicted = model.energy.predict(soft.means[:, order], soft.shares)  # type: ignore[call-arg]
+    energy = cast(SimilarityEnergy, model.energy)
+    predicted = energy.predict(soft.means[:, order], soft.shares)
     rivals = _rivals(soft, every, table, part, own, design, _scaled(progress, 0.2, 0.8))
     results = [*model.header.results, *_judged(model, table, part, predicted, rivals)]
+    aside = [samples[number] for number in np.flatnonzero(part.kept_aside).tolist()]
+    results.append(_by_atom(model, energy.typical, list({sample.run: sample for sample in aside}.values())))
     results.append(_by_size(soft, best, every, part, own, ranked))
     progress(0.9, "heterogeneity")
     results += _heterogeneity(model, table, sheared)
@@ -518,6 +521,26 @@ def _judged(
             note += f"{1000 * tested.energies.std():.2f} meV/atom."
             tables.append(energy_table(f"Energies of {title} never trained on", predictions, tested.energies, note))
     return tables
+
+
+def _by_atom(model: UleModel, typical: NDArray, samples: Sequence[UleSample]) -> ResultTable:
+    """Energies of single atoms against those that the potential gives them; `typical` (eV) is that of each species."""
+    rows = []
+    for column, name in enumerate(model.header.species):
+        predicted, measured = [], []
+        for sample in samples:
+            own = np.array([one == name for one in sample.structure.species_names])[sample.structure.species]
+            predicted.append(typical[column] + model.predict(sample.structure).contribution[own])
+            measured.append(np.asarray(sample.atom_energies)[own])
+        estimate, energy = np.concatenate(predicted), np.concatenate(measured)
+        error = float(np.sqrt(((estimate - energy) ** 2).mean()))
+        rows.append((name, len(energy), float(energy.std()), error, float(np.corrcoef(estimate, energy)[0, 1])))
+    return ResultTable(
+        "Energies of atoms of annealed runs never trained on",
+        ("species", "atoms", "standard deviation (eV)", "RMSE (eV)", "R"),
+        tuple(rows),
+        f"The last structures of {len(samples)} runs; the potential divides the energy among the atoms.",
+    )
 
 
 def _by_size(

@@ -154,6 +154,12 @@ def test_the_card_judges_by_what_was_kept_aside(shipped):
         "ridge on the mean SOAP row",
         "ridge on the fractions",
     ]
+    by_atom = next(table for table in header.results if table.title.startswith("Energies of atoms"))
+    for species, atoms, spread, error, correlation in by_atom.rows:
+        assert species in ("Cu", "Zr")
+        assert atoms == 500
+        assert 0.5 < correlation < 1
+        assert error == pytest.approx(spread * np.sqrt(1 - correlation**2), rel=0.3)
     assert path.with_suffix(".md").is_file()
 
 
