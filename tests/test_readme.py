@@ -78,12 +78,20 @@ def test_the_scores_of_stiffness_models_are_those_of_their_cards():
 
 
 def test_the_errors_of_energies_are_those_of_the_card():
-    (table,) = (one for one in read_header("ule-zr44cu56").results if "annealed runs never" in one.title)
+    title = "Energies of annealed runs never trained on"
+    (table,) = (one for one in read_header("ule-zr44cu56").results if one.title == title)
     listed = {cells[0].split(" (")[0]: cells for cells in rows(section("## Models")) if len(cells) == 3}
     for method, error, _, explained in table.rows:
         _, shown_error, shown_explained = listed[method]
         assert numbers(shown_error) == pytest.approx([error], abs=ROUNDED), method
         assert float(shown_explained.replace("−", "-")) == pytest.approx(explained, abs=ROUNDED), method
+
+
+def test_the_correlation_of_energies_of_atoms_is_that_of_the_card():
+    (table,) = (one for one in read_header("ule-zr44cu56").results if one.title.startswith("Energies of atoms"))
+    (shown,) = re.findall(r"Energies of single atoms have a correlation of (0\.\d+)", section("## Models"))
+    for row in table.rows:
+        assert float(shown) == pytest.approx(row[-1], abs=ROUNDED)
 
 
 def test_the_scores_of_prototype_models_are_those_of_their_cards():

@@ -22,6 +22,7 @@ from ovito_glassml.learn.model_file import (
     loaded_as,
     read_header,
     rebuilt,
+    remembered,
     take_scale,
     take_tensor,
 )
@@ -226,6 +227,10 @@ def active_atoms(structure: Structure, species: str) -> NDArray[np.bool_]:
     return structure.species == structure.species_names.index(species)
 
 
+#: Asked for at every frame of a trajectory.
+_header = remembered(read_header, count=64)
+
+
 def shipped_model_for(structure: Structure, activation: str = "thermal") -> str:
     """Name of the shipped model for the species and the composition of a structure.
 
@@ -247,7 +252,7 @@ def shipped_model_for(structure: Structure, activation: str = "thermal") -> str:
     present = {name: count / total for name, count in zip(structure.species_names, counts, strict=True) if count}
     candidates = []
     for name in list_models():
-        header = read_header(name)
+        header = _header(name)
         if header.kind == KIND and set(present) <= set(header.species):
             composition = header.training["composition"]
             distance = sum(abs(present.get(key, 0.0) - share) for key, share in composition.items())

@@ -157,8 +157,9 @@ class Strengths(NamedTuple):
 CHOICES = tuple(
     Strengths(samples, 10.0**-exponent) for exponent in range(2, 9) for samples in (0.0, 1e2, 1e3, 1e4, 1e5, 1e6)
 )
-#: A stronger ridge is taken if it costs less than this share of the mean squared error: smaller weights.
-TOLERANCE = 0.01
+#: A stronger ridge is taken if it costs less than this share of the mean squared error: smaller weights, and a choice
+#: that does not hang on rounding.
+TOLERANCE = 0.03
 
 #: Weight of samples against atoms and ridge in the choice of environments, see `Strengths`.
 CHOOSING = Strengths(1e4, 1e-5)

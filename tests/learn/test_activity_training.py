@@ -6,6 +6,7 @@ from activity_mixtures import crowded_sample, crowding
 
 from ovito_glassml.descriptors.ace import ACEDescriptors
 from ovito_glassml.errors import TrainingError
+from ovito_glassml.learn import model_file
 from ovito_glassml.learn.activity import ActivityModel, shipped_model_for
 from ovito_glassml.learn.activity_training import (
     METHODS,
@@ -119,3 +120,11 @@ def test_a_saved_model_predicts_the_same(model, samples, tmp_path):
 def test_shipped_model_is_found_by_species_and_composition(samples):
     with pytest.raises(ModelError, match="No shipped activity model knows Ge"):
         shipped_model_for(Structure(np.zeros((1, 3)), [0], ("Ge",)))
+
+
+def test_choosing_a_model_again_reads_no_files(monkeypatch):
+    """Frames of a trajectory ask for it one by one, and opening files thousands of times costs time and memory."""
+    mixture = Structure(np.zeros((1, 3)), [0], ("A",))
+    chosen = shipped_model_for(mixture)
+    monkeypatch.setattr(model_file, "safe_open", None)
+    assert shipped_model_for(mixture) == chosen
