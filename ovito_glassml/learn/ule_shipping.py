@@ -30,6 +30,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ovito_glassml.descriptors.blocks import species_columns
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.model_file import ResultTable, save_model, write_card
 from ovito_glassml.learn.ule import EnergyModel, UleModel
@@ -525,14 +526,12 @@ def _judged(
 
 def _by_atom(model: UleModel, typical: NDArray, samples: Sequence[UleSample]) -> ResultTable:
     """Energies of single atoms against those that the potential gives them; `typical` (eV) is that of each species."""
-    rows = []
-    for column, name in enumerate(model.header.species):
-        predicted, measured = [], []
-        for sample in samples:
-            own = np.array([one == name for one in sample.structure.species_names])[sample.structure.species]
-            predicted.append(typical[column] + model.predict(sample.structure).contribution[own])
-            measured.append(np.asarray(sample.atom_energies)[own])
-        estimate, energy = np.concatenate(predicted), np.concatenate(measured)
+    rows, names = [], model.header.species
+    kinds = np.concatenate([species_columns(one.structure, names)[one.structure.species] for one in samples])
+    predicted = typical[kinds] + np.concatenate([model.predict(one.structure).contribution for one in samples])
+    measured = np.concatenate([np.asarray(one.atom_energies) for one in samples])
+    for column, name in enumerate(names):
+        estimate, energy = predicted[kinds == column], measured[kinds == column]
         error = float(np.sqrt(((estimate - energy) ** 2).mean()))
         rows.append((name, len(energy), float(energy.std()), error, float(np.corrcoef(estimate, energy)[0, 1])))
     return ResultTable(

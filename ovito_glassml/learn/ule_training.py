@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ovito_glassml.descriptors.blocks import species_columns
 from ovito_glassml.descriptors.soap import SOAPDescriptors
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.extrapolation import ExtrapolationScore, fit_extrapolation
@@ -509,8 +510,7 @@ class SoftPass:
     def visit(self, number: int, atoms: NDArray[np.int64], rows: NDArray[np.float32]) -> None:
         """What `describe_samples` calls."""
         sample, fold = self.samples[number], int(self.fold[number])
-        columns = np.array([self.species.index(name) for name in sample.structure.species_names])
-        kinds = columns[sample.structure.species[atoms]]
+        kinds = species_columns(sample.structure, self.species)[sample.structure.species[atoms]]
         energies = None if sample.atom_energies is None else sample.atom_energies[atoms]
         count = len(sample.structure)
         self.soft.add(number, rows, kinds, count, fold if fold >= 0 else None, energies)
@@ -690,8 +690,7 @@ def _novelty(
         for indices, block in descriptor.iterate_blocks(structure):
             table[indices] = normalised(block) @ chosen.rows.T
         if isinstance(energy, SimilarityEnergy):
-            columns = np.array([descriptor.species.index(name) for name in structure.species_names])
-            kinds = columns[structure.species]
+            kinds = species_columns(structure, descriptor.species)[structure.species]
             table = with_energies(table, energy.differences(kernel(table, kinds, energy.species), kinds))
         rows.append(table)
         members.append({HEAD: np.arange(len(structure))})
