@@ -658,7 +658,7 @@ def figures_ule(
         list[Path] | None, typer.Option(help="Trajectory from an unstrained to a sheared frame, for strain maps.")
     ] = None,
     barcodes: Annotated[
-        Path | None, typer.Option(help="Archive ule-ranked.npz of the training data, for learning curves.")
+        Path | None, typer.Option(help="Archive ule-barcodes.npz of the training data, for learning curves.")
     ] = None,
     species: Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")] = "",
 ) -> None:
@@ -674,7 +674,8 @@ def figures_ule(
     from ovito_glassml.learn.ule_data import load_tables
 
     loaded = UleModel.load(model)
-    tables = None if barcodes is None else load_tables(barcodes)
+    tables = {} if barcodes is None else load_tables(barcodes)
+    tables.pop("all", None)  # too many environments for a tree at every size
     samples = _ule_samples(files, energy, species, kind)
     strained = [_sheared(file, species) for file in sheared or []]
     with progress_bar("Drawing") as update:

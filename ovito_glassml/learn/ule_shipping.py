@@ -11,8 +11,8 @@ Run again whenever the campaign has more samples::
 measures their similarities. *reduce* chooses the 5, 10, 20, 40, 80 and 160 environments that together explain most of
 the energies of atoms and samples, and counts again in these. *shuffle* selects in five orders of structures, to see
 what hangs on the order. *train* fits the model and judges it, beside trees on fractions as published.
-CAMPAIGN holds shards ``anneal-zr44cu56-*.xyz.gz`` and ``shear-zr44cu56-*.xyz.gz``; FOLDER gets ``ule-all.npz``,
-``ule-ranked.npz``, one glass of a run that is not learned from and some sheared ones, which are kept in the repository,
+CAMPAIGN holds shards ``anneal-zr44cu56-*.xyz.gz`` and ``shear-zr44cu56-*.xyz.gz``; FOLDER gets ``ule-barcodes.npz``,
+one glass of a run that is not learned from and a sheared one for each temperature, which are kept in the repository,
 and ``ule-environments.npz`` and ``ule-soft.npz``, which are not. Needs the extras `simulate` and `train`.
 """
 
@@ -81,11 +81,12 @@ Progress = Callable[[float, str], None]
 NAME = "ule-zr44cu56"
 #: Numbers of environments that are chosen and that atoms are counted in.
 SIZES = (5, 10, 20, 40, 80, 160)
-ALL, RANKED, ENVIRONMENTS, SOFT = "ule-all.npz", "ule-ranked.npz", "ule-environments.npz", "ule-soft.npz"
+BARCODES, ENVIRONMENTS, SOFT = "ule-barcodes.npz", "ule-environments.npz", "ule-soft.npz"
 SHUFFLED = "ule-shuffled.json"
 #: Before the number of environments in the names of arrays.
 CHOSEN = "chosen_"
 GLASS, SHEARED = "glass-zr44cu56.xyz.gz", "shear-zr44cu56-*.xyz.gz"
+SHEARED_EXAMPLES = "shear-zr44cu56-*-1.xyz.gz"
 #: One snapshot in so many is taken, since neighbouring ones are alike.
 EVERY = 2
 
@@ -192,14 +193,14 @@ def _natural(path: Path) -> list[tuple[int, str]]:
 def keep_examples(campaign: Path, folder: Path) -> Path:
     """Write the last structure of the first run, which is kept aside, at its middle temperature, and sheared ones.
 
-    Of each sheared glass every second structure is enough for an example.
+    One sheared glass for each temperature and every second structure of it are enough for an example.
     """
     first = min(campaign.glob("anneal-zr44cu56-*.xyz.gz"), key=_natural)
     frames = read_frames(first)
     temperatures = [float(str(frame.header["anneal_temperature"])) for frame in frames]
     middle = sorted(set(temperatures))[len(set(temperatures)) // 2]
     write_frames(folder / GLASS, [[f for f, one in zip(frames, temperatures, strict=True) if one == middle][-1]])
-    for path in campaign.glob(SHEARED):
+    for path in campaign.glob(SHEARED_EXAMPLES):
         write_frames(folder / path.name, read_frames(path)[::2])
     return folder / GLASS
 
@@ -230,7 +231,7 @@ def collect(
     (table,) = describe_samples(
         samples, descriptor, [found], voronoi, lambda f, what: progress(0.3 + 0.7 * f, what), soft.visit
     )
-    save_tables(folder / ALL, {"all": table.with_principal_rows(learned)})
+    save_tables(folder / BARCODES, {"all": table.with_principal_rows(learned)})
     _save_soft(folder / SOFT, soft)
 
 
@@ -267,7 +268,7 @@ def _load_soft(path: Path, energies: NDArray) -> _Soft:
 
 def reduce(samples: Sequence[UleSample], folder: Path, progress: Progress, design: UleDesign = DESIGN) -> None:
     """Choose the best environments, of every size, and write the barcodes of all samples in them."""
-    found, table = _load_environments(folder / ENVIRONMENTS), load_tables(folder / ALL)["all"]
+    found, table = _load_environments(folder / ENVIRONMENTS), load_tables(folder / BARCODES)["all"]
     _check_same(samples, table)
     atoms = table.of(roles(table.runs).learned).counts.sum(axis=0)
     soft = _load_soft(folder / SOFT, table.energies).learned
@@ -289,7 +290,7 @@ def reduce(samples: Sequence[UleSample], folder: Path, progress: Progress, desig
     descriptor = soap_for([sample.structure for sample in samples])
     describe_samples(samples, descriptor, [], progress=progress, visit=visit)
     small = {str(size): replace(table, counts=one) for size, one in counts.items()}
-    save_tables(folder / RANKED, small)
+    save_tables(folder / BARCODES, {**small, "all": table})
     _save_environments(folder / ENVIRONMENTS, found, chosen)
 
 
@@ -326,13 +327,14 @@ def ship_model(
     Path
         The model file.
     """
-    ranked, every = load_tables(folder / RANKED), load_tables(folder / ALL)["all"]
+    barcodes = load_tables(folder / BARCODES)
+    every = barcodes["all"]
     _check_same(samples, every)
     part, soft = roles(every.runs), _load_soft(folder / SOFT, every.energies)
     found, best = _load_environments(folder / ENVIRONMENTS), _load_chosen(folder / ENVIRONMENTS)
     order = best.get(design.environments, best[max(best)])
     numbers = np.flatnonzero(part.learned)
-    learned, table = [samples[number] for number in numbers.tolist()], ranked[str(len(order))]
+    learned, table = [samples[number] for number in numbers.tolist()], barcodes[str(len(order))]
     chosen = found.subset(order)
     chosen = replace(chosen, structure=np.searchsorted(numbers, chosen.structure))
     made = {
@@ -351,7 +353,7 @@ def ship_model(
     results = [*model.header.results, *_judged(model, table, part, predicted, rivals)]
     aside = [samples[number] for number in np.flatnonzero(part.kept_aside).tolist()]
     results.append(_by_atom(model, energy.typical, list({sample.run: sample for sample in aside}.values())))
-    results.append(_by_size(soft, best, every, part, own, ranked))
+    results.append(_by_size(soft, best, every, part, own, barcodes))
     progress(0.9, "heterogeneity")
     results += _heterogeneity(model, table, sheared)
     if (folder / SHUFFLED).exists():
@@ -548,7 +550,7 @@ def _by_size(
     every: BarcodeTable,
     part: Roles,
     species: NDArray,
-    ranked: Mapping[str, BarcodeTable],
+    barcodes: Mapping[str, BarcodeTable],
 ) -> ResultTable:
     """Error of similarities against the number of environments."""
     rows = []
@@ -558,7 +560,7 @@ def _by_size(
         measured = np.concatenate([energies for _, _, energies in chosen.soft])
         tested = energy.predict(soft.means[:, numbers], soft.shares)[part.kept_aside]
         error, _, explained = energy_score(tested, every.energies[part.kept_aside])
-        counted = ranked.get(str(size), every)
+        counted = barcodes.get(str(size), every)
         matched = counted.matched.sum() / counted.atoms.sum()
         rows.append((size, energy_score(predicted, measured)[0], error, explained, f"{matched:.0%}"))
     return ResultTable(
