@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import numba
+from numba.core.compiler_lock import global_compiler_lock
 
 try:
     import fcntl
@@ -24,7 +26,8 @@ def compiled(**options: Any) -> Callable[[Callable], Any]:
     without a home directory. The function is then compiled anew in every process.
 
     Two processes that file machine code for different types at the same time may swap it, and wrong code gives
-    wrong numbers; a lock keeps them apart.
+    wrong numbers; a lock keeps them apart. It also spares them compiling the same function side by side: whoever
+    comes second waits and loads.
 
     Numba also keeps the machine code of a caller when only the file of a function it calls has
     changed, with the old callee inside. Here the code is renewed then.
@@ -41,7 +44,7 @@ def compiled(**options: Any) -> Callable[[Callable], Any]:
         except RuntimeError:
             return numba.njit(**options)(function)
         _renew_with_callees(dispatcher)
-        _save_one_at_a_time(dispatcher)
+        _compile_once(dispatcher)
         return dispatcher
 
     return decorate
@@ -59,23 +62,37 @@ def _renew_with_callees(dispatcher: Any) -> None:
     function.source_stamp = file._source_stamp = (file._source_stamp, *stamps)
 
 
-def _save_one_at_a_time(dispatcher: Any) -> None:
-    """Let no process read the index of a function's machine code while another one writes it and the code."""
+def _compile_once(dispatcher: Any) -> None:
+    """Let no process compile, or read or write machine code, while another one does so for the same function."""
     file: Any = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
-    if fcntl is None or not all(hasattr(file, name) for name in ("save", "load", "_cache_path", "_index_name")):
+    if fcntl is None or not all(hasattr(file, name) for name in ("_cache_path", "_index_name")):
         return
+    compile_or_load = dispatcher.compile
+    inside = False
 
-    def alone(act: Callable) -> Callable:
-        def locked(*arguments: Any) -> Any:
-            try:
-                os.makedirs(file._cache_path, exist_ok=True)
-                lock = open(os.path.join(file._cache_path, f"{file._index_name}.lock"), "a")  # noqa: SIM115
-            except OSError:  # where nobody can write, nobody swaps anything
-                return act(*arguments)
-            with lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)  # type: ignore[union-attr]
-                return act(*arguments)
+    def compile_alone(signature: Any) -> Any:
+        nonlocal inside
+        with ExitStack() as scope:
+            scope.enter_context(global_compiler_lock)  # first, as a callee compiled for its caller finds it taken
+            if not inside:  # a function that calls itself
+                _wait_for_others(file, scope)
+                inside = True
+                scope.callback(leave)
+            return compile_or_load(signature)
 
-        return locked
+    def leave() -> None:
+        nonlocal inside
+        inside = False
 
-    file.save, file.load = alone(file.save), alone(file.load)
+    dispatcher.compile = compile_alone
+
+
+def _wait_for_others(file: Any, scope: ExitStack) -> None:
+    """Hold the lock of a cached function until the end of a scope."""
+    try:
+        os.makedirs(file._cache_path, exist_ok=True)
+        lock = open(os.path.join(file._cache_path, f"{file._index_name}.lock"), "a")  # noqa: SIM115
+    except OSError:  # where nobody can write, nobody swaps anything
+        return
+    scope.enter_context(lock)
+    fcntl.flock(lock, fcntl.LOCK_EX)  # type: ignore[union-attr]

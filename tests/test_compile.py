@@ -38,6 +38,20 @@ def test_code_is_cached_and_renewed_when_a_function_further_down_changes(tmp_pat
     assert run(tmp_path, ask) == "2 1"
 
 
+def test_processes_that_start_together_compile_once(tmp_path):
+    """With a callee of its own, as all kernels have, and a function that calls itself."""
+    pytest.importorskip("fcntl")
+    text = "@compiled()\ndef deep(value):\n    return deep(value - 1) + 1 if value > 0 else 0\n"
+    text += "@compiled(parallel=True)\ndef top(value):\n    return deep(value) + deep(value + 1)\n"
+    write_module(tmp_path, "both", text)
+    code = "from both import deep, top; print(top(3), sum(top.stats.cache_misses.values()))"
+    started = [
+        subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    assert sorted(process.communicate(timeout=120)[0].strip() for process in started) == ["7 0", "7 0", "7 1"]
+
+
 def test_code_is_not_filed_while_another_process_holds_the_lock(tmp_path):
     """Two processes that file code for different types at once used to swap it, and numbers were wrong."""
     fcntl = pytest.importorskip("fcntl")
