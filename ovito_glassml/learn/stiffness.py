@@ -40,7 +40,6 @@ __all__ = [
     "NeighbourStiffness",
     "StiffnessModel",
     "StiffnessPrediction",
-    "species_columns",
 ]
 
 KIND = "stiffness"
@@ -141,7 +140,7 @@ class NeighbourStiffness:
 
     def inputs(self, structure: Structure, bare: NDArray, progress: Progress | None = None) -> NDArray[np.float32]:
         """(M, K * species) sums over the neighbours of the selected atoms."""
-        columns = species_columns(structure, tuple(self.coefficients))
+        columns = _heads_of_species(structure, tuple(self.coefficients))
         return shell_sums(structure, bare, self.table, self.cutoff, columns, len(self.coefficients), progress).reshape(
             -1, self.width
         )
@@ -414,7 +413,7 @@ def _take_table(header: ModelHeader, tensors: Mapping[str, NDArray], name: str) 
     return table
 
 
-def species_columns(structure: Structure, names: tuple[str, ...]) -> NDArray[np.int64]:
+def _heads_of_species(structure: Structure, names: tuple[str, ...]) -> NDArray[np.int64]:
     """For each species of the structure, its place in `names`; -1 for those that are not there."""
     return np.array([names.index(name) if name in names else -1 for name in structure.species_names], dtype=np.int64)
 

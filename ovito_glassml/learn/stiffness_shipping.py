@@ -185,7 +185,7 @@ def ship_models(folder: Path, output: Path, progress: Progress, *, names: Sequen
     ----------
     folder : Path
         Samples; thermal snapshots and foreign structures are kept in its folders ``snapshots``
-        and ``foreign``.
+        and ``foreign``. The latter also holds labelled glasses of other compositions.
     output : Path
         For the model files.
     progress : callable
@@ -201,6 +201,7 @@ def ship_models(folder: Path, output: Path, progress: Progress, *, names: Sequen
     samples = read_samples(folder)
     snapshots = {sample.name: _snapshot(sample, folder / "snapshots") for sample in samples}
     foreign = foreign_structures(samples[0].structure, folder / "foreign", lambda fraction, text: None)
+    others = read_samples(folder / "foreign")
     paths = []
     for number, name in enumerate(names):
 
@@ -213,6 +214,7 @@ def ship_models(folder: Path, output: Path, progress: Progress, *, names: Sequen
         tested = [s for s in samples if s.name in TEST_SAMPLES]
         model = train(learned, design=recipe.design, training=_how_made(folder, recipe), progress=_scaled(part, 0, 0.2))
         results = _judge(model, tested, snapshots, [shown[sample.name] for sample in tested], foreign)
+        results.append(_other_compositions(model, others, folder / "snapshots", recipe.at_rest))
         if recipe.at_rest:
             results += leave_one_out(samples, snapshots, recipe.design, _scaled(part, 0.2, 0.7))
             part(0.7, "transfer over cooling rates")
@@ -249,6 +251,15 @@ def _judge(
         ),
         separation_table(model, glasses, foreign),
     ]
+
+
+def _other_compositions(
+    model: StiffnessModel, samples: Sequence[LabelledSample], snapshots: Path, at_rest: bool
+) -> ResultTable:
+    """Scores on glasses of elements that the model knows, in proportions that it does not."""
+    scores = [score_sample(model, one, None if at_rest else _snapshot(one, snapshots)) for one in samples]
+    shown = "inherent structures" if at_rest else "snapshots at 300 K"
+    return score_table(f"This model on other compositions, {shown}", scores)
 
 
 def _snapshot(sample: LabelledSample, folder: Path) -> Structure:
