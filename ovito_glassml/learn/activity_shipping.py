@@ -45,6 +45,8 @@ from ovito_glassml.learn.activity_evaluation import (
 )
 from ovito_glassml.learn.activity_training import ActivityDesign, LabelledRows, cross_validate, describe, train_activity
 from ovito_glassml.learn.model_file import ResultTable, save_model, write_card
+from ovito_glassml.shipped import sample_file
+from ovito_glassml.simulate.costs import core_hours, read_timings
 from ovito_glassml.simulate.shards import made_with, read_frames, read_header
 
 __all__ = ["GLASSES", "Glass", "collect", "kept_aside", "read_configurations", "ship_activity_models"]
@@ -322,7 +324,9 @@ def _summary(glass: Glass, activation: str) -> str:
 
 def _how_made(glass: Glass, activation: str, folders: Sequence[Path]) -> dict[str, Any]:
     """The protocol of the training data, from the files themselves."""
-    headers = [read_frames(path)[0].header for path in _files(glass, activation, folders)]
+    files = _files(glass, activation, folders)
+    firsts = [read_frames(path)[0] for path in files]
+    headers = [first.header for first in firsts]
     if headers[0]["protocol"] == "archive":
         return {"how": _ARCHIVE}
     settings = [made_with(header) for header in headers]
@@ -332,7 +336,11 @@ def _how_made(glass: Glass, activation: str, folders: Sequence[Path]) -> dict[st
         if key != "seed":
             kept.append(f"{key.replace('_', ' ')} {' or '.join(map(str, values))}")
     protocol, lammps = headers[0]["protocol"], headers[0]["lammps"]
-    return {"how": f"glassml simulate, protocol {protocol} with LAMMPS {lammps}: {', '.join(kept)}"}
+    atoms = {path.name.removesuffix(".xyz.gz"): len(one.structure) for path, one in zip(files, firsts, strict=True)}
+    return {
+        "how": f"glassml simulate, protocol {protocol} with LAMMPS {lammps}: {', '.join(kept)}",
+        "core_hours": core_hours(atoms, read_timings(sample_file("timings.json"))),
+    }
 
 
 def main(arguments: Sequence[str]) -> None:

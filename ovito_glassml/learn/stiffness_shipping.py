@@ -35,7 +35,8 @@ from ovito_glassml.learn.stiffness_training import (
     scan_networks,
     train,
 )
-from ovito_glassml.shipped import TEST_SAMPLES
+from ovito_glassml.shipped import TEST_SAMPLES, sample_file
+from ovito_glassml.simulate.costs import core_hours, read_timings
 from ovito_glassml.simulate.shards import made_with, provenance, read_shard, write_shard
 from ovito_glassml.structure import Structure
 
@@ -212,7 +213,9 @@ def ship_models(folder: Path, output: Path, progress: Progress, *, names: Sequen
         shown = {sample.name: sample.structure for sample in samples} if recipe.at_rest else snapshots
         learned = [s._replace(structure=shown[s.name]) for s in samples if s.name not in TEST_SAMPLES]
         tested = [s for s in samples if s.name in TEST_SAMPLES]
-        model = train(learned, design=recipe.design, training=_how_made(folder, recipe), progress=_scaled(part, 0, 0.2))
+        model = train(
+            learned, design=recipe.design, training=_how_made(folder, recipe, learned), progress=_scaled(part, 0, 0.2)
+        )
         results = _judge(model, tested, snapshots, [shown[sample.name] for sample in tested], foreign)
         results.append(_other_compositions(model, others, folder / "snapshots", recipe.at_rest))
         if recipe.at_rest:
@@ -288,7 +291,17 @@ def _ceiling(folder: Path) -> ResultTable:
     )
 
 
-def _how_made(folder: Path, recipe: Recipe) -> dict[str, Any]:
+def _with_quenches() -> dict[str, float]:
+    """Core-seconds of samples, that of the glass and that of its vibrations."""
+    timings = read_timings(sample_file("timings.json"))
+    return {
+        name: seconds + timings[name.replace("vibrations", "quench")]
+        for name, seconds in timings.items()
+        if name.startswith("vibrations") and name.replace("vibrations", "quench") in timings
+    }
+
+
+def _how_made(folder: Path, recipe: Recipe, learned: Sequence[LabelledSample]) -> dict[str, Any]:
     """The protocol of the training data, from the files themselves."""
     shard = read_shard(sorted(Path(folder).glob("vibrations-*.xyz.gz"))[0])
     vibrations = made_with(shard.header, "settings")
@@ -305,6 +318,7 @@ def _how_made(folder: Path, recipe: Recipe) -> dict[str, Any]:
             f"mean over {temperatures} K of k_B T / u², u² over {vibrations['window']:g} ps of NVT "
             "at the zero-pressure cell, hops included"
         ),
+        "core_hours": core_hours({sample.name: len(sample.structure) for sample in learned}, _with_quenches()),
         "preset": "laptop (sample_data/campaign.toml)",
         "kept_aside": ", ".join(TEST_SAMPLES),
     }

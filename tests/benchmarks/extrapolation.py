@@ -2,8 +2,8 @@
 
 Run ``python tests/benchmarks/extrapolation.py [FOLDER]``; FOLDER holds the Kob-Andersen ensembles that
 ``python -m ovito_glassml.learn.activity_shipping archives`` makes, without it their model is judged under shear alone.
-Every shipped model sees what it was not trained on: the samples kept aside, at rest and vibrating, for stiffness also
-other compositions, for barcodes also sheared glasses. The mean |error| (of stiffness, of the energy of an atom, or of
+Every shipped model sees what it was not trained on: the samples kept aside, at rest and vibrating, for stiffness and
+barcodes also other compositions, for barcodes also sheared glasses. The mean |error| (of stiffness, of the energy of an atom, or of
 probability against outcome, both outcomes counting alike) of atoms with a score above 1 is divided by that of the
 others; for probabilities the last columns do the same with the share of atoms on the wrong side of one half, since
 |probability − outcome| cannot tell much: it is 0.3 to 0.4 for a model that ranks well, and 0.5 for a coin. Models of

@@ -1,0 +1,68 @@
+"""What the samples cost: processor time of the jobs of campaigns, kept beside the samples.
+
+Add the timings of finished jobs with::
+
+    python -m ovito_glassml.simulate.costs CAMPAIGN sample_data/timings.json
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from ovito_glassml.atomic import write_atomically
+from ovito_glassml.errors import SimulationError
+
+__all__ = ["core_hours", "keep_timings", "read_timings"]
+
+
+def read_timings(file: Path) -> dict[str, float]:
+    """Core-seconds of jobs by name; none if there is no such file.
+
+    Raises
+    ------
+    SimulationError
+        If the file is something else.
+    """
+    if not file.exists():
+        return {}
+    try:
+        return {str(name): float(seconds) for name, seconds in json.loads(file.read_bytes()).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise SimulationError(f"{file} holds no core-seconds of jobs ({error}); collect them again.") from error
+
+
+def keep_timings(campaign: Path, file: Path) -> int:
+    """Add what ``NAME.timing.json`` of a campaign say to `file`; the number of jobs then known."""
+    known = read_timings(file)
+    for path in campaign.glob("*.timing.json"):
+        record = json.loads(path.read_bytes())
+        known[record["name"]] = record["core_seconds"]
+    text = json.dumps(dict(sorted(known.items())), indent=1)
+    write_atomically(file, f"{text}\n".encode())
+    return len(known)
+
+
+def core_hours(atoms: Mapping[str, int], timings: Mapping[str, float]) -> str:
+    """Cost of some jobs of one kind, as a sentence for people.
+
+    Parameters
+    ----------
+    atoms : mapping of job name to number of atoms
+    timings : mapping of job name to core-seconds
+        Of all these jobs or fewer; those without are taken to cost as much for each atom as the others do.
+    """
+    timed = [name for name in atoms if name in timings]
+    if not timed:
+        return "not measured"
+    rate = sum(timings[name] for name in timed) / sum(atoms[name] for name in timed)
+    total = sum(timings.get(name, rate * count) for name, count in atoms.items()) / 3600
+    if len(timed) == len(atoms):
+        return f"{total:.1f}"
+    return f"{total:.1f}, by the time that {len(timed)} of {len(atoms)} took"
+
+
+if __name__ == "__main__":
+    print(f"{keep_timings(Path(sys.argv[1]), Path(sys.argv[2]))} jobs are known.")
