@@ -208,7 +208,7 @@ TENSORS = {
     "an axis more": lambda array: array[..., None],
     "an element less": lambda array: array.reshape(-1)[:-1],
     "no element": lambda array: array.reshape(-1)[:0],
-    "half precision": lambda array: array.astype(np.float16),
+    "half precision": lambda array: np.clip(array, -1e4, 1e4).astype(np.float16),
     "whole for real numbers": lambda array: array.astype(np.int64 if array.dtype.kind == "f" else np.float64),
     "truth values": lambda array: array.astype(bool),
 }
