@@ -54,7 +54,7 @@ def test_card_says_what_the_model_does(name):
 def test_who_moves_is_in_the_structure(name):
     """On average clearly better than a coin, whose area has this standard deviation for as many atoms.
 
-    On average, since in the few events of a small glass under shear it need not be: 0.58 for the second Wahnström glass.
+    On average, since in the few events of a small glass it need not be: 0.58 for the second sheared Wahnström glass.
     """
     scores, _ = on_configurations_kept_aside(name)
     variances = [(one.active + one.inactive + 1) / (12 * one.active * one.inactive) for one in scores]
