@@ -6,7 +6,7 @@ import pytest
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.engine import open_lammps
 from ovito_glassml.simulate.potentials import copper_zirconium
-from ovito_glassml.simulate.quench import QuenchSettings, parse_composition
+from ovito_glassml.simulate.quench import QuenchSettings, parse_composition, quench
 from ovito_glassml.simulate.vibrations import create_atoms
 
 
@@ -63,3 +63,29 @@ def test_an_unreadable_composition_is_refused(text):
 def test_impossible_settings_are_refused(settings, message):
     with pytest.raises(SimulationError, match=message):
         QuenchSettings(**settings)
+
+
+def test_the_cooling_curve_is_recorded_whatever_interrupts_it(tmp_path):
+    settings = QuenchSettings("Cu50Zr50", 108, 5e13, 3, fast_rate=5e13, melt_time=3.0, checkpoint_atom_steps=120_000)
+    quench(settings, tmp_path / "whole.xyz.gz", lambda fraction, text: None)
+    for fraction in (0.3, 0.6, 0.9):
+        with pytest.raises(KeyboardInterrupt):
+            quench(settings, tmp_path / "stopped.xyz.gz", interrupt_at(fraction))
+    quench(settings, tmp_path / "stopped.xyz.gz", lambda fraction, text: None)
+    whole, stopped = (tmp_path / f"{name}.curve.csv" for name in ("whole", "stopped"))
+    assert whole.read_bytes() == stopped.read_bytes()
+    temperature, density, energy = np.loadtxt(whole, delimiter=",").T
+    steps = [stage.steps for stage in settings.stages]
+    assert len(temperature) == sum(-(-count // 500) for count in steps)
+    assert temperature[0] > 1500
+    assert temperature[-1] < 150
+    assert density[-1] > density[0]  # it contracts
+    assert energy[-1] < energy[0]
+
+
+def interrupt_at(limit):
+    def progress(fraction, text):
+        if fraction > limit:
+            raise KeyboardInterrupt
+
+    return progress
