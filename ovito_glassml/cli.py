@@ -707,6 +707,8 @@ def simulate_quench(
 ) -> None:
     """Melt and cool a Cu-Zr glass; the result is its inherent structure at zero pressure.
 
+    A table beside it, NAME.curve.csv, holds temperature, atoms per Å³ and energy on the way down.
+
     Stop it whenever you like: the same command continues from the last half minute.
 
     Example: glassml simulate quench --composition Cu50Zr50 --atoms 4000 --cooling-rate 1e12 -o glass.xyz.gz

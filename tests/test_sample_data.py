@@ -73,6 +73,17 @@ def test_slower_cooling_makes_stiffer_glasses(samples):
     assert mean["1e12"] > mean["1e13"]
 
 
+def test_the_glass_transition_is_where_volume_and_energy_change_their_slopes():
+    """Both at some 790 K. Cooled a trillion times slower, Cu50Zr50 becomes a glass at 670 K."""
+    file = sample_file("stiffness/quench-cu50zr50-1e13-3.curve.csv")
+    temperature, density, energy = np.loadtxt(file, delimiter=",").T
+    liquid, glass = ((temperature > low) & (temperature < high) for low, high in ((850, 1300), (100, 500)))
+    for quantity in (1 / density, energy):
+        (of_liquid, above), (of_glass, below) = (np.polyfit(temperature[at], quantity[at], 1) for at in (liquid, glass))
+        assert of_liquid > 1.5 * of_glass > 0
+        assert 670 < (below - above) / (of_liquid - of_glass) < 900
+
+
 @pytest.mark.parametrize("file", BARRIERS, ids=lambda file: file.name.split(".")[0])
 def test_activation_energies_are_means_of_enough_barriers(file):
     shard = read_shard(file)

@@ -1,6 +1,6 @@
 """What the samples cost: processor time of the jobs of campaigns, kept beside the samples.
 
-Add the timings of finished jobs with::
+Add the timings of finished jobs and print what sets of them took with::
 
     python -m ovito_glassml.simulate.costs CAMPAIGN sample_data/timings.json
 """
@@ -8,6 +8,7 @@ Add the timings of finished jobs with::
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 from ovito_glassml.atomic import write_atomically
 from ovito_glassml.errors import SimulationError
 
-__all__ = ["core_hours", "keep_timings", "read_timings"]
+__all__ = ["by_set", "core_hours", "keep_timings", "read_timings"]
 
 
 def read_timings(file: Path) -> dict[str, float]:
@@ -64,5 +65,17 @@ def core_hours(atoms: Mapping[str, int], timings: Mapping[str, float]) -> str:
     return f"{total:.1f}, by the time that {len(timed)} of {len(atoms)} took"
 
 
+def by_set(timings: Mapping[str, float]) -> dict[str, tuple[int, float]]:
+    """Number of timed jobs and their core-hours, for jobs whose names differ in the last number only."""
+    sets: dict[str, tuple[int, float]] = {}
+    for name, seconds in timings.items():
+        key = re.sub(r"-\d+$", "", name)
+        jobs, hours = sets.get(key, (0, 0.0))
+        sets[key] = jobs + 1, hours + seconds / 3600
+    return sets
+
+
 if __name__ == "__main__":
-    print(f"{keep_timings(Path(sys.argv[1]), Path(sys.argv[2]))} jobs are known.")
+    keep_timings(Path(sys.argv[1]), Path(sys.argv[2]))
+    for key, (jobs, hours) in by_set(read_timings(Path(sys.argv[2]))).items():
+        print(f"{key:32} {jobs:3} jobs {hours:6.2f} core-hours")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from ovito_glassml.errors import SimulationError
-from ovito_glassml.simulate.costs import core_hours, keep_timings, read_timings
+from ovito_glassml.simulate.costs import by_set, core_hours, keep_timings, read_timings
 
 
 def timing(folder, name, seconds):
@@ -36,3 +36,8 @@ def test_jobs_that_nobody_timed_cost_what_the_others_cost_for_each_atom():
     assert core_hours(atoms, {"a": 3600.0, "b": 7200.0, "c": 1800.0, "z": 1e9}) == "3.5"
     assert core_hours(atoms, {"a": 3600.0, "b": 7200.0}) == "4.0, by the time that 2 of 3 took"
     assert core_hours(atoms, {"z": 1.0}) == "not measured"
+
+
+def test_jobs_that_differ_in_the_last_number_are_a_set():
+    timings = {"shear-zr44cu56-300K-1": 1800.0, "shear-zr44cu56-300K-2": 5400.0, "shear-zr44cu56-500K-1": 3600.0}
+    assert by_set(timings) == {"shear-zr44cu56-300K": (2, 2.0), "shear-zr44cu56-500K": (1, 1.0)}
