@@ -35,7 +35,9 @@ from ovito_glassml.learn.scnn_evaluation import (
     seed_table,
 )
 from ovito_glassml.learn.scnn_training import train_scnn
-from ovito_glassml.simulate.shards import read_shard
+from ovito_glassml.shipped import sample_file
+from ovito_glassml.simulate.costs import core_hours, read_timings
+from ovito_glassml.simulate.shards import read_header, read_shard
 
 __all__ = ["RECIPES", "ceilings", "read_samples", "ship_models"]
 
@@ -123,7 +125,7 @@ def ship_models(
         design = RECIPES[name]
         data = describe_samples(learned, design)
         parts = data.divided(range(len(learned)))
-        model = train_scnn(data, *parts, design=design, familiar=familiar, training=_how_made(folder, aside))
+        model = train_scnn(data, *parts, design=design, familiar=familiar, training=_how_made(folder, learned, aside))
         results = score_tables([score_model(model, sample) for sample in judges], "This model on samples kept aside")
         progress((number + 0.3) / len(names), f"{name}: leaving out every sample in turn")
         results += fold_tables(leave_one_out(samples, design), "Every sample left out in turn")
@@ -144,10 +146,21 @@ def _seeds(data: TrainingData, design: ScnnDesign, judges: Sequence[BarrierSampl
     return replace(seed_table(everything, *parts, design=design)[0], title=f"Five seeds, judged by {judges[0].name}")
 
 
-def _how_made(folder: Path, aside: Sequence[str]) -> dict[str, str]:
+def _cost(folder: Path, learned: Sequence[BarrierSample]) -> str:
+    """Core-hours of quenches and saddle searches, those on a card apart."""
+    timings = read_timings(sample_file("timings.json"))
+    quenches = core_hours({f"quench-{sample.name}": len(sample.structure) for sample in learned}, timings)
+    if all("engine" in read_header(folder / f"{sample.name}.xyz.gz") for sample in learned):
+        return f"{quenches} for the quenches; the saddle searches ran on a CUDA card"
+    searches = core_hours({sample.name: len(sample.structure) for sample in learned}, timings)
+    return f"{quenches} for the quenches, {searches} for the saddle searches"
+
+
+def _how_made(folder: Path, learned: Sequence[BarrierSample], aside: Sequence[str]) -> dict[str, str]:
     """The protocol of the training data, from the files themselves."""
     header = read_shard(sorted(Path(folder).glob("barriers-*.xyz.gz"))[0]).header
     return {
+        "core_hours": _cost(folder, learned),
         "how": f"Saddle searches around every atom of inherent structures, settings {header.get('settings', '')}",
         "label": "mean activation energy of the connected events of an atom, eV",
         "kept_aside": ", ".join(aside),

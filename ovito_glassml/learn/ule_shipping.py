@@ -59,7 +59,9 @@ from ovito_glassml.learn.ule_training import (
     tune,
 )
 from ovito_glassml.learn.unique_environments import UniqueEnvironments, least_product, select_environments
-from ovito_glassml.simulate.shards import made_with, read_frames, write_frames
+from ovito_glassml.shipped import sample_file
+from ovito_glassml.simulate.costs import core_hours, read_timings
+from ovito_glassml.simulate.shards import made_with, read_frames, read_header, write_frames
 
 __all__ = [
     "DESIGN",
@@ -589,7 +591,13 @@ def how_made(campaign: Path) -> dict[str, Any]:
     header = read_frames(sorted(campaign.glob("anneal-zr44cu56-*.xyz.gz"), key=_natural)[0])[0].header
     settings = made_with(header)
     kept = [f"{key.replace('_', ' ')} {value}" for key, value in settings.items() if key not in ("seed", "atoms")]
-    return {"how": f"glassml simulate, protocol anneal with LAMMPS {header['lammps']}: {', '.join(kept)}"}
+    made = {"how": f"glassml simulate, protocol anneal with LAMMPS {header['lammps']}: {', '.join(kept)}"}
+    if "engine" in header:
+        return made | {"core_hours": "the anneals ran on a CUDA card"}
+    files = sorted(campaign.glob("anneal-zr44cu56-*.xyz.gz"), key=_natural)
+    atoms = {path.name.removesuffix(".xyz.gz"): made_with(read_header(path))["atoms"] for path in files}
+    timings = read_timings(sample_file("timings.json"))
+    return made | {"core_hours": core_hours(atoms, timings)}
 
 
 def _save_environments(

@@ -35,7 +35,7 @@ def campaign(tmp_path_factory):
     samples = ule_glasses.samples()
     for number in (1, 2, 3):
         run = [sample for sample in samples if sample.run == f"shear-{number}"]
-        made_by = provenance("anneal", {"quench_time": 100.0, "seed": number})
+        made_by = provenance("anneal", {"atoms": len(run[0].structure), "quench_time": 100.0, "seed": number})
         headers = [{**made_by, "anneal_temperature": 500, "energy_per_atom": f"{one.energy:.8f}"} for one in run]
         frames = [
             Shard(sample.structure, {"Potential_Energy": sample.atom_energies}, header)
@@ -144,6 +144,7 @@ def test_the_card_judges_by_what_was_kept_aside(shipped):
     assert header.training["samples"] == ["anneal-zr44cu56-2", "anneal-zr44cu56-3"]
     assert header.training["kept_aside"] == "anneal-zr44cu56-1"
     assert header.training["how"].endswith("quench time 100.0")
+    assert header.training["core_hours"] == "not measured"
     methods = [row[0] for row in header.results[2].rows]
     assert methods == [
         "20 environments",
