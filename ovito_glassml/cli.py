@@ -14,8 +14,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
+from rich.text import Text
 
 from ovito_glassml.atomic import write_atomically
 from ovito_glassml.errors import GlassMLError
@@ -69,7 +70,7 @@ class UsageError(GlassMLError):
 def progress_bar(text: str) -> Iterator[Callable[[float, str], None]]:
     """A bar with time left; yields ``update(fraction, text)``."""
     columns = (
-        TextColumn("{task.description}"),
+        _Description("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
@@ -82,6 +83,17 @@ def progress_bar(text: str) -> Iterator[Callable[[float, str], None]]:
 
         yield update
         bar.update(task, completed=1.0)
+
+
+class _Description(TextColumn):
+    """What is done; compiling, which may take half a minute after installation, is said."""
+
+    def render(self, task: Task) -> Text:
+        text = super().render(task)
+        compiler = sys.modules.get("ovito_glassml.compile")  # not imported where nothing is computed
+        if task.finished or compiler is None or not compiler.compiling():
+            return text
+        return text.append(", compiling once")
 
 
 @app.command()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable
-from contextlib import ExitStack
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numba
@@ -15,7 +17,23 @@ try:
 except ImportError:  # Windows has no such lock
     fcntl = None  # type: ignore[assignment]
 
-__all__ = ["compiled"]
+__all__ = ["compile_clock", "compiled", "compiling"]
+
+#: Seconds after which people are told why nothing seems to happen; code that is there already loads faster.
+PATIENCE = 0.5
+
+#: When the outermost compilation began that goes on now, and when the last lengthy one ended.
+_began: float | None = None
+_ended = -math.inf
+
+
+def compiling() -> bool:
+    """Whether this process compiles code for this machine or waits for another that does, once after installation.
+
+    One function follows the other then, and the moments between them count, too.
+    """
+    began, now = _began, time.monotonic()
+    return now - _ended < PATIENCE or (began is not None and now - began > PATIENCE)
 
 
 def compiled(**options: Any) -> Callable[[Callable], Any]:
@@ -42,7 +60,7 @@ def compiled(**options: Any) -> Callable[[Callable], Any]:
         try:
             dispatcher = numba.njit(cache=True, **options)(function)
         except RuntimeError:
-            return numba.njit(**options)(function)
+            dispatcher = numba.njit(**options)(function)
         _renew_with_callees(dispatcher)
         _compile_once(dispatcher)
         return dispatcher
@@ -63,10 +81,12 @@ def _renew_with_callees(dispatcher: Any) -> None:
 
 
 def _compile_once(dispatcher: Any) -> None:
-    """Let no process compile, or read or write machine code, while another one does so for the same function."""
+    """Let no process compile, or read or write machine code, while another one does so for the same function.
+
+    The time is noted meanwhile, see `compiling`.
+    """
     file: Any = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
-    if fcntl is None or not all(hasattr(file, name) for name in ("_cache_path", "_index_name")):
-        return
+    locks = fcntl is not None and all(hasattr(file, name) for name in ("_cache_path", "_index_name"))
     compile_or_load = dispatcher.compile
     inside = False
 
@@ -74,7 +94,8 @@ def _compile_once(dispatcher: Any) -> None:
         nonlocal inside
         with ExitStack() as scope:
             scope.enter_context(global_compiler_lock)  # first, as a callee compiled for its caller finds it taken
-            if not inside:  # a function that calls itself
+            scope.enter_context(compile_clock())
+            if locks and not inside:  # a function that calls itself
                 _wait_for_others(file, scope)
                 inside = True
                 scope.callback(leave)
@@ -85,6 +106,22 @@ def _compile_once(dispatcher: Any) -> None:
         inside = False
 
     dispatcher.compile = compile_alone
+
+
+@contextmanager
+def compile_clock() -> Iterator[None]:
+    """Note when the outermost compilation began; all of it happens in one thread at a time."""
+    global _began, _ended
+    outermost = _began is None
+    if outermost:
+        _began = time.monotonic()
+    try:
+        yield
+    finally:
+        if outermost:
+            if compiling():
+                _ended = time.monotonic()
+            _began = None
 
 
 def _wait_for_others(file: Any, scope: ExitStack) -> None:

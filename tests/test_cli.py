@@ -167,3 +167,21 @@ def test_the_demo_works_without_a_renderer(tmp_path):
     assert result.returncode == 0, result.stderr
     assert "mesa-vulkan-drivers" in result.stdout
     assert (tmp_path / "glassml-demo" / "stiffness.png").stat().st_size > 20_000
+
+
+def test_a_bar_says_that_code_is_compiled_until_it_is_full():
+    from rich.progress import Progress
+
+    from ovito_glassml.cli import _Description
+    from ovito_glassml.compile import compile_clock
+
+    column = _Description("{task.description}")
+    with Progress(column, disable=True) as bar:
+        bar.add_task("Frame 1 of 1", total=1.0)
+        (task,) = bar.tasks
+        assert column.render(task).plain == "Frame 1 of 1"
+        with compile_clock():
+            time.sleep(0.7)
+            assert column.render(task).plain == "Frame 1 of 1, compiling once"
+            bar.update(task.id, completed=1.0)
+            assert column.render(task).plain == "Frame 1 of 1"

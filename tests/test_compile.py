@@ -52,6 +52,27 @@ def test_processes_that_start_together_compile_once(tmp_path):
     assert sorted(process.communicate(timeout=120)[0].strip() for process in started) == ["7 0", "7 0", "7 1"]
 
 
+def test_compiling_is_known_while_it_lasts_and_not_while_code_is_loaded(tmp_path):
+    text = "@compiled(parallel=True)\ndef ordered(values):\n    return values[values.argsort()] * 2.0, sorted(values)\n"
+    write_module(tmp_path, "lengthy", text)
+    code = """
+import threading, time
+import numpy as np
+from lengthy import ordered
+from ovito_glassml.compile import compiling
+work = threading.Thread(target=ordered, args=(np.arange(3.0),))
+seen = set()
+work.start()
+while work.is_alive():
+    seen.add(compiling())
+    time.sleep(0.01)
+time.sleep(0.6)
+print(True in seen, compiling())
+"""
+    assert run(tmp_path, code) == "True False"
+    assert run(tmp_path, code.replace("True in seen", "sum(ordered.stats.cache_hits.values())")) == "1 False"
+
+
 def test_code_is_not_filed_while_another_process_holds_the_lock(tmp_path):
     """Two processes that file code for different types at once used to swap it, and numbers were wrong."""
     fcntl = pytest.importorskip("fcntl")

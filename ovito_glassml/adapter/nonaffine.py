@@ -47,7 +47,7 @@ SEARCH_SHARE = 0.1
 
 def ovito_nonaffine_displacements(
     motion: Motion, cutoff: float, affine_mapping: str = "Off"
-) -> Generator[float, None, tuple[NDArray[np.float64], NDArray[np.int64]]]:
+) -> Generator[float | str, None, tuple[NDArray[np.float64], NDArray[np.int64]]]:
     """D²min as OVITO's `AtomicStrainModifier` finds it, yielding the fraction done.
 
     OVITO gets compact blocks of atoms with their surroundings, periodic images included. That keeps

@@ -8,12 +8,17 @@ from concurrent.futures import CancelledError, Future, wait
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
+from ovito_glassml.compile import compiling
+
 __all__ = ["part_of", "with_progress"]
 
 Result = TypeVar("Result")
 
 #: Seconds between two signs of life.
 INTERVAL = 0.05
+COMPILING = "Compiling for this computer, once after installation"
+#: What a generator for OVITO yields: fractions done, and texts.
+Sign = float | str
 
 
 class _Worker:
@@ -50,8 +55,8 @@ class _Worker:
 _worker = _Worker()
 
 
-def with_progress(work: Callable[[Callable[[float], None]], Result]) -> Generator[float, None, Result]:
-    """Do long work in a thread and yield the fraction done meanwhile.
+def with_progress(work: Callable[[Callable[[float], None]], Result]) -> Generator[Sign, None, Result]:
+    """Do long work in a thread and yield the fraction done meanwhile, and a text while code is compiled.
 
     Use it in a modifier as ``rows = yield from with_progress(lambda report: compute(structure, report))``.
     Closing the generator, as OVITO does on cancellation, makes the next report end the work, and
@@ -79,7 +84,11 @@ def with_progress(work: Callable[[Callable[[float], None]], Result]) -> Generato
     future = _worker.submit(work, report)
     try:
         yield fraction
+        said = False
         while wait([future], timeout=INTERVAL).not_done:
+            if compiling() != said:
+                said = not said
+                yield COMPILING if said else "Computing"
             yield fraction
         return future.result()
     finally:
@@ -88,10 +97,11 @@ def with_progress(work: Callable[[Callable[[float], None]], Result]) -> Generato
         wait([future])
 
 
-def part_of(work: Generator[float, None, Result], begin: float, end: float) -> Generator[float, None, Result]:
+def part_of(work: Generator[Sign, None, Result], begin: float, end: float) -> Generator[Sign, None, Result]:
     """The same work as a step of longer work that goes from fraction `begin` to `end` of it."""
     try:
         while True:
-            yield begin + (end - begin) * next(work)
+            sign = next(work)
+            yield sign if isinstance(sign, str) else begin + (end - begin) * sign
     except StopIteration as finished:
         return finished.value

@@ -330,7 +330,7 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
 
     def _measure(
         self, motion: Motion, rows: NDArray[np.int64], count: int
-    ) -> Generator[float, None, dict[str, NDArray]]:
+    ) -> Generator[float | str, None, dict[str, NDArray]]:
         """D²min and number of neighbours of `count` atoms, of which those at `rows` took part in the motion."""
         squares, neighbours = yield from ovito_nonaffine_displacements(motion, self.cutoff, self.affine_mapping)
         if self.per_neighbour:

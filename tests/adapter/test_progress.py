@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from ovito_glassml.adapter.progress import part_of, with_progress
+from ovito_glassml.adapter.progress import COMPILING, part_of, with_progress
+from ovito_glassml.compile import compile_clock
 
 
 def exhaust(generator):
@@ -95,3 +96,18 @@ def test_steps_of_longer_work_share_the_scale_and_return_their_results():
     fractions, result = exhaust(both())
     assert fractions == pytest.approx([0.2, 0.4, 0.7, 1.0])
     assert result == "donedone"
+
+
+def test_compiling_is_said_and_its_end_too():
+    """The first use of a modifier may take half a minute, in which no fraction grows."""
+
+    def work(report):
+        with compile_clock():
+            time.sleep(1.0)
+        time.sleep(0.8)
+        return "done"
+
+    signs, result = exhaust(part_of(with_progress(work), 0.5, 1.0))
+    assert result == "done"
+    assert [sign for sign in signs if isinstance(sign, str)] == [COMPILING, "Computing"]
+    assert {sign for sign in signs if not isinstance(sign, str)} == {0.5}
