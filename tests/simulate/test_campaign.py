@@ -119,7 +119,7 @@ def undisturbed(tmp_path_factory):
 
 def test_every_job_ends_in_a_shard(undisturbed):
     found = sorted(path.name for path in undisturbed.iterdir() if not path.name.startswith("."))
-    extra = ["shear-kob-andersen.curve.csv"]
+    extra = ["quench-1.curve.csv", "shear-kob-andersen.curve.csv"]
     assert found == sorted([f"{name}{end}" for name in SHARDS for end in (".timing.json", ".xyz.gz")] + extra)
     assert not list(undisturbed.glob(".*checkpoint*"))
 
