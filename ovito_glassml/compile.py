@@ -6,8 +6,8 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import Any
+from contextlib import contextmanager, nullcontext
+from typing import IO, Any
 
 import numba
 from numba.core.compiler_lock import global_compiler_lock
@@ -92,18 +92,16 @@ def _compile_once(dispatcher: Any) -> None:
 
     def compile_alone(signature: Any) -> Any:
         nonlocal inside
-        with ExitStack() as scope:
-            scope.enter_context(global_compiler_lock)  # first, as a callee compiled for its caller finds it taken
-            scope.enter_context(compile_clock())
-            if locks and not inside:  # a function that calls itself
-                _wait_for_others(file, scope)
-                inside = True
-                scope.callback(leave)
-            return compile_or_load(signature)
-
-    def leave() -> None:
-        nonlocal inside
-        inside = False
+        # The compiler's own lock first, as a callee compiled for its caller finds it taken.
+        with global_compiler_lock, compile_clock():
+            if inside or not locks:  # inside: a function that calls itself
+                return compile_or_load(signature)
+            inside = True
+            try:
+                with _lock_of(file) or nullcontext():
+                    return compile_or_load(signature)
+            finally:
+                inside = False
 
     dispatcher.compile = compile_alone
 
@@ -124,12 +122,12 @@ def compile_clock() -> Iterator[None]:
             _began = None
 
 
-def _wait_for_others(file: Any, scope: ExitStack) -> None:
-    """Hold the lock of a cached function until the end of a scope."""
+def _lock_of(file: Any) -> IO[str] | None:
+    """The lock of a cached function, taken until it is closed; None where nobody can write, so nobody swaps."""
     try:
         os.makedirs(file._cache_path, exist_ok=True)
         lock = open(os.path.join(file._cache_path, f"{file._index_name}.lock"), "a")  # noqa: SIM115
-    except OSError:  # where nobody can write, nobody swaps anything
-        return
-    scope.enter_context(lock)
+    except OSError:
+        return None
     fcntl.flock(lock, fcntl.LOCK_EX)  # type: ignore[union-attr]
+    return lock

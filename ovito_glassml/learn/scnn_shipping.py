@@ -158,7 +158,7 @@ def _cost(folder: Path, learned: Sequence[BarrierSample]) -> str:
 
 def _how_made(folder: Path, learned: Sequence[BarrierSample], aside: Sequence[str]) -> dict[str, str]:
     """The protocol of the training data, from the files themselves."""
-    header = read_shard(sorted(Path(folder).glob("barriers-*.xyz.gz"))[0]).header
+    header = read_header(sorted(Path(folder).glob("barriers-*.xyz.gz"))[0])
     return {
         "core_hours": _cost(folder, learned),
         "how": f"Saddle searches around every atom of inherent structures, settings {header.get('settings', '')}",

@@ -588,13 +588,13 @@ def _check_same(samples: Sequence[UleSample], table: BarcodeTable) -> None:
 
 def how_made(campaign: Path) -> dict[str, Any]:
     """The protocol of the annealed samples, from the files themselves."""
-    header = read_frames(sorted(campaign.glob("anneal-zr44cu56-*.xyz.gz"), key=_natural)[0])[0].header
+    files = sorted(campaign.glob("anneal-zr44cu56-*.xyz.gz"), key=_natural)
+    header = read_header(files[0])
     settings = made_with(header)
     kept = [f"{key.replace('_', ' ')} {value}" for key, value in settings.items() if key not in ("seed", "atoms")]
     made = {"how": f"glassml simulate, protocol anneal with LAMMPS {header['lammps']}: {', '.join(kept)}"}
     if "engine" in header:
         return made | {"core_hours": "the anneals ran on a CUDA card"}
-    files = sorted(campaign.glob("anneal-zr44cu56-*.xyz.gz"), key=_natural)
     atoms = {path.name.removesuffix(".xyz.gz"): made_with(read_header(path))["atoms"] for path in files}
     timings = read_timings(sample_file("timings.json"))
     return made | {"core_hours": core_hours(atoms, timings)}

@@ -35,15 +35,15 @@ def read_timings(file: Path) -> dict[str, float]:
         raise SimulationError(f"{file} holds no core-seconds of jobs ({error}); collect them again.") from error
 
 
-def keep_timings(campaign: Path, file: Path) -> int:
-    """Add what ``NAME.timing.json`` of a campaign say to `file`; the number of jobs then known."""
+def keep_timings(campaign: Path, file: Path) -> dict[str, float]:
+    """Add what ``NAME.timing.json`` of a campaign say to `file`; all that is known then, sorted by name."""
     known = read_timings(file)
     for path in campaign.glob("*.timing.json"):
         record = json.loads(path.read_bytes())
         known[record["name"]] = record["core_seconds"]
-    text = json.dumps(dict(sorted(known.items())), indent=1)
-    write_atomically(file, f"{text}\n".encode())
-    return len(known)
+    known = dict(sorted(known.items()))
+    write_atomically(file, f"{json.dumps(known, indent=1)}\n".encode())
+    return known
 
 
 def core_hours(atoms: Mapping[str, int], timings: Mapping[str, float]) -> str:
@@ -76,6 +76,5 @@ def by_set(timings: Mapping[str, float]) -> dict[str, tuple[int, float]]:
 
 
 if __name__ == "__main__":
-    keep_timings(Path(sys.argv[1]), Path(sys.argv[2]))
-    for key, (jobs, hours) in by_set(read_timings(Path(sys.argv[2]))).items():
+    for key, (jobs, hours) in by_set(keep_timings(Path(sys.argv[1]), Path(sys.argv[2]))).items():
         print(f"{key:32} {jobs:3} jobs {hours:6.2f} core-hours")

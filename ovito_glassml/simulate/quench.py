@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.atomic import write_atomically
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.checkpoints import (
     claim_intermediate,
@@ -21,7 +19,7 @@ from ovito_glassml.simulate.checkpoints import (
 )
 from ovito_glassml.simulate.engine import CHECKPOINT_ATOM_STEPS, Progress, Stage, apply_interaction, gather, run_stages
 from ovito_glassml.simulate.potentials import copper_zirconium
-from ovito_glassml.simulate.shards import provenance, write_shard
+from ovito_glassml.simulate.shards import provenance, write_curve, write_shard
 from ovito_glassml.structure import Structure
 
 __all__ = ["QuenchSettings", "parse_composition", "quench", "structure_of"]
@@ -152,7 +150,9 @@ def quench(settings: QuenchSettings, output: Path, progress: Progress) -> None:
         for stage, curve in zip(settings.stages, curves, strict=True)
     ]
     final = run_stages(interaction, stages, checkpoint, start, progress, _inherent_structure, steps)
-    write_atomically(output.with_name(output.name.removesuffix(".xyz.gz") + ".curve.csv"), _table(curves))
+    rows = np.concatenate([load_checkpoint(curve)["rows"] for curve in curves])
+    names = ("temperature", "number_density", "energy_per_atom")
+    write_curve(output, dict(zip(names, rows.T, strict=True)), ("%.2f", "%.6f", "%.6f"))
     structure = structure_of(final, interaction.species)
     header = provenance("quench", asdict(settings))
     write_shard(output, structure, {"Potential_Energy": final["potential_energy"]}, header)
@@ -183,14 +183,6 @@ class _CoolingCurve:
 
     def restore(self, state: dict[str, NDArray]) -> None:
         self.rows = state["rows"]
-
-
-def _table(curves: list[Path]) -> bytes:
-    text = io.StringIO()
-    rows = np.concatenate([load_checkpoint(curve)["rows"] for curve in curves])
-    header = "temperature,number_density,energy_per_atom"
-    np.savetxt(text, rows, fmt=("%.2f", "%.6f", "%.6f"), delimiter=",", header=header)
-    return text.getvalue().encode()
 
 
 def _inherent_structure(lammps: Any) -> dict[str, NDArray]:

@@ -7,11 +7,12 @@ and the comment line says how it was made. Equal content gives equal bytes.
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import platform
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -32,6 +33,7 @@ __all__ = [
     "read_frames",
     "read_header",
     "read_shard",
+    "write_curve",
     "write_frames",
     "write_shard",
 ]
@@ -81,6 +83,24 @@ def write_frames(path: Path, frames: Iterable[Shard]) -> None:
     """
     content = "".join(map(_formatted, frames))
     write_atomically(path, gzip.compress(content.encode(), compresslevel=9, mtime=0))
+
+
+def write_curve(output: Path, columns: Mapping[str, NDArray], formats: Sequence[str]) -> None:
+    """Write ``NAME.curve.csv`` beside the shard ``NAME.xyz.gz``: what a run went through, one row a point.
+
+    Parameters
+    ----------
+    output : Path
+        The shard.
+    columns : mapping of name to (P,) array
+    formats : sequence of str
+        How the numbers of each column are written, such as ``%.6f``.
+    """
+    text = io.StringIO()
+    table = np.stack(list(columns.values()), axis=1)
+    np.savetxt(text, table, fmt=formats, delimiter=",", header=",".join(columns))
+    path = output.with_name(output.name.removesuffix(".xyz.gz") + ".curve.csv")
+    write_atomically(path, text.getvalue().encode())
 
 
 def _formatted(frame: Shard) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.atomic import write_atomically
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.checkpoints import (
     claim_intermediate,
@@ -30,7 +28,7 @@ from ovito_glassml.simulate.engine import (
     run_stages,
 )
 from ovito_glassml.simulate.minima import Configuration, configuration_of, minimise
-from ovito_glassml.simulate.shards import Shard, provenance, write_frames
+from ovito_glassml.simulate.shards import Shard, provenance, write_curve, write_frames
 from ovito_glassml.simulate.systems import System, molten, system
 
 __all__ = ["ShearAQSSettings", "label_events", "shear_aqs"]
@@ -149,7 +147,8 @@ def shear_aqs(settings: ShearAQSSettings, output: Path, progress: Progress) -> N
     report = progress_parts(progress, settings.durations(matter.timestep))
     quenched = made_once(intermediate(output, "quenched"), lambda: _quenched(settings, matter, output, report(0)))
     state = _sheared(settings, matter, quenched["restart"], intermediate(output, "shear"), report(1))
-    write_atomically(output.with_name(output.name.removesuffix(".xyz.gz") + ".curve.csv"), _curve(settings, state))
+    curve = {"strain": state["strain"], "stress": state["stress"], "energy_per_atom": state["energy"]}
+    write_curve(output, curve, ("%.6f", "%.8g", "%.9f"))
     write_frames(output, _frames(settings, matter, state))
     clear_intermediate(output)
 
@@ -452,10 +451,3 @@ def _described(matter: System, state: dict[str, NDArray], event: int) -> dict[st
         "energy_released": f"{energy[before] + work - energy[after]:.6g}",
         "stress_drop": f"{stress[before] - stress[after]:.6g}",
     }
-
-
-def _curve(settings: ShearAQSSettings, state: dict[str, NDArray]) -> bytes:
-    text = io.StringIO()
-    table = np.stack([state["strain"], state["stress"], state["energy"]], axis=1)
-    np.savetxt(text, table, fmt=("%.6f", "%.8g", "%.9f"), delimiter=",", header="strain,stress,energy_per_atom")
-    return text.getvalue().encode()

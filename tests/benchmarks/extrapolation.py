@@ -45,19 +45,15 @@ OTHER_KIND = "not counted: "
 
 def stiffness_errors(name: str) -> Judged:
     """|error| (eV/Å²) of every atom."""
-    model = StiffnessModel.load(name)
-    for path in stiffness_samples()[1]:
+    model, folder = StiffnessModel.load(name), SAMPLES / "stiffness"
+    for path in [*stiffness_samples()[1], *sorted((folder / "foreign").glob("vibrations-*.xyz.gz"))]:
         shard = read_shard(path)
-        snapshot = read_shard(path.parent / "snapshots" / f"300K-{path.name}").structure
+        snapshot = read_shard(folder / "snapshots" / f"300K-{path.name}").structure
+        prefix = f"{path.name.split('-')[1]} " if path.parent.name == "foreign" else ""
         for state, structure in (("at rest", shard.structure), ("at 300 K", snapshot)):
             prediction = model.predict(structure)
-            yield state, *_alike(np.abs(prediction.stiffness - shard.columns["Stiffness"]), prediction.extrapolation)
-    for path in sorted((SAMPLES / "stiffness" / "foreign").glob("vibrations-*.xyz.gz")):
-        shard = read_shard(path)
-        for state, structure in _at_rest_and_hot(shard.structure):
-            prediction = model.predict(structure)
             errors = np.abs(prediction.stiffness - shard.columns["Stiffness"])
-            yield f"{path.name.split('-')[1]} {state}", *_alike(errors, prediction.extrapolation)
+            yield prefix + state, *_alike(errors, prediction.extrapolation)
 
 
 def activity_errors(name: str, folders: list[Path]) -> Judged:
