@@ -6,14 +6,17 @@ from pathlib import Path
 
 from ovito_glassml.errors import GlassMLError
 
-__all__ = ["STIFFNESS_MODELS", "TEST_SAMPLES", "sample_file", "stiffness_samples"]
+__all__ = ["SLOWEST_SAMPLE", "STIFFNESS_MODELS", "TEST_SAMPLES", "sample_file", "stiffness_samples"]
 
 #: The default model first.
 STIFFNESS_MODELS = ("stiffness-cuzr", "stiffness-cuzr-rdf40")
 
+#: Cooled ten times slower than any glass that a model learns from.
+SLOWEST_SAMPLE = "vibrations-cu50zr50-1e11-1"
+
 #: Samples that no shipped model was trained on and no choice was made by, one of each cooling rate.
 #: (The first sample, 1e13-1, is the one that the models were developed on.)
-TEST_SAMPLES = ("vibrations-cu50zr50-1e13-2", "vibrations-cu50zr50-1e12-1")
+TEST_SAMPLES = ("vibrations-cu50zr50-1e13-2", "vibrations-cu50zr50-1e12-1", SLOWEST_SAMPLE)
 
 _PACKAGE = Path(__file__).parent
 

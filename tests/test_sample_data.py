@@ -47,7 +47,7 @@ def test_the_glass_has_its_composition_and_density(sample):
 def test_anharmonicity_softens_the_glass_with_temperature(sample):
     means = stiffness_from_msd(sample.columns["Vibrational_MSD"], TEMPERATURES).mean(axis=0)
     # A collective rearrangement at one temperature can outweigh the trend between neighbouring ones.
-    assert np.corrcoef(TEMPERATURES, means)[0, 1] < -0.95
+    assert np.corrcoef(TEMPERATURES, means)[0, 1] < -0.9
     assert 0.7 < means[-1] / means[0] < 0.9
 
 
@@ -68,9 +68,9 @@ def test_correcting_for_hops_only_removes_amplitude(sample):
 def test_slower_cooling_makes_stiffer_glasses(samples):
     mean = {
         rate: np.mean([shard.columns["Stiffness"].mean() for name, shard in samples.items() if rate in name])
-        for rate in ("1e12", "1e13")
+        for rate in ("1e11", "1e12", "1e13")
     }
-    assert mean["1e12"] > mean["1e13"]
+    assert mean["1e11"] > mean["1e12"] > mean["1e13"]
 
 
 def test_the_glass_transition_is_where_volume_and_energy_change_their_slopes():

@@ -246,10 +246,11 @@ def _transfer_figure(
             heights = [getattr(score, name) * (100 if name == "bias" else 1) for score in row]
             places = np.arange(len(row)) + (number - (len(scores) - 1) / 2) * width
             axis.bar(places, heights, 0.9 * width, color=colour, label=f"trained on {rate}")
-        axis.set_xticks(np.arange(len(testing)), [_short(sample.name) for sample in testing])
+        axis.set_xticks(np.arange(len(testing)), [_short(sample.name).replace("-", "\n", 1) for sample in testing])
         axis.set(ylabel=label, xlabel="tested on")
         axis.axhline(0, color="0.3", lw=0.8)
-    figure.axes[0].legend(frameon=True, loc="lower left")
+    handles, labels = figure.axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, frameon=False, loc="outside upper center", ncols=len(labels))
     return save_figure(figure, folder / "transfer.png")
 
 

@@ -77,8 +77,9 @@ def test_means_are_right_within_what_glasses_differ_by(kept_aside, name):
 def test_slowly_cooled_glass_is_predicted_to_be_stiffer(kept_aside):
     model = StiffnessModel.load("stiffness-cuzr")
     scores = {cooling_rate(sample.name): score_sample(model, sample) for sample in kept_aside}
-    slow, fast = scores["1e12 K/s"], scores["1e13 K/s"]
-    assert slow.measured_mean > fast.measured_mean
+    slowest, slow, fast = (scores[f"{rate} K/s"] for rate in ("1e11", "1e12", "1e13"))
+    assert slowest.measured_mean > slow.measured_mean > fast.measured_mean
+    assert slowest.predicted_mean > slow.predicted_mean > fast.predicted_mean
     ratio = (slow.predicted_mean - fast.predicted_mean) / (slow.measured_mean - fast.measured_mean)
     assert 0.5 <= ratio <= 1.5
 

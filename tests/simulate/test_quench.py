@@ -66,7 +66,7 @@ def test_impossible_settings_are_refused(settings, message):
 
 
 def test_the_cooling_curve_is_recorded_whatever_interrupts_it(tmp_path):
-    settings = QuenchSettings("Cu50Zr50", 108, 5e13, 3, fast_rate=5e13, melt_time=3.0, checkpoint_atom_steps=120_000)
+    settings = QuenchSettings("Cu50Zr50", 108, 2e14, 3, fast_rate=2e14, melt_time=1.0, checkpoint_atom_steps=30_000)
     quench(settings, tmp_path / "whole.xyz.gz", lambda fraction, text: None)
     for fraction in (0.3, 0.6, 0.9):
         with pytest.raises(KeyboardInterrupt):
