@@ -45,8 +45,7 @@ from ovito_glassml.learn.activity_evaluation import (
 )
 from ovito_glassml.learn.activity_training import ActivityDesign, LabelledRows, cross_validate, describe, train_activity
 from ovito_glassml.learn.model_file import ResultTable, save_model, write_card
-from ovito_glassml.shipped import sample_file
-from ovito_glassml.simulate.costs import core_hours, read_timings
+from ovito_glassml.simulate.costs import core_hours, shipped_timings
 from ovito_glassml.simulate.shards import made_with, read_frames, read_header
 
 __all__ = ["GLASSES", "Glass", "collect", "kept_aside", "read_configurations", "ship_activity_models"]
@@ -339,7 +338,7 @@ def _how_made(glass: Glass, activation: str, folders: Sequence[Path]) -> dict[st
     atoms = {path.name.removesuffix(".xyz.gz"): len(one.structure) for path, one in zip(files, firsts, strict=True)}
     return {
         "how": f"glassml simulate, protocol {protocol} with LAMMPS {lammps}: {', '.join(kept)}",
-        "core_hours": core_hours(atoms, read_timings(sample_file("timings.json"))),
+        "core_hours": core_hours(atoms, shipped_timings()),
     }
 
 

@@ -35,8 +35,7 @@ from ovito_glassml.learn.scnn_evaluation import (
     seed_table,
 )
 from ovito_glassml.learn.scnn_training import train_scnn
-from ovito_glassml.shipped import sample_file
-from ovito_glassml.simulate.costs import core_hours, read_timings
+from ovito_glassml.simulate.costs import core_hours, shipped_timings
 from ovito_glassml.simulate.shards import read_header, read_shard
 
 __all__ = ["RECIPES", "ceilings", "read_samples", "ship_models"]
@@ -148,7 +147,7 @@ def _seeds(data: TrainingData, design: ScnnDesign, judges: Sequence[BarrierSampl
 
 def _cost(folder: Path, learned: Sequence[BarrierSample]) -> str:
     """Core-hours of quenches and saddle searches, those on a card apart."""
-    timings = read_timings(sample_file("timings.json"))
+    timings = shipped_timings()
     quenches = core_hours({f"quench-{sample.name}": len(sample.structure) for sample in learned}, timings)
     if all("engine" in read_header(folder / f"{sample.name}.xyz.gz") for sample in learned):
         return f"{quenches} for the quenches; the saddle searches ran on a CUDA card"

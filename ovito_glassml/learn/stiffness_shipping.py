@@ -35,8 +35,8 @@ from ovito_glassml.learn.stiffness_training import (
     scan_networks,
     train,
 )
-from ovito_glassml.shipped import SLOWEST_SAMPLE, TEST_SAMPLES, sample_file
-from ovito_glassml.simulate.costs import core_hours, read_timings
+from ovito_glassml.shipped import SLOWEST_SAMPLE, TEST_SAMPLES
+from ovito_glassml.simulate.costs import core_hours, shipped_timings
 from ovito_glassml.simulate.shards import made_with, provenance, read_shard, write_shard
 from ovito_glassml.structure import Structure
 
@@ -296,7 +296,7 @@ def _ceiling(folder: Path) -> ResultTable:
 
 def _with_quenches() -> dict[str, float]:
     """Core-seconds of samples, that of the glass and that of its vibrations."""
-    timings = read_timings(sample_file("timings.json"))
+    timings = shipped_timings()
     return {
         name: seconds + timings[name.replace("vibrations", "quench")]
         for name, seconds in timings.items()

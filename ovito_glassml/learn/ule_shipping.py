@@ -59,8 +59,7 @@ from ovito_glassml.learn.ule_training import (
     tune,
 )
 from ovito_glassml.learn.unique_environments import UniqueEnvironments, least_product, select_environments
-from ovito_glassml.shipped import sample_file
-from ovito_glassml.simulate.costs import core_hours, read_timings
+from ovito_glassml.simulate.costs import core_hours, shipped_timings
 from ovito_glassml.simulate.shards import made_with, read_frames, read_header, write_frames
 
 __all__ = [
@@ -596,7 +595,7 @@ def how_made(campaign: Path) -> dict[str, Any]:
     if "engine" in header:
         return made | {"core_hours": "the anneals ran on a CUDA card"}
     atoms = {path.name.removesuffix(".xyz.gz"): made_with(read_header(path))["atoms"] for path in files}
-    timings = read_timings(sample_file("timings.json"))
+    timings = shipped_timings()
     return made | {"core_hours": core_hours(atoms, timings)}
 
 

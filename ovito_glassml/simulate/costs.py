@@ -15,8 +15,9 @@ from pathlib import Path
 
 from ovito_glassml.atomic import write_atomically
 from ovito_glassml.errors import SimulationError
+from ovito_glassml.shipped import sample_file
 
-__all__ = ["by_set", "core_hours", "keep_timings", "read_timings"]
+__all__ = ["by_set", "core_hours", "keep_timings", "read_timings", "shipped_timings"]
 
 
 def read_timings(file: Path) -> dict[str, float]:
@@ -33,6 +34,11 @@ def read_timings(file: Path) -> dict[str, float]:
         return {str(name): float(seconds) for name, seconds in json.loads(file.read_bytes()).items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise SimulationError(f"{file} holds no core-seconds of jobs ({error}); collect them again.") from error
+
+
+def shipped_timings() -> dict[str, float]:
+    """Core-seconds of the jobs behind the shipped samples, as far as they were timed."""
+    return read_timings(sample_file("timings.json"))
 
 
 def keep_timings(campaign: Path, file: Path) -> dict[str, float]:
