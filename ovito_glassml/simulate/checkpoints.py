@@ -6,6 +6,8 @@ import glob
 import hashlib
 import io
 import json
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -97,6 +99,15 @@ def clear_intermediate(output: Path) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, NDArray]:
-    """Arrays of a checkpoint written by `save_atomically`."""
-    with np.load(path, allow_pickle=False) as archive:
-        return {key: archive[key] for key in archive.files}
+    """Arrays of a checkpoint written by `save_atomically`.
+
+    Raises
+    ------
+    SimulationError
+        If the file is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {key: archive[key] for key in archive.files}
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise SimulationError(f"{path} is damaged ({error}); delete it to run this part again.") from error

@@ -174,6 +174,17 @@ def run_stages(
         lammps.close()
 
 
+def _restore(observer: Observer, state: dict[str, NDArray], checkpoint: Path) -> None:
+    observed = {key.removeprefix("observed_"): value for key, value in state.items() if key.startswith("observed_")}
+    try:
+        observer.restore(observed)
+    except KeyError as missing:
+        raise SimulationError(
+            f"{checkpoint} holds no {missing}, so another version of this program wrote it; end the run with that "
+            "version, or delete the file to run this part again."
+        ) from missing
+
+
 def _run_segment(
     interaction: Interaction,
     stage: Stage,
@@ -197,7 +208,7 @@ def _run_segment(
             if step == 0:
                 observer.begin(lammps)
             else:
-                observer.restore({key[9:]: value for key, value in state.items() if key.startswith("observed_")})
+                _restore(observer, state, checkpoint)
         chunk = stage.sample_every or 500
         segment = max(1, checkpoint_atom_steps // (lammps.get_natoms() * chunk)) * chunk
         last = min(stage.steps, step + segment)

@@ -8,7 +8,13 @@ import pytest
 
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.anneal import AnnealSettings, anneal
-from ovito_glassml.simulate.checkpoints import claim_intermediate, clear_intermediate, intermediate, save_atomically
+from ovito_glassml.simulate.checkpoints import (
+    claim_intermediate,
+    clear_intermediate,
+    intermediate,
+    load_checkpoint,
+    save_atomically,
+)
 from ovito_glassml.simulate.isoconfigurational import IsoconfigurationalSettings, isoconfigurational
 from ovito_glassml.simulate.quench import QuenchSettings, quench
 from ovito_glassml.simulate.shear_aqs import ShearAQSSettings, shear_aqs
@@ -91,3 +97,32 @@ def test_a_finished_run_leaves_nothing_and_its_name_is_free(tmp_path):
 def test_the_files_of_another_output_do_not_count(tmp_path):
     save_atomically(intermediate(tmp_path / "run-1.xyz.gz", "start"), {"stage": np.array(0)})
     claim_intermediate(tmp_path / "run.xyz.gz", {"seed": 1})
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path):
+    path = tmp_path / "state.npz"
+    save_atomically(path, {"positions": np.ones((50, 3))})
+    whole = path.read_bytes()
+    for size in (0, 10, len(whole) // 2, len(whole) - 5):
+        path.write_bytes(whole[:size])
+        with pytest.raises(SimulationError, match=r"state\.npz is damaged .* delete it"):
+            load_checkpoint(path)
+
+
+def test_a_run_that_another_version_began_is_not_continued_without_its_past(tmp_path):
+    """An earlier version kept no cooling curves."""
+    output = tmp_path / "run.xyz.gz"
+    settings = QuenchSettings("Cu50Zr50", **SHORT, cooling_rate=2e14, fast_rate=2e14)
+
+    def stop_between_checkpoints(fraction, text):
+        if fraction > 0.4:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        quench(settings, output, stop_between_checkpoints)
+    checkpoint = intermediate(output, "checkpoint")
+    state = load_checkpoint(checkpoint)
+    assert "observed_rows" in state
+    save_atomically(checkpoint, {key: value for key, value in state.items() if key != "observed_rows"})
+    with pytest.raises(SimulationError, match="holds no 'rows', so another version of this program wrote it"):
+        quench(settings, output, stop)
