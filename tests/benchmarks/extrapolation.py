@@ -2,8 +2,9 @@
 
 Run ``python tests/benchmarks/extrapolation.py [FOLDER]``; FOLDER holds the Kob-Andersen ensembles that
 ``python -m ovito_glassml.learn.activity_shipping archives`` makes, without it their model is judged under shear alone.
-Every shipped model sees what it was not trained on: the samples kept aside, at rest and vibrating, for stiffness and
-barcodes also other compositions, for barcodes also sheared glasses. The mean |error| (of stiffness, of the energy of
+Every shipped model sees what it was not trained on: the samples kept aside, at rest and vibrating (for models of shear
+at the temperature of the supercooled liquid), for stiffness and barcodes also other compositions, for barcodes also
+sheared glasses. The mean |error| (of stiffness, of the energy of
 an atom, or of probability against outcome, both outcomes counting alike) of atoms with a score above 1 is divided by
 that of the others; for probabilities the last columns do the same with the share of atoms on the wrong side of one
 half, since |probability − outcome| cannot tell much: it is 0.3 to 0.4 for a model that ranks well, and 0.5 for a coin.
@@ -17,6 +18,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,13 +36,17 @@ from ovito_glassml.learn.stiffness_data import thermal_snapshot
 from ovito_glassml.learn.ule import UleModel
 from ovito_glassml.learn.ule_similarity import SimilarityEnergy
 from ovito_glassml.shipped import stiffness_samples
+from ovito_glassml.simulate.engine import gather, open_lammps
 from ovito_glassml.simulate.shards import read_frames, read_shard
+from ovito_glassml.simulate.systems import System, fill, system
 from ovito_glassml.structure import Structure
 
 SAMPLES = Path(__file__).parents[2] / "sample_data"
 #: What is shown, |error|, score and weight of the atoms.
 Judged = Iterator[tuple[str, NDArray, NDArray, NDArray]]
 OTHER_KIND = "not counted: "
+#: 2 τ of a Lennard-Jones system, 1.2 ps of copper and zirconium.
+VIBRATING_STEPS = 400
 
 
 def stiffness_errors(name: str) -> Judged:
@@ -66,8 +72,11 @@ def activity_errors(name: str, folders: list[Path]) -> Judged:
             continue
         samples, prefix = read_configurations(glass, activation, folders), "" if activation == own else OTHER_KIND
         judged = [one for one in samples if activation != own or one.configuration in training["kept_aside"]]
-        for sample in judged:
+        for number, sample in enumerate(judged):
             yield f"{prefix}{activation}, at rest", *_compared(model, sample, sample.structure)
+            if activation == own == "shear":
+                hot = _vibrating(sample.structure, system(glass.system), seed=number + 1)
+                yield "shear, at temperature", *_compared(model, sample, hot)
         if activation == "thermal":
             files = {path.name.removesuffix(".xyz.gz"): path for path in _thermal_files(glass, folders)}
             for sample in judged:
@@ -78,6 +87,30 @@ def activity_errors(name: str, folders: list[Path]) -> Judged:
         if known and other is not glass and other.descriptor.species == glass.descriptor.species:
             for sample in read_configurations(other, own, folders):
                 yield f"{other.title}, {own}, at rest", *_compared(model, sample, sample.structure)
+
+
+def _vibrating(structure: Structure, matter: System, seed: int) -> Structure:
+    """A sheared glass after a short while at the temperature that the system is studied at as a liquid."""
+    lammps = open_lammps()
+    fill(lammps, matter, len(structure), seed)
+    (lx, _, _), (xy, ly, _), (xz, yz, lz) = structure.cell
+    lengths = " ".join(f"{axis} final 0 {edge}" for axis, edge in zip("xyz", (lx, ly, lz), strict=True))
+    lammps.command("change_box all triclinic")
+    lammps.command(f"change_box all {lengths} xy final {xy} xz final {xz} yz final {yz} remap units box")
+    order = np.argsort(structure.ids)
+    assert np.array_equal(gather(lammps, "type") - 1, structure.species[order])
+    places = (structure.positions - structure.origin)[order]
+    own = lammps.numpy.extract_atom("id")[: len(structure)] - 1
+    lammps.numpy.extract_atom("x")[: len(structure)] = places[own]
+    # Equipartition takes half of the kinetic energy that a minimum starts with.
+    lammps.command(f"velocity all create {2 * matter.temperature} {seed} mom yes rot no dist gaussian")
+    lammps.command("fix integrate all nve")
+    lammps.command(f"timestep {matter.timestep}")
+    lammps.command(f"run {VIBRATING_STEPS} post no")
+    positions = np.empty_like(places)
+    positions[order] = gather(lammps, "x") + structure.origin
+    lammps.close()
+    return replace(structure, positions=positions)
 
 
 def _thermal_files(glass: Glass, folders: list[Path]) -> list[Path]:
