@@ -84,6 +84,8 @@ class ModelDesign:
         Width of the networks.
     linear : bool
         A linear part under the networks, which then learn what is left.
+    extrapolation_radius : float
+        Å over which the extrapolation score averages. The default, 8, holds some 120 atoms.
     """
 
     title: str
@@ -99,6 +101,7 @@ class ModelDesign:
     neighbour_functions: int
     hidden: int
     linear: bool
+    extrapolation_radius: float = 8.0
 
 
 #: The published network: 40 species-blind values, 200 hidden units.
@@ -205,7 +208,8 @@ def train(
         start = 0.3 + 0.65 * number / len(names)
         heads[name] = _train_head(data, inputs, name, design, seed, clock.part(start, start + 0.65 / len(names)))
     clock(0.95, "measuring where the training data lie")
-    score = fit_extrapolation([sample.structure for sample in checked], data.rows, data.members, data.folds)
+    structures, radius = [sample.structure for sample in checked], design.extrapolation_radius
+    score = fit_extrapolation(structures, data.rows, data.members, data.folds, radius=radius)
     header = _header(design, data, score.radius, training or {}, results)
     clock(1.0, "done")
     return StiffnessModel(header, _features(design, data.species), neighbours, heads, score)

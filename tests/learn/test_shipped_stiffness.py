@@ -93,9 +93,10 @@ def test_snapshots_are_for_the_model_trained_on_snapshots(kept_aside):
         assert right.correlation >= 0.65
         assert abs(right.bias) <= 0.06
         assert wrong.bias < -0.1
-        # The model for glasses at rest says itself that something is wrong.
+        # Each model says itself that it is shown the wrong thing.
         assert wrong.extrapolating > 0.1
         assert right.extrapolating < 0.1
+        assert score_sample(hot, sample).extrapolating > 0.1
 
 
 def test_glasses_kept_aside_are_no_extrapolation(model, kept_aside):
