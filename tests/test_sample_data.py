@@ -46,8 +46,9 @@ def test_the_glass_has_its_composition_and_density(sample):
 
 def test_anharmonicity_softens_the_glass_with_temperature(sample):
     means = stiffness_from_msd(sample.columns["Vibrational_MSD"], TEMPERATURES).mean(axis=0)
-    # A collective rearrangement at one temperature can outweigh the trend between neighbouring ones.
-    assert np.corrcoef(TEMPERATURES, means)[0, 1] < -0.9
+    # A collective rearrangement at one temperature can outweigh the trend between neighbouring ones, in the sample of
+    # half the size more so.
+    assert np.corrcoef(TEMPERATURES, means)[0, 1] < (-0.95 if len(sample.structure) == 4000 else -0.9)
     assert 0.7 < means[-1] / means[0] < 0.9
 
 

@@ -4,10 +4,10 @@ Run ``python tests/benchmarks/extrapolation.py [FOLDER]``; FOLDER holds the Kob-
 ``python -m ovito_glassml.learn.activity_shipping archives`` makes, without it their model is judged under shear alone.
 Every shipped model sees what it was not trained on: the samples kept aside, at rest and vibrating (for models of shear
 at the temperature of the supercooled liquid), for stiffness and barcodes also other compositions, for barcodes also
-sheared glasses. The mean |error| (of stiffness, of the energy of
-an atom, or of probability against outcome, both outcomes counting alike) of atoms with a score above 1 is divided by
-that of the others; for probabilities the last columns do the same with the share of atoms on the wrong side of one
-half, since |probability − outcome| cannot tell much: it is 0.3 to 0.4 for a model that ranks well, and 0.5 for a coin.
+sheared glasses. The mean |error| (of stiffness, of the energy of an atom, or of probability against outcome, both
+outcomes counting alike) of atoms with a score above 1 is divided by that of the others; for probabilities the last
+columns do the same with the share of atoms on the wrong side of one half, since |probability − outcome| cannot tell
+much: it is 0.3 to 0.4 for a model that ranks well, and 0.5 for a coin.
 Models of one mixture of A and B are shown the other mixture as well, which somebody may take for it. Activity models
 are shown the rearrangements of the other kind, too. Whether heat and shear move the same atoms is no question of where
 the training data lie, so these lines do not count in the sum.

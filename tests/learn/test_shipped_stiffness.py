@@ -39,7 +39,7 @@ def test_samples_kept_aside_were_kept_aside(model, kept_aside):
 
 
 #: Largest error of a sample's mean. Two glasses made alike, 1e12-1 and 1e12-2, differ by 5 % in their measured
-#: means at equal energy and density, so a model trained on two glasses can hardly do better.
+#: means at equal energy and density, so a model trained on two glasses of a rate can hardly do better.
 MEAN_TOLERANCE = {"stiffness-cuzr": 0.05, "stiffness-cuzr-rdf40": 0.08}
 
 
