@@ -48,10 +48,22 @@ def intermediate(output: Path, part: str) -> Path:
     return output.with_name(f".{output.name}.{part}.npz")
 
 
-def claim_intermediate(output: Path, settings: Mapping[str, object], structure: Structure | None = None) -> None:
+def claim_intermediate(
+    output: Path, settings: Mapping[str, object], structure: Structure | None = None, added: Mapping[str, object] = {}
+) -> None:
     """Say which run the intermediate files beside `output` belong to, and refuse those of another run.
 
     Without it, a run that was stopped would be continued by the next one of the same name, whatever its seed.
+
+    Parameters
+    ----------
+    output : Path
+    settings : mapping
+        Of the run.
+    structure : Structure, optional
+        What it starts from.
+    added : mapping
+        Settings that earlier versions of the program did not have, with the values that do what those did.
 
     Raises
     ------
@@ -66,7 +78,7 @@ def claim_intermediate(output: Path, settings: Mapping[str, object], structure: 
     record = output.with_name(f".{output.name}.settings.json")
     left = list(output.parent.glob(f".{glob.escape(output.name)}.*.npz"))
     try:
-        known = json.loads(record.read_text())
+        known = {**added, **json.loads(record.read_text())}
     except (OSError, ValueError):
         known = {}
     if left and known != asked:

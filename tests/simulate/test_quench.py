@@ -1,12 +1,16 @@
 """The quench protocol: what it promises about its result and its settings."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ovito_glassml.errors import SimulationError
-from ovito_glassml.simulate.engine import open_lammps
+from ovito_glassml.simulate.engine import gather, open_lammps
 from ovito_glassml.simulate.potentials import copper_zirconium
 from ovito_glassml.simulate.quench import QuenchSettings, parse_composition, quench
+from ovito_glassml.simulate.shards import read_frames, read_shard
 from ovito_glassml.simulate.vibrations import create_atoms
 
 
@@ -58,6 +62,7 @@ def test_an_unreadable_composition_is_refused(text):
         ({"atoms": 20}, "at least 100"),
         ({"cooling_rate": 0.0}, "not positive"),
         ({"slow_from": 3000.0}, "Temperatures must fall"),
+        ({"structures_every": -50.0}, "Inherent structures every -50 K"),
     ],
 )
 def test_impossible_settings_are_refused(settings, message):
@@ -81,6 +86,42 @@ def test_the_cooling_curve_is_recorded_whatever_interrupts_it(tmp_path):
     assert temperature[-1] < 150
     assert density[-1] > density[0]  # it contracts
     assert energy[-1] < energy[0]
+
+
+def test_structures_along_the_way_are_minima_in_the_held_and_in_the_relaxed_cell(tmp_path):
+    settings = QuenchSettings(
+        "Cu50Zr50", 108, 2e14, 3, fast_rate=2e14, melt_time=0.3, final_temperature=300.0, structures_every=400.0
+    )
+    with pytest.raises(KeyboardInterrupt):
+        quench(settings, tmp_path / "glass.xyz.gz", interrupt_at(0.6))
+    quench(settings, tmp_path / "glass.xyz.gz", lambda fraction, text: None)
+    frames = read_frames(tmp_path / "glass.structures.xyz.gz")
+    seen = [(float(frame.header["temperature"]), frame.header["cell"]) for frame in frames]
+    temperatures = (2000, 1600, 1200, 1000, 800, 500, 400, 300)  # the windows of the quench end at 1000 and 500 K
+    assert seen == [(temperature, cell) for temperature in temperatures for cell in ("held", "relaxed")]
+    for frame in frames:
+        lammps = open_lammps()
+        create_atoms(lammps, frame.structure, copper_zirconium())
+        lammps.command("run 0 post no")
+        assert np.abs(gather(lammps, "f")).max() < 1e-3  # positions are written with 1e-5 Å
+        assert lammps.get_thermo("pe") / 108 == pytest.approx(float(frame.header["energy_per_atom"]), abs=1e-6)
+        if frame.header["cell"] == "relaxed":
+            assert abs(lammps.get_thermo("press")) < 300  # bar
+        lammps.close()
+    assert len(read_shard(tmp_path / "glass.xyz.gz").structure) == 108
+
+
+def test_a_quench_begun_before_there_were_structures_along_the_way_goes_on(tmp_path):
+    settings = QuenchSettings("Cu50Zr50", 108, 2e14, 3, fast_rate=2e14, melt_time=0.3)
+    with pytest.raises(KeyboardInterrupt):
+        quench(settings, tmp_path / "glass.xyz.gz", interrupt_at(0.5))
+    record = tmp_path / ".glass.xyz.gz.settings.json"
+    known = json.loads(record.read_text())
+    del known["structures_every"]
+    record.write_text(json.dumps(known))
+    with pytest.raises(SimulationError, match="structures_every"):
+        quench(replace(settings, structures_every=100.0), tmp_path / "glass.xyz.gz", lambda fraction, text: None)
+    quench(settings, tmp_path / "glass.xyz.gz", lambda fraction, text: None)
 
 
 def interrupt_at(limit):
