@@ -55,10 +55,14 @@ class ActivityPrediction:
         That the atom is active, given that it is either active or inactive, both equally likely.
     extrapolation : (N,) array
         Distance from the training data; 1 is the 99th percentile of the training atoms.
+    sample_extrapolation : float
+        The same of the selected atoms as a whole; above 1 they are no sample like those of the training. NaN for models
+        that do not know.
     """
 
     probability: NDArray[np.float64]
     extrapolation: NDArray[np.float64]
+    sample_extrapolation: float
 
 
 @dataclass(frozen=True)
@@ -189,7 +193,7 @@ class ActivityModel:
         """
         self.header.check_structure(structure)
         probability = np.full(len(structure), np.nan)
-        extrapolation = probability.copy()
+        extrapolation, of_sample = probability.copy(), float("nan")
         active = active_atoms(structure, self.active_species)
         wanted = active if structure.mask is None else active & structure.mask
         if wanted.any():
@@ -197,8 +201,9 @@ class ActivityModel:
                 embedding = self._evaluate(structure, active, wanted, probability, stage(progress, 0.0, 0.9))
             everywhere = self.score.evaluate(structure, embedding, stage(progress, 0.9, 1.0))
             extrapolation[wanted] = everywhere[wanted]
+            of_sample = self.score.evaluate_sample(embedding[wanted])
             probability[~wanted] = np.nan
-        return ActivityPrediction(probability, extrapolation)
+        return ActivityPrediction(probability, extrapolation, of_sample)
 
     def _evaluate(
         self,

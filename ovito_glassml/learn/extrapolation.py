@@ -10,16 +10,17 @@ in what hardly varies there, which the blur of vibrations changes first.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.learn.model_file import ModelError, ModelHeader, check_length, take_scale, take_tensor
+from ovito_glassml.learn.sample_extrapolation import VARIANCE_FLOOR, Blocks, SampleScore, fit_sample_score
 from ovito_glassml.neighbours import Progress, average_within
 from ovito_glassml.structure import Structure
 
-__all__ = ["ExtrapolationScore", "fit_extrapolation"]
+__all__ = ["ExtrapolationScore", "fit_extrapolation", "with_sample_score"]
 
 #: Share of the training atoms whose score is below one.
 QUANTILE = 0.99
@@ -27,8 +28,9 @@ QUANTILE = 0.99
 SMALLEST_SQUARE = 0.1
 #: Coordinates of a head beside its components.
 OWN = 3
-#: Directions in which the training data hardly vary are given this share of the mean variance.
-VARIANCE_FLOOR = 1e-3
+
+#: Means, spreads and principal axes by head.
+Scales = tuple[Mapping[str, NDArray], Mapping[str, NDArray], Mapping[str, NDArray]]
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,8 @@ class ExtrapolationScore:
         How many of them are coordinates themselves, the same number for every head.
     centre, whitening : (W,), (W, W) arrays
         Mean average and the matrix whose product with a deviation has the score as its length.
+    sample : SampleScore or None
+        Judges a sample as a whole; models made before there was one have none.
     """
 
     radius: float
@@ -57,6 +61,7 @@ class ExtrapolationScore:
     components: int
     centre: NDArray[np.float64]
     whitening: NDArray[np.float64]
+    sample: SampleScore | None = None
 
     @property
     def width(self) -> int:
@@ -73,9 +78,14 @@ class ExtrapolationScore:
         averages = average_within(structure, embedding, self.radius, progress)
         return np.linalg.norm((averages - self.centre) @ self.whitening, axis=1)
 
+    def evaluate_sample(self, embedding: NDArray) -> float:
+        """Score of the atoms with these coordinates as a sample; NaN without atoms or a score for samples."""
+        return self.sample.evaluate(embedding) if self.sample is not None else float("nan")
+
     def tensors(self) -> dict[str, NDArray]:
         """For the model file."""
         tensors = {"extrapolation.centre": self.centre, "extrapolation.whitening": self.whitening}
+        tensors |= self.sample.tensors() if self.sample is not None else {}
         for name, mean in self.means.items():
             tensors[f"extrapolation.{name}.mean"] = mean
             tensors[f"extrapolation.{name}.spread"] = self.spreads[name]
@@ -102,7 +112,8 @@ class ExtrapolationScore:
             )
         whitening = take_tensor(header, tensors, "extrapolation.whitening", (width, width)).astype(np.float64)
         radius = check_length("extrapolation_radius", header.architecture["extrapolation_radius"])
-        return cls(radius, means, spreads, axes, components, centre, whitening)
+        sample = SampleScore.from_tensors(header, tensors, width)
+        return cls(radius, means, spreads, axes, components, centre, whitening, sample)
 
 
 def fit_extrapolation(
@@ -111,6 +122,7 @@ def fit_extrapolation(
     members: Sequence[Mapping[str, NDArray]],
     parts: Sequence[NDArray],
     *,
+    runs: Sequence[object] | None = None,
     radius: float = 8.0,
     components: int = 8,
 ) -> ExtrapolationScore:
@@ -127,6 +139,8 @@ def fit_extrapolation(
     parts : sequence of (N,) integer array
         Number of the part of the training data that each atom belongs to. Every part is scored by
         a distance fitted to the others, so that a new glass of the same kind scores as these do.
+    runs : sequence, optional
+        For `with_sample_score`; by default every structure is a sample of its own.
     radius : float
         Å over which coordinates are averaged. The default, 8, holds some 120 atoms: enough to tell a
         minimised liquid from a glass, which 5 Å do not, and few enough for a hundred independent
@@ -137,7 +151,7 @@ def fit_extrapolation(
     Returns
     -------
     ExtrapolationScore
-        Scaled so that 99 % of the training atoms score below 1.
+        Scaled so that 99 % of the training atoms, and every training sample, score below 1.
     """
     components = min(components, rows[0].shape[1])
     samples = list(zip(structures, rows, members, strict=True))
@@ -146,24 +160,71 @@ def fit_extrapolation(
         others = [part != number for part in parts]
         if not any(chosen.any() for chosen in others):
             others = [np.ones(len(part), dtype=bool) for part in parts]
-        scales = _scales(rows, members, others)
+        scales = scales_of(rows, members, others)
         averages = [_averages(*sample, scales, components, radius) for sample in samples]
         seen = [table[chosen & np.isfinite(table[:, 0])] for table, chosen in zip(averages, others, strict=True)]
         centre, whitening = _whitening(np.concatenate(seen))
         for table, part in zip(averages, parts, strict=True):
             distances.append(np.linalg.norm((table[part == number] - centre) @ whitening, axis=1))
-    scales = _scales(rows, members, [np.ones(len(part), dtype=bool) for part in parts])
+    scales = scales_of(rows, members)
     averages = [_averages(*sample, scales, components, radius) for sample in samples]
     every = np.concatenate(averages)
     centre, whitening = _whitening(every[np.isfinite(every[:, 0])])
     unit = np.nanquantile(np.concatenate(distances), QUANTILE)
-    return ExtrapolationScore(radius, *scales, components, centre, whitening / unit)
+    score = ExtrapolationScore(radius, *scales, components, centre, whitening / unit)
+    return with_sample_score(score, structures, rows, members, runs or range(len(structures)))
 
 
-def _scales(
-    rows: Sequence[NDArray], members: Sequence[Mapping[str, NDArray]], chosen: Sequence[NDArray[np.bool_]]
-) -> tuple[dict[str, NDArray], dict[str, NDArray], dict[str, NDArray]]:
-    """Mean, spread and principal axes for each head, from some of the atoms."""
+def with_sample_score(
+    score: ExtrapolationScore,
+    structures: Sequence[Structure],
+    rows: Sequence[NDArray],
+    members: Sequence[Mapping[str, NDArray]],
+    runs: Sequence[object],
+) -> ExtrapolationScore:
+    """The same score, and one for whole samples.
+
+    Parameters
+    ----------
+    score : ExtrapolationScore
+    structures, rows, members
+        The training samples, as for `fit_extrapolation`.
+    runs : sequence
+        Structures that are one sample at several times have the same entry: they are left out together.
+
+    Returns
+    -------
+    ExtrapolationScore
+        Every training sample, and 99 % of its blocks of a hundred atoms, score below 1 where all is fitted without it.
+    """
+    samples = list(zip(structures, rows, members, strict=True))
+    unit = 0.0
+    for run in dict.fromkeys(runs):
+        others = [number for number, name in enumerate(runs) if name != run] or list(range(len(runs)))
+        scales = scales_of([rows[number] for number in others], [members[number] for number in others])
+        fitted = fit_sample_score([_blocks(*samples[number], scales, score.components) for number in others])
+        for left_out in (sample for sample, name in zip(samples, runs, strict=True) if name == run):
+            blocks = _blocks(*left_out, scales, score.components)
+            parts = [fitted.distance(mean, atoms) for mean, atoms in zip(blocks.means, blocks.counts, strict=True)]
+            unit = max(unit, fitted.distance(blocks.mean, blocks.total), float(np.quantile(parts, QUANTILE)))
+    scales = score.means, score.spreads, score.axes
+    fitted = fit_sample_score([_blocks(*sample, scales, score.components) for sample in samples])
+    return replace(score, sample=replace(fitted, unit=max(unit, np.finfo(float).tiny)))
+
+
+def _blocks(
+    structure: Structure, rows: NDArray, members: Mapping[str, NDArray], scales: Scales, components: int
+) -> Blocks:
+    return Blocks.of(structure, embedded(rows, members, scales, components))
+
+
+def scales_of(
+    rows: Sequence[NDArray],
+    members: Sequence[Mapping[str, NDArray]],
+    chosen: Sequence[NDArray[np.bool_]] | None = None,
+) -> Scales:
+    """Mean, spread and principal axes for each head, from some of the atoms or, by default, from all."""
+    chosen = chosen if chosen is not None else [np.ones(len(table), dtype=bool) for table in rows]
     means, spreads, axes = {}, {}, {}
     for name in members[0]:
         pieces = [table[own[name][known[own[name]]]] for table, own, known in zip(rows, members, chosen, strict=True)]
@@ -171,20 +232,26 @@ def _scales(
     return means, spreads, axes
 
 
-def _averages(
-    structure: Structure,
-    rows: NDArray,
-    members: Mapping[str, NDArray],
-    scales: tuple[dict[str, NDArray], dict[str, NDArray], dict[str, NDArray]],
-    components: int,
-    radius: float,
-) -> NDArray[np.float64]:
-    """Averaged coordinates of the atoms of a structure; NaN for atoms of no head."""
+def embedded(rows: NDArray, members: Mapping[str, NDArray], scales: Scales, components: int) -> NDArray[np.float32]:
+    """Coordinates of the atoms of a sample, see `ExtrapolationScore.embed`; NaN for atoms of no head."""
     means, spreads, axes = scales
     embedding = np.full((len(rows), _width(axes, components)), np.nan, dtype=np.float32)
     for name, indices in members.items():
         standard = (rows[indices] - means[name]) / spreads[name]
         embedding[indices] = _embed(name, standard, axes, components)
+    return embedding
+
+
+def _averages(
+    structure: Structure,
+    rows: NDArray,
+    members: Mapping[str, NDArray],
+    scales: Scales,
+    components: int,
+    radius: float,
+) -> NDArray[np.float64]:
+    """Averaged coordinates of the atoms of a structure; NaN for atoms of no head."""
+    embedding = embedded(rows, members, scales, components)
     averages = average_within(structure, embedding, radius).astype(np.float64)
     averages[np.isnan(embedding[:, 0])] = np.nan
     return averages

@@ -78,6 +78,9 @@ class ScnnPrediction:
         Of a high barrier if both classes were equally frequent.
     extrapolation : (N,) array
         Distance from the training data; 1 is the 99th percentile of the training atoms.
+    sample_extrapolation : float
+        The same of the selected atoms as a whole; above 1 they are no sample like those of the training. NaN for models
+        that do not know.
     """
 
     similarity: NDArray[np.float32]
@@ -85,6 +88,7 @@ class ScnnPrediction:
     logit: NDArray[np.float64]
     probability: NDArray[np.float64]
     extrapolation: NDArray[np.float64]
+    sample_extrapolation: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -316,12 +320,14 @@ class ScnnModel:
             extrapolation = self.score.evaluate(structure, coordinates, stage(progress, 0.9, 1.0))
         else:
             extrapolation = np.full(count, np.nan)
+        of_sample = self.score.evaluate_sample(coordinates[wanted])
         similarity[~wanted] = np.nan
         defined = np.isfinite(similarity).all(axis=1)
         extrapolation[~defined] = np.nan
         prototype = np.where(defined, np.argmax(np.nan_to_num(similarity, nan=-2), axis=1), -1).astype(np.int32)
         logit = self.network.logits(similarity)
-        return ScnnPrediction(similarity, prototype, logit, self.network.probabilities(logit), extrapolation)
+        probability = self.network.probabilities(logit)
+        return ScnnPrediction(similarity, prototype, logit, probability, extrapolation, of_sample)
 
     def needed(self, structure: Structure) -> Structure:
         """The structure with all atoms selected whose rows the prediction reads: the selected ones and their region."""

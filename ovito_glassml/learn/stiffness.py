@@ -40,6 +40,7 @@ __all__ = [
     "NeighbourStiffness",
     "StiffnessModel",
     "StiffnessPrediction",
+    "by_head",
 ]
 
 KIND = "stiffness"
@@ -60,11 +61,15 @@ class StiffnessPrediction:
         Mean predicted stiffness of all atoms within the coarse-graining radius.
     extrapolation : (N,) array
         Distance from the training data; 1 is the 99th percentile of the training atoms.
+    sample_extrapolation : float
+        The same of the selected atoms as a whole; above 1 they are no sample like those of the training. NaN for models
+        that do not know.
     """
 
     stiffness: NDArray[np.float64]
     coarse: NDArray[np.float64]
     extrapolation: NDArray[np.float64]
+    sample_extrapolation: float
 
 
 @dataclass(frozen=True)
@@ -335,7 +340,7 @@ class StiffnessModel:
         wanted = np.ones(len(structure), dtype=bool) if structure.mask is None else structure.mask
         features = self.features.with_density(number_density)
         values = np.full(len(structure), np.nan)
-        coarse, extrapolation = values.copy(), values.copy()
+        coarse, extrapolation, of_sample = values.copy(), values.copy(), float("nan")
         if wanted.any():
             needed = within_reach(structure, wanted, max(coarse_graining_radius, self.score.radius))
             with threadpool_limits(1, "blas"):
@@ -343,9 +348,10 @@ class StiffnessModel:
                 embedding = self._evaluate(structure, features, needed, shells, values, stage(progress, 0.4, 0.8))
             coarse = average_within(structure, values, coarse_graining_radius, stage(progress, 0.8, 0.9))
             extrapolation = self.score.evaluate(structure, embedding, stage(progress, 0.9, 1.0))
+            of_sample = self.score.evaluate_sample(embedding[wanted])
         for result in (values, coarse, extrapolation):
             result[~wanted] = np.nan
-        return StiffnessPrediction(values, coarse, extrapolation)
+        return StiffnessPrediction(values, coarse, extrapolation, of_sample)
 
     def _neighbour_inputs(
         self, structure: Structure, features: LocalFeatures, needed: NDArray, progress: Progress | None
@@ -357,7 +363,7 @@ class StiffnessModel:
         wide = replace(structure, mask=within_reach(structure, needed, self.neighbours.cutoff))
         bare = np.zeros(len(structure))
         for indices, rows in reporting(features.iterate_blocks(wide), len(wide.selected), stage(progress, 0.0, 0.6)):
-            for name, members in _by_species(structure, indices, tuple(self.neighbours.coefficients)):
+            for name, members in by_head(structure, indices, tuple(self.neighbours.coefficients)):
                 bare[indices[members]] = self.neighbours.bare(name, rows[members])
         chosen = np.zeros((len(structure), self.neighbours.width), dtype=np.float32)
         chosen[needed] = self.neighbours.inputs(replace(structure, mask=needed), bare, stage(progress, 0.6, 1.0))
@@ -377,7 +383,7 @@ class StiffnessModel:
         narrow = replace(structure, mask=needed)
         for indices, rows in reporting(features.iterate_blocks(narrow), len(narrow.selected), progress):
             inputs = np.concatenate([rows, shells[indices]], axis=1)
-            for name, members in _by_species(structure, indices, tuple(self.heads)):
+            for name, members in by_head(structure, indices, tuple(self.heads)):
                 values[indices[members]] = self.heads[name].predict(inputs[members])
                 embedding[indices[members]] = self.score.embed(name, rows[members])
         return embedding
@@ -418,7 +424,7 @@ def _heads_of_species(structure: Structure, names: tuple[str, ...]) -> NDArray[n
     return np.array([names.index(name) if name in names else -1 for name in structure.species_names], dtype=np.int64)
 
 
-def _by_species(structure: Structure, indices: NDArray, names: tuple[str, ...]) -> Iterator[tuple[str, NDArray]]:
+def by_head(structure: Structure, indices: NDArray, names: tuple[str, ...]) -> Iterator[tuple[str, NDArray]]:
     """Yield (name, positions within `indices`) for the species in `names`, or all under the name ``any``."""
     if names == (ANY_SPECIES,):
         yield ANY_SPECIES, np.arange(len(indices))

@@ -244,6 +244,9 @@ class UlePrediction:
         have 0.
     extrapolation : (N,) array
         Distance from the training data; 1 is the 99th percentile of the training atoms. NaN if not selected.
+    sample_extrapolation : float
+        The same of the selected atoms as a whole; above 1 they are no sample like those of the training. NaN for models
+        that do not know.
     counts : (K,) int64 array
         Atoms in each environment.
     atoms : int
@@ -268,6 +271,7 @@ class UlePrediction:
     similarity: NDArray[np.float32]
     contribution: NDArray[np.float64]
     extrapolation: NDArray[np.float64]
+    sample_extrapolation: float
     counts: NDArray[np.int64]
     atoms: int
     contributions: NDArray[np.float64]
@@ -452,6 +456,17 @@ class UleModel:
         compared.environment[~wanted], compared.similarity[~wanted] = -1, np.nan
         return self._summarised(structure, wanted, compared, extrapolation)
 
+    def novelty_rows(self, structure: Structure) -> NDArray[np.float32]:
+        """What novelty is measured in, for all atoms (N, K), see `score`."""
+        compared = _Compared(structure, self)
+        table = np.empty((len(structure), len(self)), dtype=np.float32)
+        for indices, products in self.descriptor.iterate_products(replace(structure, mask=None), self.rows.T):
+            table[indices] = products
+        if not isinstance(self.energy, SimilarityEnergy):
+            return table
+        kernels = kernel(table, compared.kinds, self.energy.species).astype(np.float64)
+        return with_energies(table, self.energy.differences(kernels, compared.kinds))
+
     def _compare(
         self, structure: Structure, wanted: NDArray[np.bool_], compared: _Compared, progress: Progress | None
     ) -> None:
@@ -494,6 +509,7 @@ class UleModel:
             compared.similarity,
             by_atom,
             extrapolation,
+            self.score.evaluate_sample(compared.embedding[wanted]),
             counts,
             int(wanted.sum()),
             contributions,

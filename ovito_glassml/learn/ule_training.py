@@ -695,7 +695,10 @@ def _novelty(
         rows.append(table)
         members.append({HEAD: np.arange(len(structure))})
         parts.append(np.full(len(structure), runs.index(samples[number].run)))
-    return fit_extrapolation(structures, rows, members, parts, radius=SCORE_RADIUS, components=SCORE_COMPONENTS)
+    of_runs = [samples[number].run for number in numbers]
+    return fit_extrapolation(
+        structures, rows, members, parts, runs=of_runs, radius=SCORE_RADIUS, components=SCORE_COMPONENTS
+    )
 
 
 def _header(

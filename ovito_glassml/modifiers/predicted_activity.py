@@ -17,6 +17,7 @@ from ovito.data import DataCollection
 from ovito.pipeline import ModifierInterface
 from traits.api import Bool, Enum, HasStrictTraits, Str
 
+from ovito_glassml.adapter.extrapolation import Predicted, write_extrapolation
 from ovito_glassml.adapter.input import structure_from_data
 from ovito_glassml.adapter.output import color_by, mean_and_spread, write_attributes, write_histogram, write_property
 from ovito_glassml.adapter.progress import with_progress
@@ -25,8 +26,6 @@ from ovito_glassml.learn.model_file import remembered
 
 __all__ = ["PredictedActivityModifier"]
 
-#: Above this fraction of extrapolating atoms the result as a whole is doubtful.
-WARNING_FRACTION = 0.1
 
 _loaded = remembered(ActivityModel.load)
 
@@ -57,6 +56,9 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
     * ``PredictedActivity.likely_active``: attribute, number of atoms with a probability above 0.5.
     * ``PredictedActivity.extrapolating_fraction``: attribute, the fraction of classified atoms
       whose extrapolation is above 1. Above 0.1 a warning is printed.
+    * ``PredictedActivity.sample_extrapolation``: attribute, the same score for the sample as a whole: above 1
+      it is none like those of the training, and a warning is printed. A state that shifts all atoms a
+      little, such as a liquid, shows here. NaN for models that do not know.
     * ``PredictedActivity.undefined``: attribute, the number of atoms without a value (NaN): those
       of other species, and those not selected with `only_selected`.
 
@@ -120,7 +122,6 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
 def _write(data: DataCollection, prediction: ActivityPrediction, name: str) -> None:
     probability = prediction.probability
     write_property(data, "Activity Probability", probability)
-    write_property(data, "Activity Probability Extrapolation", prediction.extrapolation)
     write_histogram(
         data,
         "activity-probability-histogram",
@@ -130,18 +131,13 @@ def _write(data: DataCollection, prediction: ActivityPrediction, name: str) -> N
     )
     mean, spread = mean_and_spread(probability)
     predicted = np.isfinite(probability)
-    extrapolating = float((prediction.extrapolation[predicted] > 1).mean()) if predicted.any() else 0.0
     statistics: dict[str, float | int | str] = {
         "model": Path(name).stem,
         "mean": mean,
         "std": spread,
         "likely_active": int((probability[predicted] > 0.5).sum()),
-        "extrapolating_fraction": extrapolating,
         "undefined": int((~predicted).sum()),
     }
     write_attributes(data, "PredictedActivity", statistics)
-    if extrapolating > WARNING_FRACTION:
-        print(
-            f"Predicted activity: {extrapolating:.0%} of the classified atoms are unlike the training data of {name}; "
-            "read its card and trust the values only where Activity Probability Extrapolation is below 1."
-        )
+    what = Predicted("Predicted activity", "PredictedActivity", "Activity Probability", name)
+    write_extrapolation(data, what, prediction.extrapolation, prediction.sample_extrapolation)

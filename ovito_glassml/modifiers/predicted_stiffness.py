@@ -16,6 +16,7 @@ from ovito.data import DataCollection
 from ovito.pipeline import ModifierInterface
 from traits.api import Bool, HasStrictTraits, Range, Str
 
+from ovito_glassml.adapter.extrapolation import Predicted, write_extrapolation
 from ovito_glassml.adapter.input import structure_from_data
 from ovito_glassml.adapter.output import color_by, mean_and_spread, write_attributes, write_histogram, write_property
 from ovito_glassml.adapter.progress import with_progress
@@ -24,8 +25,6 @@ from ovito_glassml.learn.stiffness import StiffnessModel, StiffnessPrediction
 
 __all__ = ["PredictedStiffnessModifier"]
 
-#: Above this fraction of extrapolating atoms the result as a whole is doubtful.
-WARNING_FRACTION = 0.1
 
 _loaded = remembered(StiffnessModel.load)
 
@@ -51,6 +50,9 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
       deviation of K in eV/Å².
     * ``PredictedStiffness.extrapolating_fraction``: attribute, the fraction of atoms whose
       extrapolation is above 1. Above 0.1 a warning is printed.
+    * ``PredictedStiffness.sample_extrapolation``: attribute, the same score for the sample as a whole: above 1
+      it is none like those of the training, and a warning is printed. A state that shifts all atoms a
+      little, such as a liquid, shows here. NaN for models that do not know.
     * ``PredictedStiffness.undefined``: attribute, the number of atoms without a value (NaN):
       those not selected with `only_selected`.
 
@@ -131,7 +133,6 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
         stiffness = prediction.stiffness
         write_property(data, "Predicted Stiffness", stiffness)
         write_property(data, "Predicted Stiffness Coarse", prediction.coarse)
-        write_property(data, "Predicted Stiffness Extrapolation", prediction.extrapolation)
         write_histogram(
             data,
             "predicted-stiffness-histogram",
@@ -140,17 +141,11 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
             "Predicted stiffness (eV/Å²)",
         )
         mean, spread = mean_and_spread(stiffness)
-        predicted = np.isfinite(stiffness)
-        extrapolating = float((prediction.extrapolation[predicted] > 1).mean()) if predicted.any() else 0.0
         statistics = {
             "mean": mean,
             "std": spread,
-            "extrapolating_fraction": extrapolating,
-            "undefined": int((~predicted).sum()),
+            "undefined": int(np.isnan(stiffness).sum()),
         }
         write_attributes(data, "PredictedStiffness", statistics)
-        if extrapolating > WARNING_FRACTION:
-            print(
-                f"Predicted stiffness: {extrapolating:.0%} of the atoms are unlike the training data of {self.model}; "
-                "read its card and trust the values only where Predicted Stiffness Extrapolation is below 1."
-            )
+        predicted = Predicted("Predicted stiffness", "PredictedStiffness", "Predicted Stiffness", self.model)
+        write_extrapolation(data, predicted, prediction.extrapolation, prediction.sample_extrapolation)

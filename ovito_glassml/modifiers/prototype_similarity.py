@@ -22,6 +22,7 @@ from ovito.modifiers import ColorByTypeModifier
 from ovito.pipeline import ModifierInterface
 from traits.api import Bool, HasStrictTraits, Str
 
+from ovito_glassml.adapter.extrapolation import Predicted, write_extrapolation
 from ovito_glassml.adapter.input import structure_from_data
 from ovito_glassml.adapter.output import (
     mean_and_spread,
@@ -42,8 +43,6 @@ from ovito_glassml.topology.standard_clusters import LaSCA
 
 __all__ = ["PrototypeSimilarityModifier"]
 
-#: Above this fraction of extrapolating atoms the result as a whole is doubtful.
-WARNING_FRACTION = 0.1
 
 #: Rows that take more bytes than this are not kept for another model: memory must not grow with the structure.
 MOST_KEPT_BYTES = 256_000_000
@@ -91,6 +90,9 @@ class PrototypeSimilarityModifier(HasStrictTraits, ModifierInterface):
     * ``PrototypeSimilarity.mean_probability``, ``PrototypeSimilarity.mean_logit``: attributes.
     * ``PrototypeSimilarity.extrapolating_fraction``: attribute, the fraction of atoms whose
       extrapolation is above 1. Above 0.1 a warning is printed.
+    * ``PrototypeSimilarity.sample_extrapolation``: attribute, the same score for the sample as a whole: above 1
+      it is none like those of the training, and a warning is printed. A state that shifts all atoms a
+      little, such as a liquid, shows here. NaN for models that do not know.
     * ``PrototypeSimilarity.undefined``: attribute, the number of atoms without a value (NaN, -1):
       those not selected with `only_selected`, and those without neighbours.
 
@@ -148,7 +150,6 @@ class PrototypeSimilarityModifier(HasStrictTraits, ModifierInterface):
         write_typed_property(data, "Prototype", prediction.prototype, kinds, _COLOURS)
         write_property(data, "High Activation Probability", prediction.probability)
         write_property(data, "SCNN Logit", prediction.logit)
-        write_property(data, "Prototype Similarity Extrapolation", prediction.extrapolation)
         defined = prediction.prototype >= 0
         counts = np.bincount(prediction.prototype[defined], minlength=PROTOTYPES)
         shares = counts / max(int(counts.sum()), 1)
@@ -173,20 +174,15 @@ class PrototypeSimilarityModifier(HasStrictTraits, ModifierInterface):
 
     def _write_statistics(self, data: DataCollection, prediction: ScnnPrediction, shares: NDArray) -> None:
         defined = prediction.prototype >= 0
-        extrapolating = float((prediction.extrapolation[defined] > 1).mean()) if defined.any() else 0.0
         statistics = {
             **{f"share_{number}": float(share) for number, share in enumerate(shares)},
             "mean_probability": mean_and_spread(prediction.probability)[0],
             "mean_logit": mean_and_spread(prediction.logit)[0],
-            "extrapolating_fraction": extrapolating,
             "undefined": int((~defined).sum()),
         }
         write_attributes(data, "PrototypeSimilarity", statistics)
-        if extrapolating > WARNING_FRACTION:
-            print(
-                f"Prototype similarity: {extrapolating:.0%} of the atoms are unlike the training data of {self.model}; "
-                "read its card and trust the values only where Prototype Similarity Extrapolation is below 1."
-            )
+        predicted = Predicted("Prototype similarity", "PrototypeSimilarity", "Prototype Similarity", self.model)
+        write_extrapolation(data, predicted, prediction.extrapolation, prediction.sample_extrapolation)
 
 
 def _write_environments(data: DataCollection, environments: tuple[tuple[float, int, str, str], ...]) -> None:

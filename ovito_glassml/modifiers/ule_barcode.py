@@ -18,6 +18,7 @@ from ovito.modifiers import ColorByTypeModifier
 from ovito.pipeline import ModifierInterface
 from traits.api import Bool, HasStrictTraits, Str
 
+from ovito_glassml.adapter.extrapolation import Predicted, write_extrapolation
 from ovito_glassml.adapter.input import structure_from_data
 from ovito_glassml.adapter.output import (
     selection_guard,
@@ -32,8 +33,6 @@ from ovito_glassml.learn.ule import UleModel, UlePrediction
 
 __all__ = ["ULEBarcodeModifier"]
 
-#: Above this fraction of extrapolating atoms the result as a whole is doubtful.
-WARNING_FRACTION = 0.1
 #: Grey of atoms without an environment.
 _NO_COLOUR = (0.8, 0.8, 0.8)
 
@@ -85,6 +84,9 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
     * ``ULEBarcode.group1_fraction``: attribute, share of matched atoms in Group 1.
     * ``ULEBarcode.extrapolating_fraction``: attribute, the fraction of atoms whose extrapolation is
       above 1. Above 0.1, and for a composition that the model was not trained on, a warning is printed.
+    * ``ULEBarcode.sample_extrapolation``: attribute, the same score for the sample as a whole: above 1
+      it is none like those of the training, and a warning is printed. A state that shifts all atoms a
+      little, such as a liquid, shows here. NaN for models that do not know.
     * ``ULEBarcode.same_composition``: attribute, 1 if the model was trained on this composition, else 0.
     * ``ULEBarcode.energy_in_range``: attribute, 1 if the energy is about one that the model was trained
       on, else 0, and a warning is printed: structures that are not at rest have far too much.
@@ -141,8 +143,6 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
                 data.apply(ColorByTypeModifier(property="ULE", clear_selection=False))
 
     def _write_statistics(self, data: DataCollection, model: UleModel, prediction: UlePrediction) -> None:
-        analysed = np.isfinite(prediction.extrapolation)
-        extrapolating = float((prediction.extrapolation[analysed] > 1).mean()) if analysed.any() else 0.0
         statistics = {
             "energy_per_atom": prediction.energy,
             "base_energy": prediction.base,
@@ -151,17 +151,18 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
             "heterogeneity": prediction.heterogeneity,
             "excess_variance": prediction.excess_variance,
             "group1_fraction": prediction.group1_fraction,
-            "extrapolating_fraction": extrapolating,
             "same_composition": int(prediction.same_composition),
             "energy_in_range": int(prediction.energy_in_range),
             "undefined": int((prediction.environment < 0).sum()),
         }
         write_attributes(data, "ULEBarcode", statistics)
-        for warning in _warnings(self.model, model, prediction, extrapolating):
+        for warning in _warnings(self.model, model, prediction):
             print(f"ULE barcode: {warning}")
+        predicted = Predicted("ULE barcode", "ULEBarcode", "ULE", self.model)
+        write_extrapolation(data, predicted, prediction.extrapolation, prediction.sample_extrapolation)
 
 
-def _warnings(name: str, model: UleModel, prediction: UlePrediction, extrapolating: float) -> Iterator[str]:
+def _warnings(name: str, model: UleModel, prediction: UlePrediction) -> Iterator[str]:
     """Why the result may mean nothing."""
     if prediction.atoms and not prediction.counts.any():
         yield (
@@ -180,11 +181,6 @@ def _warnings(name: str, model: UleModel, prediction: UlePrediction, extrapolati
             f"the energy {prediction.energy:.4f} eV/atom is none that {name} was trained on ({low:.4f} to {high:.4f}); "
             "minimise the structure, or do not trust it."
         )
-    if extrapolating > WARNING_FRACTION:
-        yield (
-            f"{extrapolating:.0%} of the atoms are unlike the training data of {name}; read its card and trust "
-            "the result only where ULE Extrapolation is below 1."
-        )
 
 
 def _write_properties(data: DataCollection, model: UleModel, prediction: UlePrediction) -> None:
@@ -192,7 +188,6 @@ def _write_properties(data: DataCollection, model: UleModel, prediction: UlePred
     write_typed_property(data, "ULE", prediction.environment, names, _colours(model))
     write_property(data, "ULE Similarity", prediction.similarity)
     write_property(data, "ULE Energy Contribution", prediction.contribution)
-    write_property(data, "ULE Extrapolation", prediction.extrapolation)
 
 
 def _colours(model: UleModel) -> dict[int, tuple[float, float, float]]:
