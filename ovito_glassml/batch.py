@@ -442,14 +442,14 @@ def _wait_until_seen(item: FrameRange) -> None:
 
 
 def _compute_range(item: FrameRange, report: Callable[[int], None]) -> None:
-    from ovito_glassml.adapter.files import computed, formatted, open_trajectory, record_of
+    from ovito_glassml.adapter.files import computed, open_trajectory, record_of
 
     file, records = Path(item.file), []
     modifiers = [_rebuilt(description) for description in item.modifiers]
     frames, table = (item.path(f".{os.getpid()}.{ending}") for ending in ("frames", "json"))
     with open(frames, "wb") as sink:
-        for frame, data in computed(open_trajectory(file), file, item.frames, modifiers):
-            sink.write(formatted(data, item.style))
+        for frame, data, text in computed(open_trajectory(file), file, item.frames, modifiers, item.style):
+            sink.write(text)
             records.append(record_of(data, file, frame))
             report(len(records))
         sink.flush()

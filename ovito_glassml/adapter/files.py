@@ -14,29 +14,28 @@ import tempfile
 import textwrap
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from ovito.data import DataCollection
-from ovito.io import export_file, import_file
+from ovito.io import import_file
 from ovito.pipeline import ModifierInterface, Pipeline
 
 from ovito_glassml.adapter.compression import gzip_has_one_part, zstandard_has_one_part
+from ovito_glassml.adapter.formats import FORMATS, formatted
 from ovito_glassml.adapter.input import plain_name, structure_from_data
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.structure import Structure
 
 __all__ = [
-    "FORMATS",
     "AttributeTable",
     "FileError",
     "annotate",
     "check_rows",
     "computed",
-    "formatted",
     "open_trajectory",
     "output_style",
     "read_columns",
@@ -45,20 +44,11 @@ __all__ = [
     "whole_or_nothing",
 ]
 
-#: Output formats whose frames may simply follow one another, by file name ending.
-FORMATS = {".xyz": "xyz", ".extxyz": "xyz", ".dump": "lammps/dump", ".lammpstrj": "lammps/dump"}
-
-#: What OVITO puts there to draw particles; of no use in a file.
-_DISPLAY_PROPERTIES = {"Color", "Transparency", "Selection"}
-
-
 #: Bytes in which a LAMMPS data file names its cell.
 LONGEST_HEADER = 4096
 
 #: Letters of OVITO's own words in a message.
 LONGEST_REPORT = 300
-
-_LEADING_COLUMNS = ("Particle Identifier", "Particle Type", "Position")
 
 
 class FileError(GlassMLError):
@@ -234,8 +224,8 @@ def annotate(
     done = 0
     with whole_or_nothing(output) as sink, AttributeTable(attributes) as table:
         for file, pipeline, selection in zip(files, pipelines, chosen, strict=True):
-            for frame, data in computed(pipeline, file, selection, modifiers):
-                sink.write(formatted(data, style))
+            for frame, data, text in computed(pipeline, file, selection, modifiers, style):
+                sink.write(text)
                 table.add(record_of(data, file, frame))
                 done += 1
                 on_frame(done, total, data)
@@ -244,9 +234,11 @@ def annotate(
 
 
 def computed(
-    pipeline: Pipeline, file: Path, frames: Iterable[int], modifiers: Sequence[ModifierInterface]
-) -> Iterator[tuple[int, DataCollection]]:
-    """Yield the number of every frame and what the modifiers make of it.
+    pipeline: Pipeline, file: Path, frames: Iterable[int], modifiers: Sequence[ModifierInterface], style: str
+) -> Iterator[tuple[int, DataCollection, bytes]]:
+    """Yield the number of every frame, what the modifiers make of it, and how that stands in a file of this format.
+
+    What modifiers print is printed with file and frame, the same sentence once.
 
     Raises
     ------
@@ -255,8 +247,12 @@ def computed(
     """
     for modifier in modifiers:
         pipeline.modifiers.append(modifier)
+    said: set[str] = set()
     for frame in frames:
-        yield frame, _compute(pipeline, file, frame)
+        with _named(file, frame, said):
+            data = pipeline.compute(frame)
+            text = formatted(data, style)
+        yield frame, data, text
 
 
 def read_labelled(file: Path, label: str, *, species: str = "") -> Iterator[tuple[Structure, NDArray[np.float64]]]:
@@ -302,7 +298,8 @@ def read_columns(
     pipeline = open_trajectory(file)
     check_rows(file)
     for frame in range(pipeline.num_frames):
-        data = _compute(pipeline, file, frame)
+        with _named(file, frame, set()):
+            data = pipeline.compute(frame)
         structure = structure_from_data(data, species=species)
         names = {plain_name(name): name for name in data.particles}
         for label in needed:
@@ -315,11 +312,20 @@ def read_columns(
         )
 
 
-def _compute(pipeline: Pipeline, file: Path, frame: int) -> DataCollection:
+@contextmanager
+def _named(file: Path, frame: int, said: set[str]) -> Iterator[None]:
+    """Say file and frame before what is raised or printed; lines that were said before are not said again."""
+    printed = io.StringIO()
     try:
-        return pipeline.compute(frame)
+        with redirect_stdout(printed):
+            yield
     except (RuntimeError, GlassMLError) as error:
         raise FileError(f"{file}, frame {frame}: {_cause(error)}") from error
+    finally:
+        lines = dict.fromkeys(printed.getvalue().splitlines())
+        for line in filter(None, (line for line in lines if line not in said)):
+            print(f"{file}, frame {frame}: {line}")
+        said.update(lines)
 
 
 def _cause(error: BaseException) -> str:
@@ -393,16 +399,6 @@ def whole_or_nothing(output: Path, folder: Path | None = None) -> Iterator[Binar
             left_over.unlink(missing_ok=True)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def formatted(data: DataCollection, style: str) -> bytes:
-    """The particles of a frame as they stand in a file."""
-    leading = [name for name in _LEADING_COLUMNS if name in data.particles]
-    others = [name for name in data.particles if name not in _DISPLAY_PROPERTIES | set(_LEADING_COLUMNS)]
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "frame"
-        export_file(data, str(file), style, columns=leading + others, precision=9)
-        return file.read_bytes()
 
 
 def record_of(data: DataCollection, file: Path, frame: int) -> dict[str, object]:
