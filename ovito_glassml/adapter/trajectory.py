@@ -15,6 +15,7 @@ from ovito.traits import OvitoObject
 
 from ovito_glassml.adapter.files import open_trajectory
 from ovito_glassml.adapter.input import particles_of, structure_from_data
+from ovito_glassml.displacements import displacements_between
 from ovito_glassml.structure import Structure, StructureError
 
 __all__ = [
@@ -128,8 +129,7 @@ def motion_between(reference: DataCollection, data: DataCollection, minimum_imag
     ------
     StructureError
         For frames that do not match: none of the particles in common, other types, other numbers of
-        particles without identifiers, a cell in only one of them. Without `minimum_image`, for
-        displacements by more than half a cell.
+        particles without identifiers; and as `displacements_between`.
     """
     earlier = structure_from_data(reference, names_needed=False)
     later = structure_from_data(data, names_needed=False)
@@ -148,7 +148,7 @@ def motion_between(reference: DataCollection, data: DataCollection, minimum_imag
         species=earlier.species[start_rows],
         ids=earlier.ids[start_rows],
     )
-    displacements, deformation = _displacements(start, later, later.positions[end_rows], minimum_image)
+    displacements, deformation = displacements_between(start, later, later.positions[end_rows], minimum_image)
     return Motion(start, start_rows, end_rows, displacements, deformation)
 
 
@@ -170,27 +170,6 @@ def _check_same_types(before: NDArray, now: NDArray) -> None:
             "Particles have other types than in the reference, so they are not the same; "
             "compare frames of one simulation and write particle identifiers to its files."
         )
-
-
-def _displacements(start: Structure, later: Structure, ends: NDArray, minimum_image: bool) -> tuple[NDArray, NDArray]:
-    if (start.cell is None) != (later.cell is None):
-        raise StructureError(
-            "Only one of the two frames has a simulation cell; give both the same kind of cell, or none."
-        )
-    if start.cell is None or later.cell is None:
-        return ends - start.positions, np.eye(3)
-    fractions = _combined(start.positions - start.origin, np.linalg.inv(start.cell))
-    shift = _combined(ends - later.origin, np.linalg.inv(later.cell)) - fractions
-    # A mean on the circle, since crossings must not count in the drift that they are judged by.
-    drift = np.angle(np.exp(2j * np.pi * shift).sum(axis=0)) / (2 * np.pi)
-    crossings = np.rint(shift - drift) * start.pbc
-    if not minimum_image and (crossings != crossings[:1]).any():
-        jumping = int((crossings != np.median(crossings, axis=0)).any(axis=1).sum())
-        raise StructureError(
-            f"{jumping} particles move by more than half the periodic cell; "
-            "switch minimum_image_convention on or unwrap the trajectory."
-        )
-    return _combined(shift - crossings, start.cell), np.linalg.solve(start.cell, later.cell).T
 
 
 class TrajectoryFollower:
