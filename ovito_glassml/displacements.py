@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 
 from ovito_glassml.structure import Structure, StructureError
 
-__all__ = ["displacements_between", "matched_axes", "reduced_axes", "turn_normals"]
+__all__ = [
+    "closest_axes",
+    "crossings_in",
+    "displacements_between",
+    "fractions_of",
+    "matched_axes",
+    "product",
+    "reduced_axes",
+]
 
 #: Atoms that decide between bases; so many tell a coherent motion from chance by e⁻¹⁰⁰⁰.
 SAMPLE = 1000
@@ -68,10 +76,8 @@ def displacements_between(
         As `matched_axes`. Without `minimum_image`, for displacements by more than half a cell.
     """
     axes, ends_axes, periodic = matched_axes(start, later, ends)
-    shift = _fractions(ends, later, ends_axes) - _fractions(start.positions, start, axes)
-    # A mean on the circle, since crossings must not count in the drift that they are judged by.
-    drift = np.angle(np.exp(2j * np.pi * shift[:, :periodic]).sum(axis=0)) / (2 * np.pi)
-    crossings = np.rint(shift[:, :periodic] - drift)
+    shift = fractions_of(ends, later, ends_axes) - fractions_of(start.positions, start, axes)
+    crossings = crossings_in(shift[:, :periodic])
     if not minimum_image and (crossings != crossings[:1]).any():
         jumping = int((crossings != np.median(crossings, axis=0)).any(axis=1).sum())
         raise StructureError(
@@ -79,7 +85,14 @@ def displacements_between(
             "switch minimum_image_convention on or unwrap the trajectory."
         )
     shift[:, :periodic] -= crossings
-    return _product(shift, axes), _product(np.linalg.inv(axes), ends_axes).T
+    return product(shift, axes), product(np.linalg.inv(axes), ends_axes).T
+
+
+def crossings_in(shift: NDArray) -> NDArray[np.float64]:
+    """Whole periods in displacements, in units of the periods, beyond half a period from the drift of all atoms."""
+    # A mean on the circle, since crossings must not count in the drift that they are judged by.
+    drift = np.angle(np.exp(2j * np.pi * shift).sum(axis=0)) / (2 * np.pi)
+    return np.rint(shift - drift)
 
 
 def matched_axes(
@@ -115,20 +128,16 @@ def matched_axes(
             "Only one of the two frames has a simulation cell; give both the same kind of cell, or none."
         )
     (axes, periodic), (other, periodic_later) = reduced_axes(start), reduced_axes(later)
-    if periodic != periodic_later:
-        raise StructureError(
-            f"The reference is periodic in {periodic} directions and the other frame in {periodic_later}; "
-            "give both the same boundary conditions."
-        )
+    _check_same_boundaries(periodic, periodic_later)
     if periodic and len(start):
         sample = np.arange(len(start))
         if len(start) > SAMPLE:
             sample = np.random.default_rng(0).integers(0, len(start), SAMPLE)
-        before = _fractions(start.positions[sample], start, axes)[:, :periodic]
-        after = _fractions(ends[sample], later, other)[:, :periodic]
+        before = fractions_of(start.positions[sample], start, axes)[:, :periodic]
+        after = fractions_of(ends[sample], later, other)[:, :periodic]
         other[:periodic] = _change_of_basis(axes, other, before, after) @ other[:periodic]
         _check_plausible(axes, other, periodic)
-    turn_normals(axes, other, periodic)
+    _turn_normals(axes, other, periodic)
     return axes, other, periodic
 
 
@@ -144,13 +153,54 @@ def reduced_axes(structure: Structure) -> tuple[NDArray[np.float64], int]:
     return np.vstack([lattice, normals]).astype(np.float64), len(lattice)
 
 
-def turn_normals(axes: NDArray, other: NDArray, periodic: int) -> None:
+def _turn_normals(axes: NDArray, other: NDArray, periodic: int) -> None:
     """Give a second frame the normals of the first, turned with the lattice vectors, by as little as possible."""
     if periodic in (1, 2):
         spread = axes[:periodic].T @ other[:periodic] / (axes[:periodic] ** 2).sum()
         left, _, right = np.linalg.svd(spread + 1e-6 * np.eye(3))
         left[:, 2] *= np.linalg.det(left @ right)
         other[periodic:] = axes[periodic:] @ left @ right
+
+
+def closest_axes(axes: NDArray, periodic: int, structure: Structure, tolerance: float) -> NDArray[np.float64]:
+    """Vectors of the same lattice, seen a little later, that differ least from those of `reduced_axes`.
+
+    Parameters
+    ----------
+    axes, periodic
+        Of an earlier frame.
+    structure : Structure
+        The frame.
+    tolerance : float
+        Largest change of a length, as a share of it.
+
+    Raises
+    ------
+    StructureError
+        If the cell is periodic in another number of directions, or changes more than the tolerance.
+    """
+    other, found = reduced_axes(structure)
+    _check_same_boundaries(periodic, found)
+    if not periodic:
+        return other
+    inverse = np.linalg.pinv(axes[:periodic])
+    other[:periodic] = np.rint(axes[:periodic] @ np.linalg.pinv(other[:periodic])) @ other[:periodic]
+    change = np.linalg.norm(inverse @ (other[:periodic] - axes[:periodic]), 2)
+    if change > tolerance:
+        raise StructureError(
+            f"The cell differs by {100 * change:.3g} % from that of the first frame, but atoms vibrate about fixed "
+            "sites; choose a window in which the cell is at rest."
+        )
+    _turn_normals(axes, other, periodic)
+    return other
+
+
+def _check_same_boundaries(before: int, now: int) -> None:
+    if before != now:
+        raise StructureError(
+            f"The reference is periodic in {before} directions and the other frame in {now}; "
+            "give both the same boundary conditions."
+        )
 
 
 def _reduced(vectors: NDArray) -> NDArray[np.float64]:
@@ -243,10 +293,11 @@ def _check_plausible(axes: NDArray, other: NDArray, periodic: int) -> None:
         )
 
 
-def _fractions(positions: NDArray, structure: Structure, axes: NDArray) -> NDArray[np.float64]:
-    return _product(positions - structure.origin, np.linalg.inv(axes))
+def fractions_of(positions: NDArray, structure: Structure, axes: NDArray) -> NDArray[np.float64]:
+    """Coordinates along three vectors from the corner of a structure's cell."""
+    return product(positions - structure.origin, np.linalg.inv(axes))
 
 
-def _product(coefficients: NDArray, vectors: NDArray) -> NDArray[np.float64]:
+def product(coefficients: NDArray, vectors: NDArray) -> NDArray[np.float64]:
     """Matrix product of (N, 3) and (3, 3); the threads of BLAS would cost more than they save here."""
     return np.einsum("ij,jk->ik", coefficients, vectors)

@@ -371,6 +371,11 @@ def test_frames_of_other_particles_are_refused(trajectory, triclinic, cluster, a
     exchanged = replace(triclinic, species=np.roll(triclinic.species, 3) ^ (np.arange(70) < 9))
     with pytest.raises(GlassMLError, match="other types than in the reference"):
         computed(trajectory(triclinic, exchanged))
+    swapped = replace(triclinic, species=1 - triclinic.species)  # all of them, consistently
+    with pytest.raises(GlassMLError, match="other types than in the reference"):
+        computed(trajectory(triclinic, swapped))
+    renamed = replace(triclinic, species_names=("type 1", "type 2"))  # as in a file without names
+    assert np.isfinite(values(computed(trajectory(renamed, triclinic)))).all()
     with pytest.raises(GlassMLError, match="Only one of the two frames has a simulation cell"):
         computed(trajectory(replace(triclinic, cell=None), triclinic))
     anonymous = [as_data(triclinic), as_data(part(triclinic, np.arange(69)))]
