@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from ovito.data import DataCollection, Particles
 
+from ovito_glassml.dimension import check_three_dimensional
 from ovito_glassml.structure import Structure, StructureError, chemical_order
 
 __all__ = [
@@ -83,14 +84,15 @@ def structure_from_data(
     Raises
     ------
     StructureError
-        For data without particles, a 2D cell, non-finite coordinates, unnamed types where names
-        are needed, names that contradict those in the data, or `only_selected` without a selection.
+        For data without particles, two-dimensional data (see `check_three_dimensional`), non-finite
+        coordinates, unnamed types where names are needed, names that contradict those in the data, or
+        `only_selected` without a selection.
     """
     particles = particles_of(data)
     kinds, names = _species_of(particles, parse_species(species), names_needed)
     cell, origin, pbc = _cell_of(data)
     identifiers = particles.identifiers
-    return Structure(
+    structure = Structure(
         particles.positions[...],
         kinds,
         names,
@@ -100,6 +102,8 @@ def structure_from_data(
         ids=None if identifiers is None else identifiers[...],
         mask=_selection_mask(particles) if only_selected else None,
     )
+    check_three_dimensional(structure)
+    return structure
 
 
 def declared_species(
