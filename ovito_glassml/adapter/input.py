@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from ovito.data import DataCollection, Particles
 
-from ovito_glassml.structure import Structure, StructureError
+from ovito_glassml.dimension import check_three_dimensional
+from ovito_glassml.structure import Structure, StructureError, chemical_order
 
 __all__ = [
-    "chemical_order",
     "declared_species",
     "parse_species",
     "particle_column",
@@ -22,21 +22,8 @@ __all__ = [
     "structure_from_data",
 ]
 
-_SYMBOLS = """
-H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr
-Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu
-Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr
-Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og
-"""
-_ATOMIC_NUMBER = {symbol: number for number, symbol in enumerate(_SYMBOLS.split(), start=1)}
-
 #: Name of the single species of particles that have no types.
 UNTYPED = "X"
-
-
-def chemical_order(names: Iterable[str]) -> tuple[str, ...]:
-    """Distinct names by atomic number, then those that are no element, alphabetically."""
-    return tuple(sorted(set(names), key=lambda name: (_ATOMIC_NUMBER.get(name, np.inf), name)))
 
 
 def parse_species(species: str | Sequence[str]) -> tuple[str, ...]:
@@ -97,14 +84,15 @@ def structure_from_data(
     Raises
     ------
     StructureError
-        For data without particles, a 2D cell, non-finite coordinates, unnamed types where names
-        are needed, names that contradict those in the data, or `only_selected` without a selection.
+        For data without particles, two-dimensional data (see `check_three_dimensional`), non-finite
+        coordinates, unnamed types where names are needed, names that contradict those in the data, or
+        `only_selected` without a selection.
     """
     particles = particles_of(data)
     kinds, names = _species_of(particles, parse_species(species), names_needed)
     cell, origin, pbc = _cell_of(data)
     identifiers = particles.identifiers
-    return Structure(
+    structure = Structure(
         particles.positions[...],
         kinds,
         names,
@@ -114,6 +102,8 @@ def structure_from_data(
         ids=None if identifiers is None else identifiers[...],
         mask=_selection_mask(particles) if only_selected else None,
     )
+    check_three_dimensional(structure)
+    return structure
 
 
 def declared_species(

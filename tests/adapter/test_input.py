@@ -5,7 +5,6 @@ import pytest
 from ovito.data import DataCollection
 
 from ovito_glassml.adapter.input import (
-    chemical_order,
     declared_species,
     parse_species,
     particle_column,
@@ -15,10 +14,6 @@ from ovito_glassml.structure import StructureError
 
 POSITIONS = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]])
 CELL = np.array([[10.0, 0.0, 0.0], [2.0, 11.0, 0.0], [1.0, 3.0, 12.0]])
-
-
-def test_elements_come_by_atomic_number_and_inventions_by_alphabet():
-    assert chemical_order(["Zr", "B", "Cu", "A", "Al", "Zr"]) == ("B", "Al", "Cu", "Zr", "A")
 
 
 @pytest.mark.parametrize("text", ["Cu,Zr", "Cu Zr", " Cu ; Zr", ("Cu", "Zr"), ["Cu ", "Zr"]])
