@@ -30,8 +30,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import ovito_glassml
-from ovito_glassml.atomic import appearing, sole_writer, write_atomically
 from ovito_glassml.errors import GlassMLError
+from ovito_glassml.files import appearing, sole_writer, write_atomically
 
 __all__ = ["BatchError", "FrameRange", "annotate_in_ranges"]
 

@@ -18,8 +18,8 @@ from rich.progress import BarColumn, Progress, Task, TaskProgressColumn, TextCol
 from rich.table import Column, Table
 from rich.text import Text
 
-from ovito_glassml.atomic import write_atomically
 from ovito_glassml.errors import GlassMLError
+from ovito_glassml.files import write_atomically
 
 app = typer.Typer(
     name="glassml",
@@ -104,7 +104,7 @@ def demo(
 
     Example: glassml demo --output my-first-glass
     """
-    from ovito_glassml.demo import run_demo
+    from ovito_glassml.workflow.demo import run_demo
 
     with progress_bar("Predicting stiffness") as update:
         report = run_demo(output, update)
@@ -185,7 +185,7 @@ def sessions(
 
     Example: glassml sessions my-sessions
     """
-    from ovito_glassml.sessions import make_sessions
+    from ovito_glassml.reproduce.sessions import make_sessions
 
     with progress_bar("Making sessions") as update:
         written = make_sessions(folder, _modifier_classes(), update)
@@ -201,7 +201,7 @@ def models(context: typer.Context) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from ovito_glassml.learn.model_file import list_models, read_header
+    from ovito_glassml.learn.format import list_models, read_header
 
     names = list_models()
     # Names are there to be copied, however narrow the window.
@@ -220,7 +220,8 @@ def show_model(name: Annotated[str, typer.Argument(help="Shipped model name or m
 
     Example: glassml models show stiffness-cuzr
     """
-    from ovito_glassml.learn.model_file import read_header, render_card
+    from ovito_glassml.learn.card import render_card
+    from ovito_glassml.learn.format import read_header
 
     typer.echo(render_card(read_header(name), Path(name).stem))
 
@@ -242,7 +243,8 @@ def train_stiffness(
 
     Example: glassml train stiffness labels-1.xyz.gz labels-2.xyz.gz labels-3.xyz.gz -o mine.safetensors
     """
-    from ovito_glassml.learn import stiffness_evaluation, stiffness_training
+    from ovito_glassml.learn.stiffness import evaluate as stiffness_evaluation
+    from ovito_glassml.learn.stiffness import train as stiffness_training
 
     designs = {"species": stiffness_training.BY_SPECIES, "rdf40": stiffness_training.PUBLISHED}
     if design not in designs:
@@ -292,7 +294,8 @@ def train_activity(
     Example: glassml train activity 1.xyz 2.xyz 3.xyz --active-species Cu --nearest 2.7 -o mine.safetensors
     """
     from ovito_glassml.descriptors.ace import ACEDescriptors
-    from ovito_glassml.learn import activity_evaluation, activity_training
+    from ovito_glassml.learn.activity import evaluate as activity_evaluation
+    from ovito_glassml.learn.activity import train as activity_training
 
     if method not in activity_training.METHODS:
         raise UsageError(f"There is no method {method!r}; choose from {', '.join(activity_training.METHODS)}.")
@@ -315,7 +318,7 @@ def train_activity(
 
 def _activity_samples(file: Path, label: str, displacement: str, species: str) -> list[Any]:
     from ovito_glassml.adapter.files import read_columns
-    from ovito_glassml.learn.activity_data import labelled_sample
+    from ovito_glassml.learn.activity.data import labelled_sample
 
     stem = file.name.split(".")[0]
     frames = read_columns(file, (label,), (displacement,), species=species)
@@ -345,7 +348,9 @@ def train_scnn(
 
     Example: glassml train scnn barriers-1.xyz.gz barriers-2.xyz.gz -o mine.safetensors
     """
-    from ovito_glassml.learn import scnn_data, scnn_evaluation, scnn_training
+    from ovito_glassml.learn.prototypes import data as scnn_data
+    from ovito_glassml.learn.prototypes import evaluate as scnn_evaluation
+    from ovito_glassml.learn.prototypes import train as scnn_training
 
     designs = {"environment": scnn_data.ENVIRONMENT, "bessel": scnn_data.PUBLISHED}
     if design not in designs:
@@ -400,7 +405,8 @@ def train_ule(
     Example: glassml train ule run-*.xyz.gz --energy energy_per_atom -o mine.safetensors
     """
     from ovito_glassml.adapter.voronoi import voronoi_indices
-    from ovito_glassml.learn import ule_evaluation, ule_training
+    from ovito_glassml.learn.barcode import evaluate as ule_evaluation
+    from ovito_glassml.learn.barcode import train as ule_training
 
     _check_output(output, ".safetensors")
     held_out = test or files[-1:]
@@ -425,7 +431,7 @@ def train_ule(
 def _ule_samples(files: list[Path], energy: str, species: str, kind: str = "") -> list[Any]:
     """Every frame of every file with its energy; a file is a run."""
     from ovito_glassml.adapter.energies import read_energies
-    from ovito_glassml.learn.ule_data import UleSample
+    from ovito_glassml.learn.barcode.data import UleSample
 
     return [
         UleSample(structure, value, file.name.split(".")[0], text or file.name.split(".")[0], energies)
@@ -435,14 +441,14 @@ def _ule_samples(files: list[Path], energy: str, species: str, kind: str = "") -
 
 
 def _barrier_samples(files: list[Path], label: str, species: str) -> list[Any]:
-    from ovito_glassml.learn.scnn_data import BarrierSample
+    from ovito_glassml.learn.prototypes.data import BarrierSample
 
     return [BarrierSample(*sample) for sample in _labelled_samples(files, label, species)]
 
 
 def _labelled_samples(files: list[Path], label: str, species: str) -> list[Any]:
     from ovito_glassml.adapter.files import read_labelled
-    from ovito_glassml.learn.stiffness_training import LabelledSample
+    from ovito_glassml.learn.stiffness.train import LabelledSample
 
     samples = []
     for file in files:
@@ -456,7 +462,8 @@ def _labelled_samples(files: list[Path], label: str, species: str) -> list[Any]:
 
 def _save_trained(output: Path, model: Any, tables: list[Any]) -> Path:
     """Write a model with its held-out scores and its card, print the scores, and return the path of the card."""
-    from ovito_glassml.learn.model_file import save_model, write_card
+    from ovito_glassml.learn.card import write_card
+    from ovito_glassml.learn.format import save_model
 
     save_model(output, replace(model.header, results=tuple(tables)), model.tensors())
     card = write_card(output)
@@ -482,9 +489,9 @@ def figures_stiffness(
 
     Example: glassml figures stiffness --output figures
     """
-    from ovito_glassml.figures.stiffness import draw_stiffness_figures
-    from ovito_glassml.learn.stiffness import StiffnessModel
-    from ovito_glassml.shipped import STIFFNESS_MODELS, stiffness_samples
+    from ovito_glassml.learn.stiffness.model import StiffnessModel
+    from ovito_glassml.reproduce.figures.stiffness import draw_stiffness_figures
+    from ovito_glassml.workflow.sample_data import STIFFNESS_MODELS, stiffness_samples
 
     training, testing = (_labelled_samples(files, "Stiffness", "") for files in stiffness_samples())
     loaded = {name: StiffnessModel.load(name) for name in STIFFNESS_MODELS}
@@ -505,8 +512,8 @@ def figures_lasca(
 
     Example: glassml figures lasca --output figures
     """
-    from ovito_glassml.figures.lasca import draw_lasca_figures, read_barriers, read_glass
-    from ovito_glassml.shipped import sample_file
+    from ovito_glassml.reproduce.figures.lasca import draw_lasca_figures, read_barriers, read_glass
+    from ovito_glassml.workflow.sample_data import sample_file
 
     names = ("vibrations-cu50zr50-1e13-1", "vibrations-cu50zr50-1e12-1")
     glasses = [read_glass(sample_file(f"stiffness/{name}.xyz.gz")) for name in names]
@@ -545,7 +552,7 @@ def study_activity(
 
     Example: glassml study activity --thermal 'thermal-*.xyz.gz' --shear 'shear-*.xyz.gz' --nearest 1 -o study
     """
-    from ovito_glassml.figures.activity import draw_activity_figures
+    from ovito_glassml.reproduce.figures.activity import draw_activity_figures
     from ovito_glassml.study.activity import ActivityStudy, run_study
     from ovito_glassml.study.findings import report
     from ovito_glassml.topology.length_scale import first_peak
@@ -614,7 +621,7 @@ def figures_gallery(
     Example: glassml figures gallery --output figures
     """
     from ovito_glassml.adapter.render import RenderingUnavailable
-    from ovito_glassml.gallery import draw_gallery
+    from ovito_glassml.reproduce.gallery import draw_gallery
 
     try:
         with progress_bar("Drawing") as update:
@@ -650,9 +657,9 @@ def figures_scnn(
     """
     import numpy as np
 
-    from ovito_glassml.figures.lasca import read_barriers
-    from ovito_glassml.figures.scnn import draw_scnn_figures
-    from ovito_glassml.learn.scnn_data import ENVIRONMENT, PUBLISHED, BarrierSample
+    from ovito_glassml.learn.prototypes.data import ENVIRONMENT, PUBLISHED, BarrierSample
+    from ovito_glassml.reproduce.figures.lasca import read_barriers
+    from ovito_glassml.reproduce.figures.prototypes import draw_scnn_figures
 
     designs = {"environment": ENVIRONMENT, "bessel": PUBLISHED}
     if design not in designs:
@@ -692,9 +699,9 @@ def figures_ule(
 
     Example: glassml figures ule annealed-*.xyz.gz --model mine.safetensors --output figures
     """
-    from ovito_glassml.figures.ule import draw_ule_figures
-    from ovito_glassml.learn.ule import UleModel
-    from ovito_glassml.learn.ule_data import load_tables
+    from ovito_glassml.learn.barcode.data import load_tables
+    from ovito_glassml.learn.barcode.model import UleModel
+    from ovito_glassml.reproduce.figures.barcode import draw_ule_figures
 
     loaded = UleModel.load(model)
     tables = {} if barcodes is None else load_tables(barcodes)
@@ -712,7 +719,7 @@ def _sheared(file: Path, species: str) -> Any:
     from ovito_glassml.adapter.files import open_trajectory
     from ovito_glassml.adapter.input import structure_from_data
     from ovito_glassml.adapter.strain import von_mises_strain
-    from ovito_glassml.figures.ule import Sheared
+    from ovito_glassml.reproduce.figures.barcode import Sheared
 
     pipeline = open_trajectory(file)
     first, last = (structure_from_data(pipeline.compute(k), species=species) for k in (0, pipeline.num_frames - 1))
@@ -736,7 +743,7 @@ def simulate_quench(
 
     Example: glassml simulate quench --composition Cu50Zr50 --atoms 4000 --cooling-rate 1e12 -o glass.xyz.gz
     """
-    from ovito_glassml.simulate.quench import QuenchSettings, quench
+    from ovito_glassml.simulate.protocols.quench import QuenchSettings, quench
 
     if preset not in (None, "paper"):
         raise UsageError(f"There is no preset {preset!r}; use paper, or none.")
@@ -766,7 +773,7 @@ def simulate_vibrations(
     """
     from ovito_glassml.adapter.files import open_trajectory
     from ovito_glassml.adapter.input import structure_from_data
-    from ovito_glassml.simulate.vibrations import VibrationSettings, vibrations
+    from ovito_glassml.simulate.protocols.vibrations import VibrationSettings, vibrations
 
     values = tuple(_number(text, "temperature") for text in temperatures.split(","))
     settings = VibrationSettings(temperatures=values, window=window, seed=seed)
@@ -796,7 +803,7 @@ def simulate_barriers(
     """
     from ovito_glassml.adapter.files import open_trajectory
     from ovito_glassml.adapter.input import structure_from_data
-    from ovito_glassml.simulate.barriers import BarrierSettings, barriers
+    from ovito_glassml.simulate.protocols.barriers import BarrierSettings, barriers
 
     settings = BarrierSettings(events=events, searches=searches, seed=seed, labelled=labelled)
     _check_output(output, ".xyz.gz")
@@ -824,7 +831,7 @@ def simulate_anneal(
 
     Example: glassml simulate anneal --atoms 2000 --seed 1 -o annealed.xyz.gz
     """
-    from ovito_glassml.simulate.anneal import AnnealSettings, anneal
+    from ovito_glassml.simulate.protocols.anneal import AnnealSettings, anneal
 
     settings = AnnealSettings(
         composition=composition,
@@ -859,7 +866,7 @@ def simulate_shear_aqs(
 
     Example: glassml simulate shear-aqs --system kob-andersen --atoms 1000 --seed 1 -o events.xyz.gz
     """
-    from ovito_glassml.simulate.shear_aqs import ShearAQSSettings, shear_aqs
+    from ovito_glassml.simulate.protocols.shear_aqs import ShearAQSSettings, shear_aqs
 
     settings = ShearAQSSettings(
         system=system,
@@ -896,7 +903,7 @@ def simulate_shear_md(
     """
     from ovito_glassml.adapter.files import open_trajectory
     from ovito_glassml.adapter.input import structure_from_data
-    from ovito_glassml.simulate.shear_md import ShearMDSettings, shear_md
+    from ovito_glassml.simulate.protocols.shear_md import ShearMDSettings, shear_md
 
     settings = ShearMDSettings(temperature, shear_rate, strain, structures, seed=seed)
     _check_output(output, ".xyz.gz")
@@ -925,7 +932,7 @@ def simulate_isoconfigurational(
 
     Example: glassml simulate isoconfigurational --system wahnstrom --seed 1 -o replicas.xyz.gz
     """
-    from ovito_glassml.simulate.isoconfigurational import IsoconfigurationalSettings, isoconfigurational
+    from ovito_glassml.simulate.protocols.isoconfigurational import IsoconfigurationalSettings, isoconfigurational
 
     settings = IsoconfigurationalSettings(
         system=system,

@@ -9,7 +9,7 @@ import numpy as np
 
 from ovito_glassml.labels.activity import label_by_quantile
 from ovito_glassml.neighbours import neighbour_lists
-from ovito_glassml.simulate.shards import Shard, write_frames
+from ovito_glassml.simulate.snapshots import Shard, write_frames
 from ovito_glassml.structure import Structure
 from ovito_glassml.study import activity
 from ovito_glassml.study.activity import ActivityStudy, make_group, run_study

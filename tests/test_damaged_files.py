@@ -18,8 +18,9 @@ from ovito_glassml import RDFDescriptorsModifier
 from ovito_glassml.adapter.files import FileError, annotate, check_rows, read_columns
 from ovito_glassml.batch import annotate_in_ranges
 from ovito_glassml.errors import GlassMLError, SimulationError
-from ovito_glassml.learn.activity import ActivityModel
-from ovito_glassml.learn.model_file import (
+from ovito_glassml.learn.activity.model import ActivityModel
+from ovito_glassml.learn.barcode.model import UleModel
+from ovito_glassml.learn.format import (
     BLANK_DIGEST,
     FORMAT_VERSION,
     METADATA_KEY,
@@ -29,10 +30,9 @@ from ovito_glassml.learn.model_file import (
     model_path,
     read_header,
 )
-from ovito_glassml.learn.scnn import ScnnModel
-from ovito_glassml.learn.stiffness import StiffnessModel
-from ovito_glassml.learn.ule import UleModel
-from ovito_glassml.simulate.shards import Shard, provenance, read_frames, write_frames
+from ovito_glassml.learn.prototypes.model import ScnnModel
+from ovito_glassml.learn.stiffness.model import StiffnessModel
+from ovito_glassml.simulate.snapshots import Shard, provenance, read_frames, write_frames
 from ovito_glassml.structure import Structure
 
 #: What the modifiers load models with.

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ovito_glassml.learn.model_file import list_models
+from ovito_glassml.learn.format import list_models
 
 nbformat = pytest.importorskip("nbformat", reason="needs the extra test")
 nbclient = pytest.importorskip("nbclient", reason="needs the extra test")

@@ -9,7 +9,7 @@ from ovito.pipeline import FileSource
 
 import ovito_glassml
 from ovito_glassml.cli import MODIFIERS, app
-from ovito_glassml.learn.model_file import list_models, read_header
+from ovito_glassml.learn.format import list_models, read_header
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

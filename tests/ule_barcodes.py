@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ovito_glassml.learn.ule_data import BarcodeTable
+from ovito_glassml.learn.barcode.data import BarcodeTable
 
 #: Environments that lower and raise the energy.
 LOW, HIGH = 3, 7

@@ -6,10 +6,10 @@ from functools import cache
 import numpy as np
 
 from ovito_glassml.adapter.voronoi import voronoi_indices
-from ovito_glassml.learn.ule_data import UleSample
-from ovito_glassml.learn.ule_training import UleDesign, train_ule
-from ovito_glassml.shipped import sample_file
-from ovito_glassml.simulate.shards import read_frames
+from ovito_glassml.learn.barcode.data import UleSample
+from ovito_glassml.learn.barcode.train import UleDesign, train_ule
+from ovito_glassml.simulate.snapshots import read_frames
+from ovito_glassml.workflow.sample_data import sample_file
 
 #: Enough for a few samples of a thousand atoms.
 SMALL = replace(UleDesign(), environments=20, folds=2, first_trials=1, trials=2)

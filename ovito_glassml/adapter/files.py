@@ -26,8 +26,8 @@ from ovito_glassml.adapter.compression import gzip_has_one_part, zstandard_has_o
 from ovito_glassml.adapter.formats import FORMATS, formatted
 from ovito_glassml.adapter.input import plain_name, structure_from_data
 from ovito_glassml.adapter.sources import FileError, location_of, original_of
-from ovito_glassml.atomic import appearing, sole_writer
 from ovito_glassml.errors import GlassMLError
+from ovito_glassml.files import appearing, sole_writer
 from ovito_glassml.structure import Structure
 
 __all__ = [

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.learn.model_file import ModelError, ModelHeader, check_length, take_scale, take_tensor
+from ovito_glassml.learn.format import ModelError, ModelHeader, check_length, take_scale, take_tensor
 from ovito_glassml.learn.sample_extrapolation import VARIANCE_FLOOR, Blocks, SampleScore, fit_sample_score
 from ovito_glassml.neighbours import Progress, average_within
 from ovito_glassml.structure import Structure

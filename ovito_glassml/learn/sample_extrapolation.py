@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.learn.model_file import ModelError, ModelHeader, take_scale, take_tensor
+from ovito_glassml.learn.format import ModelError, ModelHeader, take_scale, take_tensor
 from ovito_glassml.structure import Structure
 
 __all__ = ["VARIANCE_FLOOR", "Blocks", "SampleScore", "fit_sample_score"]

@@ -21,8 +21,8 @@ from ovito_glassml.adapter.extrapolation import Predicted, write_extrapolation
 from ovito_glassml.adapter.input import structure_from_data
 from ovito_glassml.adapter.output import color_by, mean_and_spread, write_attributes, write_histogram, write_property
 from ovito_glassml.adapter.progress import with_progress
-from ovito_glassml.learn.activity import ACTIVATIONS, ActivityModel, ActivityPrediction, shipped_model_for
-from ovito_glassml.learn.model_file import remembered
+from ovito_glassml.learn.activity.model import ACTIVATIONS, ActivityModel, ActivityPrediction, shipped_model_for
+from ovito_glassml.learn.format import remembered
 
 __all__ = ["PredictedActivityModifier"]
 

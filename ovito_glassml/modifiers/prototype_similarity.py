@@ -34,8 +34,8 @@ from ovito_glassml.adapter.output import (
     write_typed_property,
 )
 from ovito_glassml.adapter.progress import with_progress
-from ovito_glassml.learn.model_file import model_path
-from ovito_glassml.learn.scnn import PROTOTYPES, ScnnModel, ScnnPrediction, centre_of, fingerprint
+from ovito_glassml.learn.format import model_path
+from ovito_glassml.learn.prototypes.model import PROTOTYPES, ScnnModel, ScnnPrediction, centre_of, fingerprint
 from ovito_glassml.neighbours import Progress, stage
 from ovito_glassml.structure import Structure
 from ovito_glassml.topology.signature import format_signature, label_name, label_number

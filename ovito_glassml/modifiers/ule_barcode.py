@@ -28,8 +28,8 @@ from ovito_glassml.adapter.output import (
     write_typed_property,
 )
 from ovito_glassml.adapter.progress import with_progress
-from ovito_glassml.learn.model_file import remembered
-from ovito_glassml.learn.ule import UleModel, UlePrediction
+from ovito_glassml.learn.barcode.model import UleModel, UlePrediction
+from ovito_glassml.learn.format import remembered
 
 __all__ = ["ULEBarcodeModifier"]
 

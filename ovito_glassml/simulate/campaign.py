@@ -16,20 +16,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ovito_glassml.atomic import remove_left_overs, sole_writer, write_atomically
 from ovito_glassml.errors import SimulationError
-from ovito_glassml.simulate.anneal import AnnealSettings, anneal
-from ovito_glassml.simulate.anneal_together import anneal_together
-from ovito_glassml.simulate.barriers import BarrierSettings, barriers
-from ovito_glassml.simulate.card import Device, GraphicsCard
+from ovito_glassml.files import remove_left_overs, sole_writer, write_atomically
 from ovito_glassml.simulate.checkpoints import clear_intermediate, differences
+from ovito_glassml.simulate.device.anneal_together import anneal_together
+from ovito_glassml.simulate.device.device import Device, GraphicsCard
 from ovito_glassml.simulate.engine import Progress, progress_parts
-from ovito_glassml.simulate.isoconfigurational import IsoconfigurationalSettings, isoconfigurational
-from ovito_glassml.simulate.quench import QuenchSettings, quench
-from ovito_glassml.simulate.shards import Shard, curve_file, made_with, read_frames, read_header, read_shard
-from ovito_glassml.simulate.shear_aqs import ShearAQSSettings, shear_aqs
-from ovito_glassml.simulate.shear_md import ShearMDSettings, shear_md
-from ovito_glassml.simulate.vibrations import VibrationSettings, vibrations
+from ovito_glassml.simulate.protocols.anneal import AnnealSettings, anneal
+from ovito_glassml.simulate.protocols.barriers import BarrierSettings, barriers
+from ovito_glassml.simulate.protocols.isoconfigurational import IsoconfigurationalSettings, isoconfigurational
+from ovito_glassml.simulate.protocols.quench import QuenchSettings, quench
+from ovito_glassml.simulate.protocols.shear_aqs import ShearAQSSettings, shear_aqs
+from ovito_glassml.simulate.protocols.shear_md import ShearMDSettings, shear_md
+from ovito_glassml.simulate.protocols.vibrations import VibrationSettings, vibrations
+from ovito_glassml.simulate.snapshots import Shard, curve_file, made_with, read_frames, read_header, read_shard
 
 __all__ = ["Job", "load_campaign", "run_campaign", "run_job", "run_on_card", "seconds_left", "status", "summary"]
 

@@ -17,8 +17,8 @@ from typing import ParamSpec
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.atomic import save_atomically, sole_writer, write_atomically
 from ovito_glassml.errors import SimulationError
+from ovito_glassml.files import save_atomically, sole_writer, write_atomically
 from ovito_glassml.structure import Structure
 
 __all__ = [

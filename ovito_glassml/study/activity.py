@@ -20,15 +20,10 @@ from threadpoolctl import threadpool_limits
 from ovito_glassml.descriptors.ace import ACEDescriptors
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.labels.activity import ACTIVE, INACTIVE, NEITHER, label_by_quantile
-from ovito_glassml.learn.activity import active_atoms
-from ovito_glassml.learn.activity_data import (
-    EXTREME_SHARE,
-    ActivitySample,
-    configurations,
-    labelled_sample,
-)
-from ovito_glassml.learn.activity_evaluation import jackknife_error, left_out_accuracies
-from ovito_glassml.learn.activity_training import (
+from ovito_glassml.learn.activity.data import EXTREME_SHARE, ActivitySample, configurations, labelled_sample
+from ovito_glassml.learn.activity.evaluate import jackknife_error, left_out_accuracies
+from ovito_glassml.learn.activity.model import active_atoms
+from ovito_glassml.learn.activity.train import (
     FOLDS,
     SMALLEST_CLASS,
     LabelledRows,

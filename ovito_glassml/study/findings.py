@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.labels.activity import ACTIVE
-from ovito_glassml.learn.activity_evaluation import jackknife_error
+from ovito_glassml.learn.activity.evaluate import jackknife_error
 from ovito_glassml.study.activity import ActivityStudy, Group, feature_blocks, order_ends
 from ovito_glassml.study.pieces import Numbers
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ovito_glassml
-from ovito_glassml.atomic import save_atomically
+from ovito_glassml.files import save_atomically
 
 __all__ = ["Numbers", "Piece", "digest_of", "run_pieces"]
 

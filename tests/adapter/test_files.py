@@ -13,11 +13,11 @@ from ovito_glassml import (
     RDFDescriptorsModifier,
 )
 from ovito_glassml.adapter.files import FileError, annotate, open_trajectory, read_columns, read_labelled
-from ovito_glassml.atomic import sole_writer
 from ovito_glassml.batch import annotate_in_ranges
 from ovito_glassml.errors import BusyError
-from ovito_glassml.learn.model_file import model_path
-from ovito_glassml.shipped import sample_file
+from ovito_glassml.files import sole_writer
+from ovito_glassml.learn.format import model_path
+from ovito_glassml.workflow.sample_data import sample_file
 
 XYZ_FRAME = """2
 Lattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3:Stiffness:R:1

@@ -24,7 +24,7 @@ from rdf import glass_like
 from ovito_glassml.descriptors.ace import ACEDescriptors
 from ovito_glassml.descriptors.bessel import BesselDescriptors
 from ovito_glassml.descriptors.soap import SOAPDescriptors
-from ovito_glassml.simulate.shards import read_shard
+from ovito_glassml.simulate.snapshots import read_shard
 from ovito_glassml.structure import Structure
 
 Descriptor = SOAPDescriptors | BesselDescriptors | ACEDescriptors

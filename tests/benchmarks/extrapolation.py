@@ -1,7 +1,7 @@
 """Are predictions worse where the extrapolation score says so?
 
 Run ``python tests/benchmarks/extrapolation.py [FOLDER]``; FOLDER holds the Kob-Andersen ensembles that
-``python -m ovito_glassml.learn.activity_shipping archives`` makes, without it their model is judged under shear alone.
+``python -m ovito_glassml.reproduce.activity archives`` makes, without it their model is judged under shear alone.
 Every shipped model sees what it was not trained on: the samples kept aside, at rest and vibrating (for models of shear
 at the temperature of the supercooled liquid), for stiffness and barcodes also other compositions, for barcodes also
 sheared glasses. The mean |error| (of stiffness, of the energy of an atom, or of probability against outcome, both
@@ -24,22 +24,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.learn.activity import ActivityModel
-from ovito_glassml.learn.activity_data import ActivitySample, thermal_snapshot_of
-from ovito_glassml.learn.activity_shipping import GLASSES, Glass, read_configurations
-from ovito_glassml.learn.model_file import list_models, read_header
-from ovito_glassml.learn.scnn import ScnnModel
-from ovito_glassml.learn.scnn_evaluation import highest
-from ovito_glassml.learn.scnn_shipping import read_samples
-from ovito_glassml.learn.stiffness import StiffnessModel
-from ovito_glassml.learn.stiffness_data import thermal_snapshot
-from ovito_glassml.learn.ule import UleModel
-from ovito_glassml.learn.ule_similarity import SimilarityEnergy
-from ovito_glassml.shipped import stiffness_samples
+from ovito_glassml.learn.activity.data import ActivitySample
+from ovito_glassml.learn.activity.model import ActivityModel
+from ovito_glassml.learn.barcode.energy import SimilarityEnergy
+from ovito_glassml.learn.barcode.model import UleModel
+from ovito_glassml.learn.format import list_models, read_header
+from ovito_glassml.learn.prototypes.evaluate import highest
+from ovito_glassml.learn.prototypes.model import ScnnModel
+from ovito_glassml.learn.stiffness.model import StiffnessModel
+from ovito_glassml.reproduce.activity import GLASSES, Glass, read_configurations
+from ovito_glassml.reproduce.activity_data import thermal_snapshot_of
+from ovito_glassml.reproduce.foreign_structures import thermal_snapshot
+from ovito_glassml.reproduce.prototypes import read_samples
 from ovito_glassml.simulate.engine import gather, open_lammps
-from ovito_glassml.simulate.shards import read_frames, read_shard
+from ovito_glassml.simulate.snapshots import read_frames, read_shard
 from ovito_glassml.simulate.systems import System, fill, system
 from ovito_glassml.structure import Structure
+from ovito_glassml.workflow.sample_data import stiffness_samples
 
 SAMPLES = Path(__file__).parents[2] / "sample_data"
 #: What is shown, |error|, score and weight of the atoms.

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ovito_glassml.shipped import sample_file
+from ovito_glassml.workflow.sample_data import sample_file
 
 #: Modifier and parameters.
 PREDICTING = {

@@ -18,10 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ovito_glassml.shipped import sample_file
-from ovito_glassml.simulate.shards import read_shard
+from ovito_glassml.simulate.snapshots import read_shard
 from ovito_glassml.structure import Structure
 from ovito_glassml.topology.standard_clusters import LaSCA
+from ovito_glassml.workflow.sample_data import sample_file
 
 
 def glass(copies: tuple[int, int, int]) -> Structure:

@@ -19,7 +19,7 @@ from ovito.pipeline import ModifierInterface, Pipeline
 
 import ovito_glassml
 from ovito_glassml.cli import MODIFIERS
-from ovito_glassml.shipped import sample_file
+from ovito_glassml.workflow.sample_data import sample_file
 
 METALLIC, LENNARD_JONES = "stiffness/vibrations-cu50zr50-1e13-1.xyz.gz", "activity/shear-kob-andersen-1.xyz.gz"
 #: Short name of the modifier: parameters, the parameter that changes, its values in turn, and the sample.

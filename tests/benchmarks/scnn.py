@@ -19,14 +19,15 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ovito_glassml.figures.lasca import read_barriers
-from ovito_glassml.learn.model_file import ResultTable
-from ovito_glassml.learn.scnn import ScnnModel
-from ovito_glassml.learn.scnn_data import ENVIRONMENT, PUBLISHED, BarrierSample, TrainingData, describe_samples
-from ovito_glassml.learn.scnn_evaluation import area_on_atoms, fold_tables, leave_one_out, seed_table
-from ovito_glassml.learn.scnn_network import LossWeights, TrainingSettings
-from ovito_glassml.learn.scnn_training import FittedPrototypes
-from ovito_glassml.simulate.shards import read_shard
+from ovito_glassml.learn.card import table_markdown
+from ovito_glassml.learn.format import ResultTable
+from ovito_glassml.learn.prototypes.data import ENVIRONMENT, PUBLISHED, BarrierSample, TrainingData, describe_samples
+from ovito_glassml.learn.prototypes.evaluate import area_on_atoms, fold_tables, leave_one_out, seed_table
+from ovito_glassml.learn.prototypes.model import ScnnModel
+from ovito_glassml.learn.prototypes.network import LossWeights, TrainingSettings
+from ovito_glassml.learn.prototypes.train import FittedPrototypes
+from ovito_glassml.reproduce.figures.lasca import read_barriers
+from ovito_glassml.simulate.snapshots import read_shard
 from ovito_glassml.structure import Structure
 from ovito_glassml.topology.signature import format_signature, label_name
 from ovito_glassml.topology.standard_clusters import LaSCA
@@ -83,7 +84,7 @@ def million(structure: Structure, model: ScnnModel, atoms: int = 1_000_000) -> N
 
 def show(table: ResultTable) -> None:
     """Print a table as Markdown."""
-    print(table.markdown() + "\n", flush=True)
+    print(table_markdown(table) + "\n", flush=True)
 
 
 def main() -> None:

@@ -16,11 +16,11 @@ from rdf import glass_like
 from threadpoolctl import threadpool_limits
 
 from ovito_glassml.descriptors.soap import SOAPDescriptors
-from ovito_glassml.learn.ule import UleModel
-from ovito_glassml.learn.unique_environments import select_environments
-from ovito_glassml.shipped import stiffness_samples
-from ovito_glassml.simulate.shards import read_shard
+from ovito_glassml.learn.barcode.environments import select_environments
+from ovito_glassml.learn.barcode.model import UleModel
+from ovito_glassml.simulate.snapshots import read_shard
 from ovito_glassml.structure import Structure
+from ovito_glassml.workflow.sample_data import stiffness_samples
 
 
 def soap_alone(descriptor: SOAPDescriptors, structure: Structure) -> None:

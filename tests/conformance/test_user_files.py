@@ -25,8 +25,8 @@ from ovito_glassml import (
 )
 from ovito_glassml.adapter.files import FileError, annotate, check_rows, open_trajectory
 from ovito_glassml.adapter.input import structure_from_data
-from ovito_glassml.shipped import sample_file
 from ovito_glassml.simulate.engine import open_lammps
+from ovito_glassml.workflow.sample_data import sample_file
 
 #: As LAMMPS wants it, so that nothing needs to be turned.
 LEANING = np.array([[14.0, 0.0, 0.0], [-5.0, 13.5, 0.0], [4.0, -6.0, 15.0]])

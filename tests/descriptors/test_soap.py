@@ -10,7 +10,7 @@ from scipy.special import sph_harm_y
 
 from ovito_glassml.descriptors.radial import jacobi_basis
 from ovito_glassml.descriptors.soap import SOAPDescriptors
-from ovito_glassml.simulate.shards import read_shard
+from ovito_glassml.simulate.snapshots import read_shard
 from ovito_glassml.structure import Structure, StructureError
 
 SAMPLE = Path(__file__).parents[2] / "sample_data" / "stiffness" / "vibrations-cu50zr50-1e13-1.xyz.gz"

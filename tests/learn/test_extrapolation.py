@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ovito_glassml.learn.extrapolation import SMALLEST_SQUARE, VARIANCE_FLOOR, ExtrapolationScore, fit_extrapolation
-from ovito_glassml.learn.model_file import ModelError, ModelHeader
+from ovito_glassml.learn.format import ModelError, ModelHeader
 
 #: Descriptors have means of their own.
 CENTRE = np.array([20, -4, 7, 0, 3, 1])

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from ovito_glassml.learn.extrapolation import fit_extrapolation
-from ovito_glassml.learn.model_file import ModelError, load_model
+from ovito_glassml.learn.format import ModelError, load_model
 from ovito_glassml.learn.sample_extrapolation import Blocks, SampleScore, fit_sample_score
-from ovito_glassml.learn.sample_scores import give_sample_score
-from ovito_glassml.learn.stiffness import StiffnessModel
-from ovito_glassml.shipped import sample_file, stiffness_samples
-from ovito_glassml.simulate.shards import read_shard
+from ovito_glassml.learn.stiffness.model import StiffnessModel
+from ovito_glassml.reproduce.sample_scores import give_sample_score
+from ovito_glassml.simulate.snapshots import read_shard
 from ovito_glassml.structure import Structure
+from ovito_glassml.workflow.sample_data import sample_file, stiffness_samples
 
 #: Spread of atoms and of samples, in three coordinates.
 WITHIN, BETWEEN = np.array([2.0, 1.0, 0.5]), np.array([0.2, 0.05, 0.01])

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from ovito_glassml import EvaluatePredictionModifier
 from ovito_glassml.cli import app
 from ovito_glassml.learn.evaluation import EvaluationError
-from ovito_glassml.shipped import sample_file
 from ovito_glassml.structure import Structure, StructureError
+from ovito_glassml.workflow.sample_data import sample_file
 
 COUNT = 2000
 

@@ -7,10 +7,10 @@ from ovito.modifiers import CommonNeighborAnalysisModifier
 from traits.api import TraitError
 
 from ovito_glassml import LaSCAModifier
-from ovito_glassml.shipped import sample_file
-from ovito_glassml.simulate.shards import read_shard
+from ovito_glassml.simulate.snapshots import read_shard
 from ovito_glassml.structure import Structure, StructureError
 from ovito_glassml.topology.signature import label_number, parse_signature, signature_number
+from ovito_glassml.workflow.sample_data import sample_file
 
 
 @pytest.fixture(scope="module")

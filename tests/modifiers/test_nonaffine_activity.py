@@ -439,8 +439,8 @@ def test_labels_change_without_reading_the_runs_again(trajectory, runs):
 
 def test_simulated_runs_give_the_labels_by_definition(tmp_path):
     from ovito_glassml.labels.activity import label_by_quantile
-    from ovito_glassml.simulate.isoconfigurational import IsoconfigurationalSettings, isoconfigurational
-    from ovito_glassml.simulate.shards import read_frames
+    from ovito_glassml.simulate.protocols.isoconfigurational import IsoconfigurationalSettings, isoconfigurational
+    from ovito_glassml.simulate.snapshots import read_frames
 
     times = {"melt_time": 5.0, "cooling_time": 5.0, "equilibration": 2.0, "duration": 5.0}
     file = tmp_path / "runs.xyz.gz"

@@ -7,10 +7,10 @@ from ovito.io import import_file
 from ovito.pipeline import Pipeline, StaticSource
 
 from ovito_glassml import PredictedActivityModifier
-from ovito_glassml.learn.activity import ActivityModel
+from ovito_glassml.learn.activity.model import ActivityModel
 from ovito_glassml.learn.evaluation import area_under_roc
-from ovito_glassml.learn.model_file import ModelError, save_model
-from ovito_glassml.shipped import sample_file
+from ovito_glassml.learn.format import ModelError, save_model
+from ovito_glassml.workflow.sample_data import sample_file
 
 
 def glass(system):

@@ -7,16 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ovito_glassml.learn.model_file import ModelError, save_model
-from ovito_glassml.learn.scnn import ScnnModel
-from ovito_glassml.learn.scnn_data import PUBLISHED, BarrierSample, describe_samples
-from ovito_glassml.learn.scnn_network import Pass, TrainingSettings
-from ovito_glassml.learn.scnn_training import train_scnn
+from ovito_glassml.learn.format import ModelError, save_model
+from ovito_glassml.learn.prototypes.data import PUBLISHED, BarrierSample, describe_samples
+from ovito_glassml.learn.prototypes.model import ScnnModel
+from ovito_glassml.learn.prototypes.network import Pass, TrainingSettings
+from ovito_glassml.learn.prototypes.train import train_scnn
 from ovito_glassml.modifiers import prototype_similarity
 from ovito_glassml.modifiers.prototype_similarity import PrototypeSimilarityModifier
-from ovito_glassml.shipped import stiffness_samples
-from ovito_glassml.simulate.shards import read_shard
+from ovito_glassml.simulate.snapshots import read_shard
 from ovito_glassml.structure import Structure
+from ovito_glassml.workflow.sample_data import stiffness_samples
 
 PROPERTIES = ("Prototype Similarity", "High Activation Probability", "SCNN Logit", "Prototype Similarity Extrapolation")
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import ule_glasses
 
-from ovito_glassml.learn.model_file import ModelError, save_model
+from ovito_glassml.learn.format import ModelError, save_model
 from ovito_glassml.modifiers.ule_barcode import ULEBarcodeModifier
-from ovito_glassml.shipped import sample_file
-from ovito_glassml.simulate.shards import read_shard
+from ovito_glassml.simulate.snapshots import read_shard
 from ovito_glassml.structure import Structure
+from ovito_glassml.workflow.sample_data import sample_file
 
 PROPERTIES = ("ULE", "ULE Similarity", "ULE Energy Contribution", "ULE Extrapolation")
 

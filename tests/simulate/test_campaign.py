@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ovito_glassml.atomic import sole_writer
 from ovito_glassml.errors import BusyError, SimulationError
+from ovito_glassml.files import sole_writer
 from ovito_glassml.simulate.campaign import (
     PROTOCOLS,
     Job,
@@ -24,7 +24,7 @@ from ovito_glassml.simulate.campaign import (
     status,
     summary,
 )
-from ovito_glassml.simulate.shards import provenance, read_shard, write_shard
+from ovito_glassml.simulate.snapshots import provenance, read_shard, write_shard
 from ovito_glassml.structure import Structure
 
 SMALL_CAMPAIGN = """

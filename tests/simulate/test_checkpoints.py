@@ -7,9 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ovito_glassml.atomic import sole_writer
 from ovito_glassml.errors import BusyError, SimulationError
-from ovito_glassml.simulate.anneal import AnnealSettings, anneal
+from ovito_glassml.files import sole_writer
 from ovito_glassml.simulate.checkpoints import (
     claim_intermediate,
     clear_intermediate,
@@ -17,11 +16,12 @@ from ovito_glassml.simulate.checkpoints import (
     load_checkpoint,
     save_atomically,
 )
-from ovito_glassml.simulate.isoconfigurational import IsoconfigurationalSettings, isoconfigurational
-from ovito_glassml.simulate.quench import QuenchSettings, quench
-from ovito_glassml.simulate.shear_aqs import ShearAQSSettings, shear_aqs
-from ovito_glassml.simulate.shear_md import ShearMDSettings, shear_md
-from ovito_glassml.simulate.vibrations import VibrationSettings, vibrations
+from ovito_glassml.simulate.protocols.anneal import AnnealSettings, anneal
+from ovito_glassml.simulate.protocols.isoconfigurational import IsoconfigurationalSettings, isoconfigurational
+from ovito_glassml.simulate.protocols.quench import QuenchSettings, quench
+from ovito_glassml.simulate.protocols.shear_aqs import ShearAQSSettings, shear_aqs
+from ovito_glassml.simulate.protocols.shear_md import ShearMDSettings, shear_md
+from ovito_glassml.simulate.protocols.vibrations import VibrationSettings, vibrations
 from ovito_glassml.structure import Structure
 
 SHORT = {"atoms": 108, "seed": 1, "melt_time": 1.0, "checkpoint_atom_steps": 20_000}

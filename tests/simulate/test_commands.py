@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from ovito_glassml.cli import app
 from ovito_glassml.errors import GlassMLError
-from ovito_glassml.simulate.shards import Shard, write_frames
+from ovito_glassml.simulate.snapshots import Shard, write_frames
 from ovito_glassml.structure import Structure
 
 

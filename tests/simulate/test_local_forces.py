@@ -7,7 +7,7 @@ from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.engine import gather, open_lammps
 from ovito_glassml.simulate.local_forces import Surroundings, energy_and_forces, read_tables
 from ovito_glassml.simulate.potentials import copper_zirconium, kob_andersen
-from ovito_glassml.simulate.vibrations import create_atoms
+from ovito_glassml.simulate.protocols.vibrations import create_atoms
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ovito_glassml.shipped import sample_file
-from ovito_glassml.simulate.shards import read_shard
+from ovito_glassml.simulate.snapshots import read_shard
 from ovito_glassml.structure import Structure
+from ovito_glassml.workflow.sample_data import sample_file
 
 
 def crystal(basis, cell, repeat=(4, 4, 4), rattle=0.0):

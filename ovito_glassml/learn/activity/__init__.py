@@ -1,0 +1,1 @@
+"""Who will rearrange, from the structure around every atom."""

@@ -1,0 +1,270 @@
+"""Which atoms will rearrange, predicted from structure alone: a linear classifier on ACE descriptors.
+
+Inference with NumPy and Numba; training is in `activity_training`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
+
+from ovito_glassml.descriptors.ace import ACEDescriptors
+from ovito_glassml.learn.extrapolation import ExtrapolationScore
+from ovito_glassml.learn.format import (
+    ModelError,
+    ModelHeader,
+    list_models,
+    loaded_as,
+    read_header,
+    rebuilt,
+    remembered,
+    take_scale,
+    take_tensor,
+)
+from ovito_glassml.neighbours import Progress, reporting, stage, within_reach
+from ovito_glassml.structure import Structure
+
+__all__ = [
+    "ACTIVATIONS",
+    "KIND",
+    "ActivityModel",
+    "ActivityPrediction",
+    "LinearClassifier",
+    "active_atoms",
+    "shipped_model_for",
+]
+
+KIND = "activity"
+
+#: What makes the atoms move in the simulations that models learn from.
+ACTIVATIONS = ("thermal", "shear")
+
+
+@dataclass(frozen=True)
+class ActivityPrediction:
+    """One value per atom of the structure; NaN where no result was wanted and for other species.
+
+    Attributes
+    ----------
+    probability : (N,) array
+        That the atom is active, given that it is either active or inactive, both equally likely.
+    extrapolation : (N,) array
+        Distance from the training data; 1 is the 99th percentile of the training atoms.
+    sample_extrapolation : float
+        The same of the selected atoms as a whole; above 1 they are no sample like those of the training. NaN for models
+        that do not know.
+    """
+
+    probability: NDArray[np.float64]
+    extrapolation: NDArray[np.float64]
+    sample_extrapolation: float
+
+
+@dataclass(frozen=True)
+class LinearClassifier:
+    """Standardise, project onto a line, and turn the place on the line into a probability.
+
+    Attributes
+    ----------
+    mean, scale : (F,) arrays
+        Standardise the rows.
+    weights : (F,) array
+    offset : () array
+        The decision value is ``standardised @ weights + offset``; positive means active.
+    slope, shift : () arrays
+        The probability is the logistic function of ``slope * decision + shift``, fitted to decisions
+        about atoms of configurations that were not trained on (J. Platt, 1999).
+    """
+
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    weights: NDArray[np.float64]
+    offset: NDArray[np.float64]
+    slope: NDArray[np.float64]
+    shift: NDArray[np.float64]
+
+    def decide(self, rows: NDArray) -> NDArray[np.float64]:
+        """Decision value for each row."""
+        return (rows - self.mean) / self.scale @ self.weights + self.offset
+
+    def probability(self, rows: NDArray) -> NDArray[np.float64]:
+        """Calibrated probability that each row belongs to an active atom."""
+        exponent = self.slope * self.decide(rows) + self.shift
+        return 0.5 * (1 + np.tanh(0.5 * exponent))
+
+    def tensors(self) -> dict[str, NDArray]:
+        """For the model file."""
+        return {f"classifier.{name}": np.asarray(value) for name, value in vars(self).items()}
+
+    @classmethod
+    def from_tensors(cls, header: ModelHeader, tensors: Mapping[str, NDArray], inputs: int) -> LinearClassifier:
+        """From the tensors of a model file, with all shapes checked."""
+        shapes: dict[str, tuple[int, ...]] = {"mean": (inputs,), "scale": (inputs,), "weights": (inputs,)}
+        shapes |= {"offset": (), "slope": (), "shift": ()}
+        taken = {name: take_tensor(header, tensors, f"classifier.{name}", shape) for name, shape in shapes.items()}
+        taken["scale"] = take_scale(header, tensors, "classifier.scale", (inputs,))
+        return cls(**{name: array.astype(np.float64) for name, array in taken.items()})
+
+
+@dataclass(frozen=True)
+class ActivityModel:
+    """A trained model; see `load` and `predict`.
+
+    Attributes
+    ----------
+    header : ModelHeader
+        What the model says about itself.
+    descriptor : ACEDescriptors
+    classifier : LinearClassifier
+    score : ExtrapolationScore
+    """
+
+    header: ModelHeader
+    descriptor: ACEDescriptors
+    classifier: LinearClassifier
+    score: ExtrapolationScore
+
+    @classmethod
+    def load(cls, name_or_path: str | os.PathLike[str]) -> ActivityModel:
+        """Read a model.
+
+        Parameters
+        ----------
+        name_or_path : str or path
+            Name of a shipped model, such as ``activity-ka-thermal``, or a file.
+
+        Raises
+        ------
+        ModelError
+            If there is no such model or its file is damaged, of another kind or version.
+        """
+        return loaded_as(name_or_path, KIND, cls.from_tensors)
+
+    @classmethod
+    def from_tensors(cls, header: ModelHeader, tensors: Mapping[str, NDArray]) -> ActivityModel:
+        """Build a model from what `load_model` returned.
+
+        Raises
+        ------
+        ModelError
+            For missing tensors or header entries, and tensors of another shape.
+        """
+        try:
+            descriptor = rebuilt(ACEDescriptors, header.descriptor)
+            active = header.architecture["active_species"]
+            header.check_descriptor(descriptor.species, descriptor.cutoff)
+            inputs = len(descriptor.feature_names)
+            classifier = LinearClassifier.from_tensors(header, tensors, inputs)
+            score = ExtrapolationScore.from_tensors(header, tensors, (active,), inputs)
+        except (KeyError, TypeError) as error:
+            raise ModelError(f"The header of the activity model lacks {error}; train the model again.") from error
+        return cls(header, descriptor, classifier, score)
+
+    def tensors(self) -> dict[str, NDArray]:
+        """For the model file."""
+        return self.classifier.tensors() | self.score.tensors()
+
+    @property
+    def active_species(self) -> str:
+        """The species whose atoms are classified."""
+        return self.header.architecture["active_species"]
+
+    def predict(self, structure: Structure, *, progress: Progress | None = None) -> ActivityPrediction:
+        """Predict who will rearrange among the selected atoms of the active species.
+
+        Parameters
+        ----------
+        structure : Structure
+            In the length unit of the model. Best at rest: the models are trained on inherent structures.
+        progress : callable, optional
+            Called with the fraction done; may raise to stop.
+
+        Raises
+        ------
+        ModelError
+            For species that the model does not know.
+        StructureError
+            For structures without neighbours that can be searched, see `build_cell_list`.
+        """
+        self.header.check_structure(structure)
+        probability = np.full(len(structure), np.nan)
+        extrapolation, of_sample = probability.copy(), float("nan")
+        active = active_atoms(structure, self.active_species)
+        wanted = active if structure.mask is None else active & structure.mask
+        if wanted.any():
+            with threadpool_limits(1, "blas"):
+                embedding = self._evaluate(structure, active, wanted, probability, stage(progress, 0.0, 0.9))
+            everywhere = self.score.evaluate(structure, embedding, stage(progress, 0.9, 1.0))
+            extrapolation[wanted] = everywhere[wanted]
+            of_sample = self.score.evaluate_sample(embedding[wanted])
+            probability[~wanted] = np.nan
+        return ActivityPrediction(probability, extrapolation, of_sample)
+
+    def _evaluate(
+        self,
+        structure: Structure,
+        active: NDArray[np.bool_],
+        wanted: NDArray[np.bool_],
+        probability: NDArray,
+        progress: Progress | None,
+    ) -> NDArray[np.float32]:
+        """Fill `probability` for active atoms near wanted ones; return the coordinates in which novelty is measured."""
+        needed = active
+        if not wanted[active].all():
+            needed = active & within_reach(structure, wanted, self.score.radius)
+        embedding = np.full((len(structure), self.score.width), np.nan, dtype=np.float32)
+        blocks = self.descriptor.iterate_blocks(replace(structure, mask=needed))
+        for indices, rows in reporting(blocks, int(needed.sum()), progress):
+            probability[indices] = self.classifier.probability(rows)
+            embedding[indices] = self.score.embed(self.active_species, rows)
+        return embedding
+
+
+def active_atoms(structure: Structure, species: str) -> NDArray[np.bool_]:
+    """Which atoms belong to the species whose rearrangements are studied."""
+    if species not in structure.species_names:
+        return np.zeros(len(structure), dtype=bool)
+    return structure.species == structure.species_names.index(species)
+
+
+#: Asked for at every frame of a trajectory.
+_header = remembered(read_header, count=64)
+
+
+def shipped_model_for(structure: Structure, activation: str = "thermal") -> str:
+    """Name of the shipped model for the species and the composition of a structure.
+
+    Parameters
+    ----------
+    structure : Structure
+        Its species must be among those of a model. Where several models know them, as in the binary
+        Lennard-Jones mixtures, the closest composition decides.
+    activation : {'thermal', 'shear'}
+        Which model to prefer where a glass has both.
+
+    Raises
+    ------
+    ModelError
+        If no shipped model knows all species.
+    """
+    counts = np.bincount(structure.species, minlength=len(structure.species_names))
+    total = max(1, len(structure))
+    present = {name: count / total for name, count in zip(structure.species_names, counts, strict=True) if count}
+    candidates = []
+    for name in list_models():
+        header = _header(name)
+        if header.kind == KIND and set(present) <= set(header.species):
+            composition = header.training["composition"]
+            distance = sum(abs(present.get(key, 0.0) - share) for key, share in composition.items())
+            candidates.append((round(distance, 6), header.training["activation"] != activation, name))
+    if not candidates:
+        raise ModelError(
+            f"No shipped activity model knows {', '.join(present) or 'an empty structure'}; name the particle types "
+            "with `species` (such as Cu,Zr, or A,B for a Lennard-Jones mixture), or give a model of your own."
+        )
+    return min(candidates)[2]

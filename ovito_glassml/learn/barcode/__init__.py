@@ -1,0 +1,1 @@
+"""A glass as a spectrum of unique local environments, and its energy."""

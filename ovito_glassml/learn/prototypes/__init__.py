@@ -1,0 +1,1 @@
+"""Similarity to prototype environments, and activation energies."""

@@ -1,0 +1,1 @@
+"""Stiffness of every atom from the structure around it."""

@@ -1,0 +1,253 @@
+"""How good a stiffness model is: held-out scores, and the numbers behind the figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ovito_glassml.descriptors.rdf import RDFDescriptors
+from ovito_glassml.labels.vibrations import stiffness_from_msd
+from ovito_glassml.learn.evaluation import area_under_roc, pearson
+from ovito_glassml.learn.format import ResultTable
+from ovito_glassml.learn.stiffness.model import StiffnessModel
+from ovito_glassml.learn.stiffness.train import LabelledSample
+from ovito_glassml.neighbours import average_within
+from ovito_glassml.structure import Structure
+
+__all__ = [
+    "COARSE_RADIUS",
+    "SampleScore",
+    "extreme_rdfs",
+    "label_reliability",
+    "radius_scan",
+    "rate_differences",
+    "score_sample",
+    "score_table",
+    "separation_table",
+]
+
+#: Å, the published coarse-graining radius.
+COARSE_RADIUS = 6.0
+#: Å at which coarse-graining is tried.
+SCAN_RADII = (0.0, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 6.5, 7.0, 7.5, 8.0, 9.0, 10.0, 12.0)
+
+
+@dataclass(frozen=True)
+class SampleScore:
+    """Scores of a model on one sample that it has not been trained on.
+
+    Attributes
+    ----------
+    name : str
+        The sample.
+    correlation : float
+        Pearson R of predicted and measured stiffness over atoms.
+    coarse : float
+        The same for averages within 6 Å.
+    predicted_mean, measured_mean : float
+        eV/Å², over the atoms with a label.
+    error : float
+        Root-mean-square error, eV/Å².
+    extrapolating : float
+        Fraction of atoms whose extrapolation score is above 1.
+    """
+
+    name: str
+    correlation: float
+    coarse: float
+    predicted_mean: float
+    measured_mean: float
+    error: float
+    extrapolating: float
+
+    @property
+    def bias(self) -> float:
+        """Predicted over measured mean, less one."""
+        return self.predicted_mean / self.measured_mean - 1
+
+
+def score_sample(model: StiffnessModel, sample: LabelledSample, seen: Structure | None = None) -> SampleScore:
+    """Compare prediction and measurement.
+
+    Parameters
+    ----------
+    model : StiffnessModel
+    sample : LabelledSample
+    seen : Structure, optional
+        What the model is shown instead of the sample's own structure, with the same atoms in the
+        same order: a thermal snapshot. The measured averages stay those of the sample.
+    """
+    structure = sample.structure if seen is None else seen
+    prediction = model.predict(structure, coarse_graining_radius=COARSE_RADIUS)
+    measured_coarse = average_within(sample.structure, sample.stiffness, COARSE_RADIUS)
+    labelled = np.isfinite(sample.stiffness)
+    measured, predicted = sample.stiffness[labelled], prediction.stiffness[labelled]
+    return SampleScore(
+        name=sample.name,
+        correlation=pearson(predicted, measured),
+        coarse=pearson(prediction.coarse[labelled], measured_coarse[labelled]),
+        predicted_mean=float(predicted.mean()),
+        measured_mean=float(measured.mean()),
+        error=float(np.sqrt(np.mean((predicted - measured) ** 2))),
+        extrapolating=float((prediction.extrapolation > 1).mean()),
+    )
+
+
+def score_table(title: str, scores: Sequence[SampleScore], note: str = "") -> ResultTable:
+    """Scores of several samples, one a row."""
+    columns = ("sample", "R", "R coarse", "bias", "RMSE (eV/Å²)", "predicted mean", "measured mean", "extrapolating")
+    rows = [
+        (
+            score.name,
+            score.correlation,
+            score.coarse,
+            f"{100 * score.bias:+.1f} %",
+            score.error,
+            score.predicted_mean,
+            score.measured_mean,
+            f"{100 * score.extrapolating:.1f} %",
+        )
+        for score in scores
+    ]
+    return ResultTable(title, columns, tuple(rows), note)
+
+
+def rate_differences(scores: Sequence[SampleScore], groups: Mapping[str, str]) -> ResultTable:
+    """Difference of the mean stiffness between groups of samples, such as cooling rates.
+
+    Parameters
+    ----------
+    scores : sequence of SampleScore
+        Held-out scores.
+    groups : mapping of sample name to group
+        Two or more groups; the first one found is what the others are compared with.
+    """
+    names = list(dict.fromkeys(groups[score.name] for score in scores))
+
+    def mean(group: str, quantity: str) -> float:
+        return float(np.mean([getattr(score, quantity) for score in scores if groups[score.name] == group]))
+
+    rows = []
+    for group in names[1:]:
+        predicted = mean(group, "predicted_mean") - mean(names[0], "predicted_mean")
+        measured = mean(group, "measured_mean") - mean(names[0], "measured_mean")
+        rows.append((f"{group} minus {names[0]}", predicted, measured, predicted / measured))
+    return ResultTable(
+        "Difference of mean stiffness (eV/Å²)", ("groups", "predicted", "measured", "ratio"), tuple(rows)
+    )
+
+
+def separation_table(
+    model: StiffnessModel, glasses: Sequence[Structure], foreign: Mapping[str, Structure]
+) -> ResultTable:
+    """How well the extrapolation score tells held-out glass from what the model has never seen.
+
+    Parameters
+    ----------
+    model : StiffnessModel
+    glasses : sequence of Structure
+        Glasses of the model's kind that it was not trained on.
+    foreign : mapping of name to Structure
+        Everything else.
+    """
+    own = np.concatenate([model.predict(glass).extrapolation for glass in glasses])
+    rows: list[tuple[object, ...]] = [("held-out glass", "", f"{100 * (own > 1).mean():.1f} %")]
+    for name, structure in foreign.items():
+        other = model.predict(structure).extrapolation
+        rows.append((name, area_under_roc(own, other), f"{100 * (other > 1).mean():.1f} %"))
+    return ResultTable(
+        "Extrapolation score",
+        ("structure", "AUROC against held-out glass", "atoms above 1"),
+        tuple(rows),
+        "AUROC: probability that an atom of the structure scores higher than an atom of a glass kept aside.",
+    )
+
+
+def label_reliability(msd: NDArray, temperatures: Sequence[float]) -> float:
+    """Largest correlation with the labels that a perfect model could be expected to reach.
+
+    The stiffness at each temperature comes from a simulation of its own. What these have in
+    common is taken as the truth and what they do not as noise (Cronbach's α); the ceiling is √α.
+    Real dependence on temperature counts as noise too, so the true ceiling is somewhat higher.
+
+    Parameters
+    ----------
+    msd : (N, T) array
+        u² at each temperature, Å².
+    temperatures : sequence of float
+        K.
+    """
+    stiffness = stiffness_from_msd(msd, np.asarray(temperatures))
+    stiffness = stiffness[np.isfinite(stiffness).all(axis=1)]
+    items = stiffness.shape[1]
+    shared = 1 - stiffness.var(axis=0).sum() / stiffness.sum(axis=1).var()
+    return float(np.sqrt(max(0.0, items / (items - 1) * shared)))
+
+
+def extreme_rdfs(
+    structure: Structure, values: Mapping[str, NDArray], fraction: float = 0.1
+) -> tuple[NDArray, dict[str, NDArray]]:
+    """Mean radial distribution function about the stiffest and the softest atoms.
+
+    Parameters
+    ----------
+    structure : Structure
+    values : mapping of name to (N,) array
+        Such as the predicted and the measured stiffness.
+    fraction : float
+        Share of atoms at each end; a tenth as published.
+
+    Returns
+    -------
+    radii : (R,) array
+        Å, bins of 0.1 Å from 2 to 10.
+    functions : dict
+        ``<name> softest`` and ``<name> stiffest``, and ``all``.
+    """
+    descriptor = RDFDescriptors(bin_width=0.1)
+    rows = descriptor.compute(structure)
+    functions = {"all": rows.mean(axis=0)}
+    for name, quantity in values.items():
+        labelled = np.flatnonzero(np.isfinite(quantity))
+        order = labelled[np.argsort(quantity[labelled], kind="stable")]
+        count = max(1, round(fraction * len(order)))
+        functions[f"{name} softest"] = rows[order[:count]].mean(axis=0)
+        functions[f"{name} stiffest"] = rows[order[-count:]].mean(axis=0)
+    return descriptor.radii, functions
+
+
+def radius_scan(
+    structure: Structure, predicted: NDArray, measured: NDArray, radii: Sequence[float] = SCAN_RADII
+) -> dict[str, NDArray]:
+    """Does coarse-graining over another radius than 6 Å bring prediction and measurement closer?
+
+    Parameters
+    ----------
+    structure : Structure
+    predicted, measured : (N,) arrays
+        Stiffness per atom, eV/Å².
+    radii : sequence of float
+        Å; 0 is no averaging.
+
+    Returns
+    -------
+    dict
+        ``radius``; ``correlation`` (Pearson R of the averages); ``measured_spread`` and
+        ``predicted_spread``, the standard deviations of the averages.
+    """
+    results: dict[str, list[float]] = {
+        key: [] for key in ("radius", "correlation", "measured_spread", "predicted_spread")
+    }
+    for radius in radii:
+        averages = [
+            values if radius == 0 else average_within(structure, values, radius) for values in (predicted, measured)
+        ]
+        both = np.isfinite(averages[0]) & np.isfinite(averages[1])
+        results["radius"].append(radius)
+        results["correlation"].append(pearson(averages[0][both], averages[1][both]))
+        results["predicted_spread"].append(float(averages[0][both].std()))
+        results["measured_spread"].append(float(averages[1][both].std()))
+    return {key: np.array(column) for key, column in results.items()}

@@ -1,0 +1,1 @@
+"""How everything shipped was made: models, barcodes, figures, gallery, sessions, costs; only cli imports it."""

@@ -1,0 +1,1 @@
+"""The engine for one potential in cubic cells on a CUDA device."""

@@ -1,0 +1,1 @@
+"""Simulation protocols, one a file."""

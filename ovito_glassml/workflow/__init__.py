@@ -1,0 +1,1 @@
+"""What joins layers for a user: the demo, sample files, plotting."""

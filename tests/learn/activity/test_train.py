@@ -1,0 +1,130 @@
+"""Activity classifiers: they find a rule that is known, judge by whole configurations, and tell odds honestly."""
+
+import numpy as np
+import pytest
+from activity_mixtures import crowded_sample, crowding
+
+from ovito_glassml.descriptors.ace import ACEDescriptors
+from ovito_glassml.errors import TrainingError
+from ovito_glassml.learn import format as model_file
+from ovito_glassml.learn.activity.model import ActivityModel, shipped_model_for
+from ovito_glassml.learn.activity.train import (
+    METHODS,
+    ActivityDesign,
+    balanced_accuracy,
+    cross_validate,
+    describe,
+    fit_line,
+    train_activity,
+)
+from ovito_glassml.learn.format import ModelError, save_model
+from ovito_glassml.structure import Structure
+
+DESCRIPTOR = ACEDescriptors(("A", "B"), cutoff=3.0, nearest=1.0, order=1, n_max=6)
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return [crowded_sample(seed) for seed in range(4)]
+
+
+@pytest.fixture(scope="module")
+def design():
+    return ActivityDesign("crowding", "A rule made up for tests.", DESCRIPTOR, "A", "thermal", length_unit="sigma")
+
+
+@pytest.fixture(scope="module")
+def model(samples, design):
+    return train_activity(samples[:3], design)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_finds_the_rule_on_a_configuration_never_seen(samples, method):
+    data = describe(samples, DESCRIPTOR)
+    seen = data.configuration < 3
+    line = fit_line(data.atoms(seen), method, 1e-3)
+    assert balanced_accuracy(data.labels[~seen], line.decide(data.rows[~seen]) > 0) > 0.95
+
+
+def test_probability_is_high_for_active_and_low_for_inactive_atoms(model, samples):
+    held_out = samples[3]
+    probability = model.predict(held_out.structure).probability
+    assert np.isnan(probability[held_out.structure.species == 1]).all()
+    assert np.nanmean(probability[held_out.activity == 1]) > 0.9
+    assert np.nanmean(probability[held_out.activity == 0]) < 0.1
+
+
+def test_probability_is_calibrated_where_labels_are_random(design):
+    """A label drawn with a known probability is predicted with that probability."""
+    rng = np.random.default_rng(5)
+
+    def noisy(seed):
+        plain = crowded_sample(seed)
+        score = crowding(plain.structure)
+        chance = 1 / (1 + np.exp((score - np.median(score)) / score.std()))
+        labels = np.where(plain.structure.species == 0, rng.random(len(score)) < chance, -1).astype(np.int8)
+        return plain._replace(activity=labels), chance
+
+    pairs = [noisy(seed) for seed in range(12)]
+    model = train_activity([one for one, _ in pairs[:10]], design)
+    for one, chance in pairs[10:]:
+        predicted = model.predict(one.structure).probability
+        wanted = one.structure.species == 0
+        assert np.corrcoef(predicted[wanted], chance[wanted])[0, 1] > 0.9
+        assert np.abs(predicted[wanted] - chance[wanted]).mean() < 0.06
+
+
+def test_decisions_in_cross_validation_have_not_seen_their_configuration(samples):
+    """Labels that only the configuration can tell are not learned: accuracy stays at a coin's."""
+    mixed = [one._replace(activity=np.where(one.activity >= 0, k % 2, -1)) for k, one in enumerate(samples)]
+    data = describe(mixed, DESCRIPTOR)
+    decisions = cross_validate(data, strengths=[1e-3]).decisions
+    assert balanced_accuracy(data.labels, decisions > 0) < 0.6
+
+
+def test_events_of_one_configuration_stay_together(samples):
+    twice = [samples[0], samples[0]._replace(structure=samples[1].structure, activity=samples[1].activity)]
+    with pytest.raises(TrainingError, match="two configurations"):
+        describe(twice, DESCRIPTOR)
+
+
+def test_one_class_alone_teaches_nothing(samples):
+    lazy = [one._replace(activity=np.minimum(one.activity, 0)) for one in samples]
+    with pytest.raises(TrainingError, match="0 active atoms"):
+        describe(lazy, DESCRIPTOR)
+
+
+def test_ard_needs_displacements(samples):
+    unknown = [one._replace(displacement=np.full(len(one.structure), np.nan)) for one in samples]
+    data = describe(unknown, DESCRIPTOR)
+    with pytest.raises(TrainingError, match="no D²min"):
+        fit_line(data, "ard", 0.0)
+
+
+def test_training_repeats_itself_bit_for_bit(samples, design, model):
+    again = train_activity(samples[:3], design)
+    np.testing.assert_array_equal(again.classifier.weights, model.classifier.weights)
+
+
+def test_a_saved_model_predicts_the_same(model, samples, tmp_path):
+    path = tmp_path / "crowding.safetensors"
+    save_model(path, model.header, model.tensors())
+    loaded = ActivityModel.load(path)
+    again, before = loaded.predict(samples[3].structure), model.predict(samples[3].structure)
+    np.testing.assert_array_equal(again.probability, before.probability)
+    np.testing.assert_allclose(again.extrapolation, before.extrapolation, rtol=1e-5)
+    assert loaded.header.training["samples"] == ["configuration 0", "configuration 1", "configuration 2"]
+    assert loaded.header.training["composition"]["A"] == pytest.approx(0.8, abs=0.05)
+
+
+def test_shipped_model_is_found_by_species_and_composition(samples):
+    with pytest.raises(ModelError, match="No shipped activity model knows Ge"):
+        shipped_model_for(Structure(np.zeros((1, 3)), [0], ("Ge",)))
+
+
+def test_choosing_a_model_again_reads_no_files(monkeypatch):
+    """Frames of a trajectory ask for it one by one, and opening files thousands of times costs time and memory."""
+    mixture = Structure(np.zeros((1, 3)), [0], ("A",))
+    chosen = shipped_model_for(mixture)
+    monkeypatch.setattr(model_file, "safe_open", None)
+    assert shipped_model_for(mixture) == chosen

@@ -1,0 +1,97 @@
+"""Isoconfigurational runs: a common start, different ends, displacements that can be read off."""
+
+import numpy as np
+import pytest
+
+from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.protocols.isoconfigurational import IsoconfigurationalSettings, isoconfigurational
+from ovito_glassml.simulate.snapshots import read_frames
+
+SMALL = IsoconfigurationalSettings(
+    system="polymer",
+    atoms=200,
+    seed=3,
+    melt_time=5.0,
+    cooling_time=10.0,
+    equilibration=5.0,
+    duration=10.0,
+    replicas=3,
+    checkpoint_atom_steps=200_000,
+)
+
+
+@pytest.fixture(scope="module")
+def ensemble(tmp_path_factory):
+    file = tmp_path_factory.mktemp("ensemble") / "replicas.xyz.gz"
+    isoconfigurational(SMALL, file, lambda fraction, text: None)
+    return file
+
+
+@pytest.fixture(scope="module")
+def frames(ensemble):
+    return read_frames(ensemble)
+
+
+def test_the_first_frame_is_the_start_and_the_others_are_ends(frames):
+    assert [frame.header["replica"] for frame in frames] == ["0", "1", "2", "3"]
+    assert [frame.header["time"] for frame in frames] == ["0", "10", "10", "10"]
+    for frame in frames:
+        np.testing.assert_array_equal(frame.structure.ids, frames[0].structure.ids)
+        assert frame.structure.number_density == pytest.approx(1.04, rel=1e-6)
+
+
+def test_positions_are_unwrapped_and_do_not_drift(frames):
+    edge = frames[0].structure.cell[0, 0]
+    for frame in frames[1:]:
+        moved = frame.structure.positions - frames[0].structure.positions
+        assert np.abs(moved).max() < edge / 2
+        np.testing.assert_allclose(moved.mean(axis=0), 0.0, atol=1e-3)
+        assert 0.05 < np.sqrt((moved**2).sum(axis=1).mean()) < 2.0
+
+
+def test_replicas_differ(frames):
+    first, second = (frame.structure.positions for frame in frames[1:3])
+    assert np.abs(first - second).max() > 0.1
+
+
+def test_inherent_positions_lie_near_the_thermal_ones_and_lower(frames):
+    for frame in frames:
+        shift = frame.columns["Inherent_Position"] - frame.structure.positions
+        assert 0.01 < np.sqrt((shift**2).sum(axis=1).mean()) < 0.4
+    energies = [float(frame.header["energy_per_atom"]) for frame in frames]
+    assert np.ptp(energies) < 0.5
+
+
+def test_chains_stay_whole(frames):
+    positions = frames[-1].columns["Inherent_Position"].reshape(10, 20, 3)
+    edge = frames[0].structure.cell[0, 0]
+    bonds = np.diff(positions, axis=1)
+    lengths = np.linalg.norm(bonds - edge * np.round(bonds / edge), axis=2)
+    assert lengths.min() > 0.85
+    assert lengths.max() < 1.2
+
+
+def test_ovito_reads_the_ensemble(ensemble, frames):
+    from ovito.io import import_file
+
+    pipeline = import_file(str(ensemble))
+    assert pipeline.num_frames == 4
+    data = pipeline.compute(3)
+    np.testing.assert_allclose(data.particles["Inherent_Position"], frames[3].columns["Inherent_Position"], rtol=1e-5)
+    assert data.particles.count == 200
+
+
+def test_interrupted_again_and_again_it_ends_in_the_same_file(ensemble, with_interruptions, tmp_path):
+    file = tmp_path / "replicas.xyz.gz"
+    assert with_interruptions(isoconfigurational, SMALL, file, every=4) > 3
+    assert file.read_bytes() == ensemble.read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["replicas.xyz.gz"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"atoms": 20}, "at least 100"), ({"replicas": 0}, "at least 1"), ({"duration": 0.0}, "must be positive")],
+)
+def test_impossible_settings_are_refused(settings, message):
+    with pytest.raises(SimulationError, match=message):
+        IsoconfigurationalSettings(**settings)
