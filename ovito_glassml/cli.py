@@ -20,6 +20,7 @@ from rich.text import Text
 
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.files import write_atomically
+from ovito_glassml.modifiers import registry
 
 app = typer.Typer(
     name="glassml",
@@ -45,21 +46,8 @@ app.add_typer(simulate_app, name="simulate")
 
 console = Console()
 
-#: Short names of `glassml apply --modifier`.
-MODIFIERS = {
-    "rdf": "RDFDescriptorsModifier",
-    "bessel": "BesselDescriptorsModifier",
-    "soap": "SOAPDescriptorsModifier",
-    "ace": "ACEDescriptorsModifier",
-    "nonaffine": "NonaffineActivityModifier",
-    "activity": "PredictedActivityModifier",
-    "vibrations": "AtomicStiffnessModifier",
-    "stiffness": "PredictedStiffnessModifier",
-    "scnn": "PrototypeSimilarityModifier",
-    "ule": "ULEBarcodeModifier",
-    "lasca": "LaSCAModifier",
-    "evaluate": "EvaluatePredictionModifier",
-}
+
+SHORT_NAMES = ", ".join(registry.by_name())
 
 
 class UsageError(GlassMLError):
@@ -120,7 +108,7 @@ def apply(
             "or their addresses (https:// or sftp://)."
         ),
     ],
-    modifier: Annotated[list[str], typer.Option("--modifier", "-m", help=f"One or more of: {', '.join(MODIFIERS)}.")],
+    modifier: Annotated[list[str], typer.Option("--modifier", "-m", help=f"One or more of: {SHORT_NAMES}.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Annotated file: .xyz, .dump, also with .gz.")],
     model: Annotated[str | None, typer.Option(help="Shipped model name or model file.")] = None,
     species: Annotated[str | None, typer.Option(help="Names for unnamed particle types, in type order: Cu,Zr.")] = None,
@@ -188,7 +176,7 @@ def sessions(
     from ovito_glassml.reproduce.sessions import make_sessions
 
     with progress_bar("Making sessions") as update:
-        written = make_sessions(folder, _modifier_classes(), update)
+        written = make_sessions(folder, update)
     for file in written:
         console.print(str(file), highlight=False, soft_wrap=True)
 
@@ -625,7 +613,7 @@ def figures_gallery(
 
     try:
         with progress_bar("Drawing") as update:
-            written = draw_gallery(output, _modifier_classes(), update)
+            written = draw_gallery(output, update)
     except RenderingUnavailable as error:
         raise UsageError(str(error)) from error
     for file in written:
@@ -1014,21 +1002,13 @@ def _print_status(jobs: list[Any], records: list[dict], left: list[float]) -> No
     )
 
 
-def _modifier_classes() -> dict[str, Any]:
-    """Every modifier by its short name."""
-    import ovito_glassml
-
-    return {name: getattr(ovito_glassml, modifier) for name, modifier in MODIFIERS.items()}
-
-
 def _modifiers(names: list[str], settings: dict[str, Any]) -> list[Any]:
     """Instances of the named modifiers; every setting must belong to at least one of them."""
-    import ovito_glassml
-
-    unknown = [name for name in names if name not in MODIFIERS]
+    registered = registry.by_name()
+    unknown = [name for name in names if name not in registered]
     if unknown:
-        raise UsageError(f"There is no modifier {unknown[0]!r}; choose from {', '.join(MODIFIERS)}.")
-    chain = [getattr(ovito_glassml, MODIFIERS[name])() for name in names]
+        raise UsageError(f"There is no modifier {unknown[0]!r}; choose from {', '.join(registered)}.")
+    chain = [registered[name].load()() for name in names]
     for name, value in settings.items():
         takers = [modifier for modifier in chain if name in modifier.editable_traits()]
         if not takers:

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import ovito_glassml
-from ovito_glassml import LaSCAModifier, RDFDescriptorsModifier, batch, cli
+from ovito_glassml import LaSCAModifier, RDFDescriptorsModifier, batch
 from ovito_glassml.adapter.files import FileError, annotate
 from ovito_glassml.batch import BatchError, annotate_in_ranges
+from ovito_glassml.modifiers.registry import by_name
 
 FRAMES = 6
 
@@ -230,9 +230,9 @@ def test_only_what_would_be_the_same_is_used_again(change, used, left_over, dump
     os.utime(dump, ns=(written.st_atime_ns, written.st_mtime_ns))
 
 
-@pytest.mark.parametrize("name", cli.MODIFIERS)
+@pytest.mark.parametrize("name", by_name())
 def test_a_modifier_is_made_anew_from_its_parameters(name, dump):
-    modifier = getattr(ovito_glassml, cli.MODIFIERS[name])()
+    modifier = by_name()[name].load()()
     if name == "nonaffine":
         modifier.reference, modifier.cutoff = str(dump), 3.5
     described = json.loads(json.dumps(batch._described(modifier)))

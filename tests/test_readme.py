@@ -7,9 +7,9 @@ import pytest
 import typer
 from ovito.pipeline import FileSource
 
-import ovito_glassml
-from ovito_glassml.cli import MODIFIERS, app
+from ovito_glassml.cli import app
 from ovito_glassml.learn.format import list_models, read_header
+from ovito_glassml.modifiers.registry import MODIFIERS
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -40,10 +40,10 @@ def numbers(cell):
     return [float(number) for number in re.findall(r"[\d.]+", cell)]
 
 
-@pytest.mark.parametrize("short", MODIFIERS)
-def test_every_parameter_is_listed_with_its_label_and_default(short):
-    modifier = getattr(ovito_glassml, MODIFIERS[short])()
-    (heading,) = re.findall(rf"(?m)^(### .*\(`{MODIFIERS[short]}`, `{short}`\))$", TEXT)
+@pytest.mark.parametrize("entry", MODIFIERS, ids=lambda entry: entry.name)
+def test_every_parameter_is_listed_with_its_label_and_default(entry):
+    modifier = entry.load()()
+    (heading,) = re.findall(rf"(?m)^(### .*\(`{entry.class_name}`, `{entry.name}`\))$", TEXT)
     listed = {cells[1].strip("`"): cells for cells in rows(section(heading)) if len(cells) == 4}
     for name in modifier.editable_traits():
         assert listed[name][0] == modifier.trait(name).label, name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,13 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from numpy.typing import NDArray
 from ovito.data import DataCollection, Property
-from ovito.pipeline import ModifierInterface
 from PIL import Image
 
 from ovito_glassml.adapter.input import particle_column, structure_from_data
 from ovito_glassml.adapter.render import render_colours, render_property
 from ovito_glassml.files import write_atomically
-from ovito_glassml.reproduce.sessions import Example, example_of, example_pipeline
+from ovito_glassml.modifiers.registry import MODIFIERS, Example, Modifier
+from ovito_glassml.reproduce.sessions import example_pipeline
 from ovito_glassml.workflow.plotting import COLOURS, drawn, new_figure, save_table
 from ovito_glassml.workflow.sample_data import sample_file
 
@@ -52,7 +52,7 @@ PARITY = "evaluation-parity"
 
 
 def draw_gallery(
-    folder: Path, modifiers: Mapping[str, type[ModifierInterface]], progress: Callable[[float, str], None]
+    folder: Path, progress: Callable[[float, str], None], modifiers: Sequence[Modifier] = MODIFIERS
 ) -> list[Path]:
     """Draw what each modifier shows on its example, as PNG and CSV.
 
@@ -63,10 +63,10 @@ def draw_gallery(
     ----------
     folder : Path
         For ``NAME.png`` and ``NAME.csv``; made if it is not there.
-    modifiers : mapping
-        Names and classes.
     progress : callable
         Fraction and text.
+    modifiers : sequence of Modifier
+        By default all.
 
     Returns
     -------
@@ -79,12 +79,15 @@ def draw_gallery(
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for number, (name, modifier) in enumerate(modifiers.items()):
-        progress(number / len(modifiers), f"Drawing {modifier.__name__}")
-        example = example_of(modifier)
+    for number, modifier in enumerate(modifiers):
+        progress(number / len(modifiers), f"Drawing {modifier.class_name}")
+        example = modifier.example
         data = example_pipeline(modifier, sample_file(example.structure)).compute(example.frame)
         figure, columns = _parity(data) if PARITY in data.tables else _slice(data, example)
-        written += [_save_small(figure, folder / f"{name}.png"), save_table(columns, folder / f"{name}.csv")]
+        written += [
+            _save_small(figure, folder / f"{modifier.name}.png"),
+            save_table(columns, folder / f"{modifier.name}.csv"),
+        ]
     return written
 
 

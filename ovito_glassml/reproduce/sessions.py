@@ -3,150 +3,53 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 import ovito
 from ovito.io import import_file
 from ovito.modifiers import ColorCodingModifier
-from ovito.pipeline import ModifierInterface, Pipeline
+from ovito.pipeline import Pipeline
 from ovito.vis import Viewport
 
 from ovito_glassml.adapter.render import CAMERA
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.files import write_atomically
-from ovito_glassml.modifiers.predicted_stiffness import PredictedStiffnessModifier
-from ovito_glassml.workflow.demo import DEMO_GLASS
+from ovito_glassml.modifiers.registry import MODIFIERS, Modifier, by_name
 from ovito_glassml.workflow.sample_data import sample_file
 
-__all__ = ["EXAMPLES", "Example", "SessionError", "example_of", "example_pipeline", "make_sessions"]
+__all__ = ["SessionError", "example_pipeline", "make_sessions"]
 
 #: Pixels that the view is fitted to; OVITO fits it to its window by the height.
 WINDOW = (800, 600)
-
-#: A sheared Kob-Andersen glass that no shipped model was trained on, one frame before each plastic event.
-SHEARED_GLASS = "activity/shear-kob-andersen-1.xyz.gz"
-
-#: A Cu50Zr50 glass with the activation energies of its atoms, which no shipped model was trained on.
-BARRIER_GLASS = "barriers/barriers-cu50zr50-2.xyz.gz"
-
-#: The frame of `SHEARED_GLASS` after its largest event that did not go through the whole glass.
-AFTER_EVENT = 10
 
 
 class SessionError(GlassMLError):
     """A session cannot be made."""
 
 
-@dataclass(frozen=True)
-class Example:
-    """What a session shows a modifier on.
-
-    Attributes
-    ----------
-    structure : str
-        File of `sample_data`.
-    parameters : mapping
-        Of the modifier, where they are not the defaults.
-    before : sequence of modifiers
-        What comes before it in the pipeline.
-    shown, meaning : str
-        Property that colours the particles, unless the modifier itself colours them by a typed one, and what it
-        is, with its unit.
-    frame : int
-        The frame that is shown.
-    radii : mapping
-        Radius of each type's particles, where OVITO does not know them.
-    """
-
-    structure: str = DEMO_GLASS
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    before: Sequence[Callable[[], ModifierInterface]] = ()
-    shown: str = ""
-    meaning: str = ""
-    frame: int = 0
-    radii: Mapping[str, float] = field(default_factory=dict)
-
-
-#: In σ: half the distance at which the Lennard-Jones potential of two alike is zero.
-RADII = {"A": 0.5, "B": 0.44}
-
-#: For modifiers with other needs than a glass and their defaults.
-EXAMPLES = {
-    "RDFDescriptorsModifier": Example(shown="RDF Descriptors.r2_7", meaning="g(r) of every atom at r = 2.7 Å"),
-    "BesselDescriptorsModifier": Example(
-        shown="Bessel Descriptors.B0_Zr_n1", meaning="Bessel sum over Zr neighbours, n = 1 (Å$^{-3/2}$)"
-    ),
-    "SOAPDescriptorsModifier": Example(
-        shown="SOAP Descriptors.Zr_n1_Zr_n1_l0", meaning="SOAP power of Zr, n = n' = 1, l = 0 (Å³)"
-    ),
-    "ACEDescriptorsModifier": Example(shown="ACE Descriptors.Zr_n1", meaning="ACE sum over Zr neighbours, n = 1"),
-    "NonaffineActivityModifier": Example(
-        SHEARED_GLASS,
-        {
-            "use_frame_offset": True,
-            "frame_offset": -1,
-            "affine_mapping": "ToReference",
-            "cutoff": 2.5,
-            "threshold": 0.6,
-        },
-        shown="Nonaffine Squared Displacement",
-        meaning="D²min of a plastic event (σ²)",
-        frame=AFTER_EVENT,
-        radii=RADII,
-    ),
-    "PredictedActivityModifier": Example(
-        SHEARED_GLASS,
-        {"activation": "shear"},
-        shown="Activity Probability",
-        meaning="predicted probability of being active",
-        frame=AFTER_EVENT - 1,
-        radii=RADII,
-    ),
-    "AtomicStiffnessModifier": Example(
-        "trajectory/cu50zr50-300k.dump.gz", shown="Stiffness", meaning="measured stiffness at 300 K (eV/Å²)"
-    ),
-    "PredictedStiffnessModifier": Example(
-        shown="Predicted Stiffness Coarse", meaning="predicted stiffness, mean within 6 Å (eV/Å²)"
-    ),
-    "PrototypeSimilarityModifier": Example(BARRIER_GLASS),
-    "ULEBarcodeModifier": Example("barcode/glass-zr44cu56.xyz.gz"),
-    "EvaluatePredictionModifier": Example(
-        before=(PredictedStiffnessModifier,), shown="Predicted Stiffness", meaning="predicted stiffness (eV/Å²)"
-    ),
-}
-
-
-def example_of(modifier: type[ModifierInterface]) -> Example:
-    """The example for a modifier; one that has none is shown on a Cu50Zr50 glass, coloured by its result."""
-    return EXAMPLES.get(modifier.__name__, Example())
-
-
-def example_pipeline(modifier: type[ModifierInterface], structure: Path) -> Pipeline:
+def example_pipeline(modifier: Modifier, structure: Path) -> Pipeline:
     """A pipeline from the example's structure through the modifier.
 
     Parameters
     ----------
-    modifier : type
-        A modifier of this package.
+    modifier : Modifier
     structure : Path
         Where the example's structure lies.
     """
-    example = example_of(modifier)
+    example, kind = modifier.example, modifier.load()
     # Said outright, because after it has rendered OVITO may not notice that a file has several frames.
     pipeline = import_file(str(structure), multiple_frames=True)
     for name, radius in example.radii.items():
         pipeline.source.data.particles_.particle_types_.type_by_name_(name).radius = radius  # type: ignore[union-attr]
     for earlier in example.before:
-        pipeline.modifiers.append(earlier())
+        pipeline.modifiers.append(by_name()[earlier].load()())
     parameters = dict(example.parameters)
-    coloured = "color_by_result" in modifier.class_trait_names()  # type: ignore[attr-defined]
+    coloured = "color_by_result" in kind.class_trait_names()
     if coloured:
         parameters["color_by_result"] = True
-    pipeline.modifiers.append(modifier(**parameters))
+    pipeline.modifiers.append(kind(**parameters))
     if example.shown and not coloured:
         gradient = ColorCodingModifier.Viridis()
         pipeline.modifiers.append(
@@ -156,7 +59,7 @@ def example_pipeline(modifier: type[ModifierInterface], structure: Path) -> Pipe
 
 
 def make_sessions(
-    folder: Path, modifiers: Mapping[str, type[ModifierInterface]], progress: Callable[[float, str], None]
+    folder: Path, progress: Callable[[float, str], None], modifiers: Sequence[Modifier] = MODIFIERS
 ) -> list[Path]:
     """Write a session file for each modifier, and beside them the structures that they show.
 
@@ -167,10 +70,10 @@ def make_sessions(
     ----------
     folder : Path
         Gets `sessions/NAME.ovito` and, where it does not have them yet, files as in `sample_data`.
-    modifiers : mapping
-        Names and classes.
     progress : callable
         Fraction and text.
+    modifiers : sequence of Modifier
+        By default all.
 
     Returns
     -------
@@ -187,14 +90,14 @@ def make_sessions(
     root = folder.resolve()
     (root / "sessions").mkdir(parents=True, exist_ok=True)
     written = []
-    for number, (name, modifier) in enumerate(modifiers.items()):
-        progress(number / len(modifiers), f"Session for {modifier.__name__}")
-        example = example_of(modifier)
+    for number, modifier in enumerate(modifiers):
+        progress(number / len(modifiers), f"Session for {modifier.class_name}")
+        example = modifier.example
         structure = root / example.structure
         if not structure.exists():
             structure.parent.mkdir(exist_ok=True)
             write_atomically(structure, sample_file(example.structure).read_bytes())
-        written.append(root / "sessions" / f"{name}.ovito")
+        written.append(root / "sessions" / f"{modifier.name}.ovito")
         _save(example_pipeline(modifier, structure), example.frame, written[-1], root)
     return written
 

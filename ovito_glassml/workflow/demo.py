@@ -18,6 +18,7 @@ from ovito_glassml.adapter.files import annotate
 from ovito_glassml.adapter.input import structure_from_data
 from ovito_glassml.adapter.render import RenderingUnavailable, render_property
 from ovito_glassml.modifiers.predicted_stiffness import PredictedStiffnessModifier
+from ovito_glassml.modifiers.registry import STIFFNESS_GLASS
 from ovito_glassml.neighbours import average_within
 from ovito_glassml.workflow.plotting import new_figure, save_figure
 from ovito_glassml.workflow.sample_data import sample_file
@@ -25,7 +26,7 @@ from ovito_glassml.workflow.sample_data import sample_file
 __all__ = ["DEMO_GLASS", "draw_comparison", "run_demo"]
 
 #: A Cu50Zr50 glass quenched at 10^12 K/s that no shipped model was trained on.
-DEMO_GLASS = "stiffness/vibrations-cu50zr50-1e12-1.xyz.gz"
+DEMO_GLASS = STIFFNESS_GLASS
 
 COARSE_GRAINING_RADIUS = 6.0  # Å, the modifier's default
 

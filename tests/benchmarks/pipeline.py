@@ -17,8 +17,7 @@ from ovito.io import import_file
 from ovito.modifiers import ReplicateModifier
 from ovito.pipeline import ModifierInterface, Pipeline
 
-import ovito_glassml
-from ovito_glassml.cli import MODIFIERS
+from ovito_glassml.modifiers.registry import by_name
 from ovito_glassml.workflow.sample_data import sample_file
 
 METALLIC, LENNARD_JONES = "stiffness/vibrations-cu50zr50-1e13-1.xyz.gz", "activity/shear-kob-andersen-1.xyz.gz"
@@ -48,9 +47,9 @@ def pipeline_of(sample: str, atoms: int, modifier: ModifierInterface) -> Pipelin
 def cases() -> list[tuple]:
     """Modifier, its name, the parameter that changes, its values and the sample, for all that are there."""
     found = []
-    for short in MODIFIERS:
+    for short, entry in by_name().items():
         for parameters, parameter, values, sample in CASES.get(short, []):
-            modifier = getattr(ovito_glassml, MODIFIERS[short])(**parameters)
+            modifier = entry.load()(**parameters)
             found.append((modifier, " ".join([short, *parameters.values()]), parameter, values, sample))
     return found
 

@@ -7,13 +7,14 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ovito.data import DataCollection, ParticleType
 from ovito.pipeline import ModifierInterface, Pipeline, PipelineSourceInterface, PythonSource
+
+from ovito_glassml.modifiers.registry import MODIFIERS
 
 #: Number density of a Cu-Zr glass in 1/Å³.
 DENSITY = 0.058
@@ -97,16 +98,7 @@ class Case:
 
 def installed_cases() -> list[Case]:
     """Every modifier that this package offers to OVITO."""
-    from ovito_glassml.cli import MODIFIERS
-
-    command = {name: short for short, name in MODIFIERS.items()}
-
-    def case(entry: EntryPoint) -> Case:
-        modifier = entry.load()
-        return Case(entry.name, modifier, command.get(modifier.__name__))
-
-    entries = entry_points(group="OVITO.Modifier")
-    return [case(entry) for entry in entries if entry.value.startswith("ovito_glassml.")]
+    return [Case(f"Glass ML: {entry.title}", entry.load(), entry.name) for entry in MODIFIERS]
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from conformance_checks import CHECKS
 from conformance_mocks import MUTANTS as MOCKS
 from conformance_mocks import MockModifier, Mutant
 
-import ovito_glassml
-from ovito_glassml import cli
+from ovito_glassml.modifiers import registry
+from ovito_glassml.modifiers.registry import Modifier
 
 MUTANTS = [*MOCKS, Mutant(conformance_heavy.HeavyModifier, "import_is_light", AssertionError, ())]
 CHECK = {check.__name__.removeprefix("check_"): check for check in CHECKS}
@@ -33,8 +33,8 @@ def run(monkeypatch, tmp_path):
     """Function: put a modifier through one rule."""
 
     def put_through(rule, modifier):
-        monkeypatch.setattr(ovito_glassml, modifier.__name__, modifier, raising=False)
-        monkeypatch.setitem(cli.MODIFIERS, "mock", modifier.__name__)
+        monkeypatch.setattr(registry, "MODIFIERS", (*registry.MODIFIERS, Modifier("mock", "", "", "", "")))
+        monkeypatch.setattr(Modifier, "load", lambda entry: modifier)
         case = Case("Glass ML: Mock", modifier, "mock")
         check = CHECK[rule]
         check(case, tmp_path) if "folder" in inspect.signature(check).parameters else check(case)

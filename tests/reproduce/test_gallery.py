@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import ovito_glassml
 from ovito_glassml.adapter.render import RenderingUnavailable
-from ovito_glassml.cli import MODIFIERS, UsageError, figures_gallery
+from ovito_glassml.cli import UsageError, figures_gallery
 from ovito_glassml.learn.format import read_header
+from ovito_glassml.modifiers.registry import by_name
 from ovito_glassml.reproduce import gallery
-from ovito_glassml.reproduce.sessions import EXAMPLES
 from ovito_glassml.simulate.snapshots import read_shard
 from ovito_glassml.workflow.sample_data import sample_file
 
@@ -34,8 +33,8 @@ def drawn(tmp_path_factory):
         patch.setattr(gallery, "save_figure", save)
         patch.setattr(gallery, "render_property", lambda *arguments, **options: disc)
         patch.setattr(gallery, "render_colours", lambda *arguments, **options: disc)
-        chosen = {name: getattr(ovito_glassml, MODIFIERS[name]) for name in ("rdf", "lasca", "evaluate")}
-        written = gallery.draw_gallery(folder, chosen, lambda fraction, text: None)
+        chosen = [by_name()[name] for name in ("rdf", "lasca", "evaluate")]
+        written = gallery.draw_gallery(folder, lambda fraction, text: None, chosen)
     assert sorted(written) == sorted(folder.iterdir())
     return folder, figures
 
@@ -49,7 +48,7 @@ def columns(file):
 def test_a_scale_says_what_it_shows_and_the_table_has_the_atoms_of_the_slice(drawn):
     folder, figures = drawn
     label = figures["rdf"].axes[-1].get_xlabel()
-    assert label == EXAMPLES["RDFDescriptorsModifier"].meaning
+    assert label == by_name()["rdf"].example.meaning
     table = columns(folder / "rdf.csv")
     structure = read_shard(sample_file("stiffness/vibrations-cu50zr50-1e12-1.xyz.gz")).structure
     place = {identifier: number for number, identifier in enumerate(structure.ids)}
@@ -101,7 +100,7 @@ def test_pictures_are_small(drawn):
 
 def test_the_readme_shows_every_modifier_and_every_picture_exists():
     pictures = ROOT / "sample_data" / "pictures"
-    assert {file.stem for file in (pictures / "gallery").iterdir()} == set(MODIFIERS)
+    assert {file.stem for file in (pictures / "gallery").iterdir()} == set(by_name())
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for file in (pictures / "gallery").iterdir():
         assert f"(sample_data/pictures/gallery/{file.name})" in text

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import ovito_glassml
-from ovito_glassml.cli import MODIFIERS
-from ovito_glassml.reproduce.sessions import SHEARED_GLASS, SessionError, example_of, make_sessions
+from ovito_glassml.modifiers.registry import MODIFIERS, SHEARED_GLASS, by_name
+from ovito_glassml.reproduce.sessions import SessionError, make_sessions
 from ovito_glassml.workflow.sample_data import sample_file
 
 SAMPLES = Path(__file__).parents[2] / "sample_data"
@@ -39,11 +38,9 @@ REMADE = ("rdf", "nonaffine", "evaluate")
 MAKE = """
 import sys
 from pathlib import Path
-import ovito_glassml
-from ovito_glassml.cli import MODIFIERS
+from ovito_glassml.modifiers.registry import by_name
 from ovito_glassml.reproduce.sessions import make_sessions
-modifiers = {name: getattr(ovito_glassml, MODIFIERS[name]) for name in sys.argv[2:]}
-make_sessions(Path(sys.argv[1]), modifiers, lambda fraction, text: None)
+make_sessions(Path(sys.argv[1]), lambda fraction, text: None, [by_name()[name] for name in sys.argv[2:]])
 """
 
 OPEN = """
@@ -73,7 +70,7 @@ def opened(tmp_path_factory):
     """Function (name, made=False) → arrays from a shipped session, or from one made by the test."""
     places = {made: tmp_path_factory.mktemp(f"über all {made}") for made in (False, True)}
     shutil.copytree(SESSIONS, places[False] / "sessions")
-    for structure in {example_of(getattr(ovito_glassml, modifier)).structure for modifier in MODIFIERS.values()}:
+    for structure in {modifier.example.structure for modifier in MODIFIERS}:
         (places[False] / structure).parent.mkdir(exist_ok=True)
         shutil.copyfile(SAMPLES / structure, places[False] / structure)
     run_python(MAKE, places[True], *REMADE)
@@ -88,10 +85,10 @@ def opened(tmp_path_factory):
 
 
 def test_there_is_a_session_for_every_modifier_and_no_other():
-    assert {file.stem for file in SESSIONS.iterdir()} == set(MODIFIERS)
+    assert {file.stem for file in SESSIONS.iterdir()} == set(by_name())
 
 
-@pytest.mark.parametrize("name", MODIFIERS)
+@pytest.mark.parametrize("name", by_name())
 def test_a_session_opens_with_its_modifier_at_work(name, opened):
     found = opened(name)
     values = found[PROMISED[name]]
@@ -149,7 +146,7 @@ def test_a_scene_that_shows_something_is_refused(tmp_path):
     pipeline.add_to_scene()
     try:
         with pytest.raises(SessionError, match="new process"):
-            make_sessions(tmp_path / "new", {}, lambda fraction, text: None)
+            make_sessions(tmp_path / "new", lambda fraction, text: None, ())
     finally:
         pipeline.remove_from_scene()
     assert not (tmp_path / "new").exists()

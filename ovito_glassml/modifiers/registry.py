@@ -1,0 +1,212 @@
+"""The one list of modifiers, which public names, command line, sessions, gallery, README and tests read.
+
+Imports neither OVITO nor NumPy. A new modifier is its own file, an entry here, a line of ``__init__.pyi`` (for type
+checkers) and one of ``pyproject.toml`` (for OVITO's menu).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+__all__ = ["MODIFIERS", "Example", "Modifier", "by_name"]
+
+#: Glasses that no shipped model was trained on: Cu50Zr50 cooled at 10¹² K/s with its measured stiffness; Cu50Zr50 with
+#: the activation energies of its atoms; a sheared Kob-Andersen glass, one frame before each plastic event.
+STIFFNESS_GLASS = "stiffness/vibrations-cu50zr50-1e12-1.xyz.gz"
+BARRIER_GLASS = "barriers/barriers-cu50zr50-2.xyz.gz"
+SHEARED_GLASS = "activity/shear-kob-andersen-1.xyz.gz"
+#: The frame of the sheared glass after its largest event that did not go through the whole glass.
+AFTER_EVENT = 10
+#: In σ: half the distance at which the Lennard-Jones potential of two alike is zero.
+RADII = {"A": 0.5, "B": 0.44}
+
+
+@dataclass(frozen=True)
+class Example:
+    """What a session and the gallery show a modifier on.
+
+    Attributes
+    ----------
+    structure : str
+        File of `sample_data`.
+    parameters : mapping
+        Of the modifier, where they are not the defaults.
+    before : sequence of str
+        Short names of the modifiers that come before it in the pipeline.
+    shown, meaning : str
+        Property that colours the particles, unless the modifier itself colours them by a typed one, and what it
+        is, with its unit.
+    frame : int
+        The frame that is shown.
+    radii : mapping
+        Radius of each type's particles, where OVITO does not know them.
+    """
+
+    structure: str = STIFFNESS_GLASS
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    before: Sequence[str] = ()
+    shown: str = ""
+    meaning: str = ""
+    frame: int = 0
+    radii: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Modifier:
+    """An entry of the registry.
+
+    Attributes
+    ----------
+    name : str
+        Short, for ``glassml apply --modifier``; sessions and pictures are called so too.
+    title : str
+        In OVITO's menu, after ``Glass ML:``.
+    module, class_name : str
+        ``ovito_glassml.modifiers.MODULE:CLASS``, which saved sessions refer to.
+    answers : str
+        What it tells of a glass, for the README.
+    example : Example
+    """
+
+    name: str
+    title: str
+    module: str
+    class_name: str
+    answers: str
+    example: Example = Example()
+
+    @property
+    def entry_point(self) -> str:
+        """As in `pyproject.toml`."""
+        return f"ovito_glassml.modifiers.{self.module}:{self.class_name}"
+
+    def load(self) -> Any:
+        """The class; imports OVITO."""
+        return getattr(import_module(f"ovito_glassml.modifiers.{self.module}"), self.class_name)
+
+
+MODIFIERS = (
+    Modifier(
+        "rdf",
+        "RDF descriptors",
+        "rdf_descriptors",
+        "RDFDescriptorsModifier",
+        "g(r) of every atom, 40 numbers, by species if you like",
+        Example(shown="RDF Descriptors.r2_7", meaning="g(r) of every atom at r = 2.7 Å"),
+    ),
+    Modifier(
+        "bessel",
+        "Bessel descriptors",
+        "bessel_descriptors",
+        "BesselDescriptorsModifier",
+        "Bessel sums and orientation parameters over three shells, 264 numbers for two species",
+        Example(shown="Bessel Descriptors.B0_Zr_n1", meaning="Bessel sum over Zr neighbours, n = 1 (Å$^{-3/2}$)"),
+    ),
+    Modifier(
+        "soap",
+        "SOAP descriptors",
+        "soap_descriptors",
+        "SOAPDescriptorsModifier",
+        "SOAP power spectra with DScribe's conventions",
+        Example(shown="SOAP Descriptors.Zr_n1_Zr_n1_l0", meaning="SOAP power of Zr, n = n' = 1, l = 0 (Å³)"),
+    ),
+    Modifier(
+        "ace",
+        "ACE descriptors",
+        "ace_descriptors",
+        "ACEDescriptorsModifier",
+        "ACE invariants of two, three and four bodies",
+        Example(shown="ACE Descriptors.Zr_n1", meaning="ACE sum over Zr neighbours, n = 1"),
+    ),
+    Modifier(
+        "nonaffine",
+        "Nonaffine activity",
+        "nonaffine_activity",
+        "NonaffineActivityModifier",
+        "which atoms have rearranged: D²min against a reference frame or over many runs, and labels",
+        Example(
+            SHEARED_GLASS,
+            {
+                "use_frame_offset": True,
+                "frame_offset": -1,
+                "affine_mapping": "ToReference",
+                "cutoff": 2.5,
+                "threshold": 0.6,
+            },
+            shown="Nonaffine Squared Displacement",
+            meaning="D²min of a plastic event (σ²)",
+            frame=AFTER_EVENT,
+            radii=RADII,
+        ),
+    ),
+    Modifier(
+        "activity",
+        "Predicted activity",
+        "predicted_activity",
+        "PredictedActivityModifier",
+        "which atoms will rearrange, from one structure",
+        Example(
+            SHEARED_GLASS,
+            {"activation": "shear"},
+            shown="Activity Probability",
+            meaning="predicted probability of being active",
+            frame=AFTER_EVENT - 1,
+            radii=RADII,
+        ),
+    ),
+    Modifier(
+        "vibrations",
+        "Atomic stiffness",
+        "atomic_stiffness",
+        "AtomicStiffnessModifier",
+        "measured stiffness k_B T / u² of every atom, from a trajectory",
+        Example("trajectory/cu50zr50-300k.dump.gz", shown="Stiffness", meaning="measured stiffness at 300 K (eV/Å²)"),
+    ),
+    Modifier(
+        "stiffness",
+        "Predicted stiffness",
+        "predicted_stiffness",
+        "PredictedStiffnessModifier",
+        "predicted stiffness of every atom, from one structure",
+        Example(shown="Predicted Stiffness Coarse", meaning="predicted stiffness, mean within 6 Å (eV/Å²)"),
+    ),
+    Modifier(
+        "scnn",
+        "Prototype similarity",
+        "prototype_similarity",
+        "PrototypeSimilarityModifier",
+        "similarity to four prototype environments, and the probability of a high activation energy",
+        Example(BARRIER_GLASS),
+    ),
+    Modifier(
+        "ule",
+        "ULE barcode",
+        "ule_barcode",
+        "ULEBarcodeModifier",
+        "the glass as a barcode of unique local environments; its energy, atom by atom; its heterogeneity",
+        Example("barcode/glass-zr44cu56.xyz.gz"),
+    ),
+    Modifier(
+        "lasca",
+        "LaSCA",
+        "lasca",
+        "LaSCAModifier",
+        "largest standard clusters, common-neighbour sub-clusters and TCP labels",
+    ),
+    Modifier(
+        "evaluate",
+        "Evaluate prediction",
+        "evaluate_prediction",
+        "EvaluatePredictionModifier",
+        "how well one property predicts another: ROC, calibration, parity",
+        Example(before=("stiffness",), shown="Predicted Stiffness", meaning="predicted stiffness (eV/Å²)"),
+    ),
+)
+
+
+def by_name() -> dict[str, Modifier]:
+    """Every modifier by its short name."""
+    return {modifier.name: modifier for modifier in MODIFIERS}
