@@ -47,7 +47,8 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
 
     Outputs:
 
-    * ``Activity Probability``: particle property; NaN for atoms of other species.
+    * ``Activity Probability``: particle property; NaN for atoms of other species, and for those without
+      neighbours in the range of the model.
     * ``Activity Probability Extrapolation``: particle property, distance from the training data;
       1 is the 99th percentile of the training atoms.
     * ``activity-probability-histogram``: table.
@@ -58,7 +59,7 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
     * ``PredictedActivity.extrapolating_fraction``: attribute, the fraction of classified atoms
       whose extrapolation is above 1. Above 0.1 a warning is printed.
     * ``PredictedActivity.undefined``: attribute, the number of atoms without a value (NaN): those
-      of other species, and those not selected with `only_selected`.
+      of other species, those without neighbours, and those not selected with `only_selected`.
 
     Errors are raised for unnamed types, for species that no model knows, for a model file that is
     missing, damaged or of another kind, and for two atoms in one place.

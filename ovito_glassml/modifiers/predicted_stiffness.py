@@ -41,7 +41,9 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
 
     Outputs:
 
-    * ``Predicted Stiffness``: particle property, K in eV/Å².
+    * ``Predicted Stiffness``: particle property, K in eV/Å². NaN for atoms without neighbours in the range of the
+      model. Where the model comes to less than 0, as in hot liquids, it is led beyond its data and the value is 0,
+      that of an atom which nothing holds: such atoms remain the softest in maps and means.
     * ``Predicted Stiffness Coarse``: particle property, mean of K over all atoms within
       `coarse_graining_radius`, the atom included.
     * ``Predicted Stiffness Extrapolation``: particle property, distance from the training data;
@@ -51,8 +53,10 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
       deviation of K in eV/Å².
     * ``PredictedStiffness.extrapolating_fraction``: attribute, the fraction of atoms whose
       extrapolation is above 1. Above 0.1 a warning is printed.
+    * ``PredictedStiffness.negative``: attribute, the number of atoms for which the model came to less than 0. If
+      there are any, a warning is printed.
     * ``PredictedStiffness.undefined``: attribute, the number of atoms without a value (NaN):
-      those not selected with `only_selected`.
+      those without neighbours, and those not selected with `only_selected`.
 
     Errors are raised for unnamed types, for species that the model does not know, for a model
     file that is missing, damaged or of another kind, and for two atoms in one place.
@@ -140,15 +144,21 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
             "Predicted stiffness (eV/Å²)",
         )
         mean, spread = mean_and_spread(stiffness)
-        predicted = np.isfinite(stiffness)
-        extrapolating = float((prediction.extrapolation[predicted] > 1).mean()) if predicted.any() else 0.0
+        scored = prediction.extrapolation[np.isfinite(prediction.extrapolation)]
+        extrapolating = float((scored > 1).mean()) if len(scored) else 0.0
         statistics = {
             "mean": mean,
             "std": spread,
             "extrapolating_fraction": extrapolating,
-            "undefined": int((~predicted).sum()),
+            "negative": prediction.negative,
+            "undefined": int(np.isnan(stiffness).sum()),
         }
         write_attributes(data, "PredictedStiffness", statistics)
+        if prediction.negative:
+            print(
+                f"Predicted stiffness: {self.model} came to less than 0 for {prediction.negative} atoms, which "
+                "cannot be and is set to 0; the structure is unlike those that the model knows."
+            )
         if extrapolating > WARNING_FRACTION:
             print(
                 f"Predicted stiffness: {extrapolating:.0%} of the atoms are unlike the training data of {self.model}; "
