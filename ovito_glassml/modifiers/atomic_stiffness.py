@@ -15,6 +15,7 @@ from ovito.data import DataCollection
 from ovito.pipeline import ModifierInterface
 from traits.api import Bool, HasStrictTraits, Range
 
+from ovito_glassml.adapter.notices import note_missing_cell
 from ovito_glassml.adapter.output import color_by, mean_and_spread, write_attributes, write_histogram, write_property
 from ovito_glassml.adapter.trajectory import TrajectoryFollower, frame_window, keep_per_atom, recall_per_atom
 from ovito_glassml.labels.vibrations import VibrationAccumulator, stiffness_from_msd
@@ -60,6 +61,8 @@ class AtomicStiffnessModifier(HasStrictTraits, ModifierInterface):
       attributes, mean and standard deviation of K in eV/Å².
     * ``AtomicStiffness.hopping_fraction``: attribute, the fraction of atoms that hopped.
     * ``AtomicStiffness.frames``: attribute, the number of frames averaged over.
+    * ``AtomicStiffness.no_cell``: attribute, 1 if there is no simulation cell: all boundaries are open,
+      which is said in a line. Else 0.
     * ``AtomicStiffness.undefined``: attribute, the number of atoms without a stiffness: those
       missing in a frame of the window (NaN, and −1 hops) and those that never moved.
 
@@ -135,6 +138,7 @@ class AtomicStiffnessModifier(HasStrictTraits, ModifierInterface):
             yield from self._measure(upstream, window, data_cache)
         yield "Writing properties"
         self._write(data, data_cache)
+        note_missing_cell(data, data_cache, self)
         write_attributes(data, "AtomicStiffness", {"frames": len(window)})
 
     def _measure(

@@ -18,6 +18,7 @@ from ovito.pipeline import ModifierInterface
 from traits.api import Bool, Enum, HasStrictTraits, Str
 
 from ovito_glassml.adapter.input import structure_from_data
+from ovito_glassml.adapter.notices import note_missing_cell
 from ovito_glassml.adapter.output import color_by, mean_and_spread, write_attributes, write_histogram, write_property
 from ovito_glassml.adapter.progress import with_progress
 from ovito_glassml.learn.activity import ACTIVATIONS, ActivityModel, ActivityPrediction, shipped_model_for
@@ -58,6 +59,8 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
     * ``PredictedActivity.likely_active``: attribute, number of atoms with a probability above 0.5.
     * ``PredictedActivity.extrapolating_fraction``: attribute, the fraction of classified atoms
       whose extrapolation is above 1. Above 0.1 a warning is printed.
+    * ``PredictedActivity.no_cell``: attribute, 1 if there is no simulation cell: all boundaries are open,
+      which is said in a line. Else 0.
     * ``PredictedActivity.undefined``: attribute, the number of atoms without a value (NaN): those
       of other species, those without neighbours, and those not selected with `only_selected`.
 
@@ -85,7 +88,7 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
 
     species = Str("", label="Species of unnamed types", ovito_group="Predicted activity", ovito_placeholder="Cu,Zr")
     """
-    Names in the order of the numeric particle types, such as ``"Cu,Zr"`` or ``"A,B"``, for files that
+    Names of particle types 1, 2 and so on, such as ``"Cu,Zr"`` or ``"A,B"``, for files that
     do not name them.
 
     :Default: ``""``, the names in the data.
@@ -105,8 +108,11 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
     :Default: ``False``, the colors stay as they are.
     """
 
-    def modify(self, data: DataCollection, **kwargs: Any) -> Generator[str | float, None, None]:
+    def modify(
+        self, data: DataCollection, *, data_cache: DataCollection, **kwargs: Any
+    ) -> Generator[str | float, None, None]:
         structure = structure_from_data(data, species=self.species, only_selected=self.only_selected)
+        note_missing_cell(data, data_cache, self)
         yield "Loading the model"
         name = self.model or shipped_model_for(structure, self.activation)
         model = _loaded(name)

@@ -17,6 +17,7 @@ from ovito.pipeline import ModifierInterface
 from traits.api import Bool, HasStrictTraits, Range, Str
 
 from ovito_glassml.adapter.input import structure_from_data
+from ovito_glassml.adapter.notices import note_missing_cell
 from ovito_glassml.adapter.output import color_by, mean_and_spread, write_attributes, write_histogram, write_property
 from ovito_glassml.adapter.progress import with_progress
 from ovito_glassml.learn.model_file import remembered
@@ -55,6 +56,8 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
       extrapolation is above 1. Above 0.1 a warning is printed.
     * ``PredictedStiffness.negative``: attribute, the number of atoms for which the model came to less than 0. If
       there are any, a warning is printed.
+    * ``PredictedStiffness.no_cell``: attribute, 1 if there is no simulation cell: all boundaries are open,
+      which is said in a line. Else 0.
     * ``PredictedStiffness.undefined``: attribute, the number of atoms without a value (NaN):
       those without neighbours, and those not selected with `only_selected`.
 
@@ -73,7 +76,7 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
 
     species = Str("", label="Species of unnamed types", ovito_group="Predicted stiffness", ovito_placeholder="Cu,Zr")
     """
-    Names in the order of the numeric particle types, such as ``"Cu,Zr"``, for files that do not
+    Names of particle types 1, 2 and so on, such as ``"Cu,Zr"``, for files that do not
     name them.
 
     :Default: ``""``, the names in the data.
@@ -113,10 +116,13 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
     :Default: ``False``, the colors stay as they are.
     """
 
-    def modify(self, data: DataCollection, **kwargs: Any) -> Generator[str | float, None, None]:
+    def modify(
+        self, data: DataCollection, *, data_cache: DataCollection, **kwargs: Any
+    ) -> Generator[str | float, None, None]:
         yield "Loading the model"
         model = _loaded(self.model)
         structure = structure_from_data(data, species=self.species, only_selected=self.only_selected)
+        note_missing_cell(data, data_cache, self)
         yield "Predicting stiffness"
         prediction = yield from with_progress(
             lambda report: model.predict(
