@@ -17,6 +17,7 @@ from ovito.pipeline import ModifierInterface
 from traits.api import Bool, Enum, HasStrictTraits, Range, Str
 
 from ovito_glassml.adapter.input import parse_species, structure_from_data
+from ovito_glassml.adapter.notices import note_foreign_unit, note_missing_cell
 from ovito_glassml.adapter.output import (
     color_by,
     histogram_range,
@@ -88,6 +89,10 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
     * ``NonaffineActivity.inactive_threshold``: attribute, the largest D²min of an inactive atom; with
       labels by threshold the threshold itself.
     * ``NonaffineActivity.active``, ``NonaffineActivity.inactive``: attributes, numbers of atoms.
+    * ``NonaffineActivity.no_cell``: attribute, 1 if there is no simulation cell: all boundaries are open,
+      which is said in a line. Else 0.
+    * ``NonaffineActivity.foreign_unit``: attribute, 1 if atoms are too dense for lengths in Å and those of this
+      modifier keep their defaults in Å, which is said in a line. Else 0.
     * ``NonaffineActivity.undefined``: attribute, the number of atoms without D²min: other species,
       atoms missing in one of the frames, and those with too few neighbours.
     * ``NonaffineActivity.too_few_neighbours``: attribute, the number of atoms with less than 4
@@ -278,6 +283,8 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
         **kwargs: Any,
     ) -> Generator[str | float, None, None]:
         eligible = self._eligible(data)
+        note_missing_cell(data, data_cache, self)
+        note_foreign_unit(data, data_cache, self, "cutoff", "threshold")
         self._label(np.empty(0))  # refuses impossible shares before the work
         if self.isoconfigurational:
             replicas = input_slots["upstream"].num_frames - 1
