@@ -13,10 +13,10 @@ from ovito_glassml.structure import Structure, StructureError
 __all__ = ["check_three_dimensional"]
 
 #: So many atoms lie in one plane by chance, or are the unit cell of a crystal.
-MOST_IN_UNIT_CELL = 4
+MOST_IN_UNIT_CELL = 8
 
 #: Atoms are in one plane if it holds them to this share of their spacing. Vibrations of solids take more room.
-PLANE = 0.05
+PLANE = 0.02
 
 #: A periodic cell is thinner than an atom if it repeats after less than this share of the distance between columns of
 #: atoms. Crystals repeat after 0.9 (simple hexagonal) or more, cells of LAMMPS in two dimensions after 0.1 to 0.5.
@@ -34,7 +34,7 @@ def check_three_dimensional(structure: Structure) -> None:
 
     In such a cell, which programs give to simulations in two dimensions, an atom would count its neighbours, and
     itself, once for every image on top of each other. All lengths are compared with the atoms' own spacing, so
-    that their unit does not matter. Up to four atoms, which may be the unit cell of a crystal, are let through, and so
+    that their unit does not matter. Up to eight atoms, which may be the unit cell of a crystal, are let through, and so
     is a crystal one unit cell thick.
 
     Raises

@@ -39,7 +39,6 @@ __all__ = [
     "cut_out",
     "gather_neighbours",
     "neighbour_counts",
-    "neighbour_flatness",
     "neighbour_lists",
     "reporting",
     "row_run",
@@ -521,29 +520,6 @@ def neighbour_counts(cells: CellList, progress: Progress | None = None) -> NDArr
     return counts
 
 
-def neighbour_flatness(cells: CellList, progress: Progress | None = None) -> NDArray[np.float64]:
-    """How thick every atom's surroundings are compared with their extent, in the structure's order.
-
-    Returns
-    -------
-    (N,) array
-        Smallest over largest eigenvalue of Σ r rᵀ over the vectors r to the neighbours of `neighbour_counts`:
-        the square of a ratio of lengths, 1 in a cubic crystal, 0 for neighbours in a plane or none.
-    """
-    report = progress or _ignore
-    flatness = np.zeros(len(cells.order))
-    done = 0
-    for block in cells.blocks():
-        moments = np.zeros((len(block), 3, 3))
-        _moments_of_block(cells.grid, block, cells.cutoff, moments)
-        values = np.linalg.eigvalsh(moments)
-        largest = np.where(values[:, 2] > 0, values[:, 2], 1.0)
-        flatness[cells.grid.atom[block]] = np.maximum(values[:, 0], 0.0) / largest
-        done += len(block)
-        report(done / len(flatness))
-    return flatness
-
-
 def stage(progress: Progress | None, begin: float, end: float) -> Progress | None:
     """Callback for a step of longer work that goes from fraction `begin` to `end` of it."""
     if progress is None:
@@ -582,22 +558,6 @@ def _count_block(grid, block, cutoff, counts):
                         dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
                         n += dx * dx + dy * dy + dz * dz < cutoff * cutoff
             counts[grid.atom[i]] = n
-
-
-@compiled(parallel=True)
-def _moments_of_block(grid, block, cutoff, moments):
-    for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
-        chunk_end = min((chunk + 1) * CHUNK_SIZE, len(block))
-        capacity = buffer_size(grid, block, chunk * CHUNK_SIZE, chunk_end, cutoff)
-        entries = np.empty(capacity, dtype=np.int32)
-        vectors = np.empty((3, capacity))
-        squares = np.empty(capacity)
-        for t in range(chunk * CHUNK_SIZE, chunk_end):
-            n = gather_neighbours(grid, block[t], cutoff, entries, vectors, squares)
-            for row in range(3):
-                for column in range(row + 1):
-                    for k in range(n):
-                        moments[t, row, column] += vectors[row, k] * vectors[column, k]
 
 
 @compiled(parallel=True)

@@ -15,6 +15,7 @@ from ovito.data import DataCollection
 from ovito.pipeline import ModifierInterface
 from traits.api import Bool, HasStrictTraits, Range
 
+from ovito_glassml.adapter.notices import note_missing_cell
 from ovito_glassml.adapter.output import color_by, mean_and_spread, write_attributes, write_histogram, write_property
 from ovito_glassml.adapter.trajectory import TrajectoryFollower, frame_window, keep_per_atom, recall_per_atom
 from ovito_glassml.labels.vibrations import VibrationAccumulator, stiffness_from_msd
@@ -67,6 +68,8 @@ class AtomicStiffnessModifier(HasStrictTraits, ModifierInterface):
     * ``AtomicStiffness.ignored_image_flags``: attribute, the number of atoms whose property Periodic
       Image tells of another step than to the nearest image. Image flags of coordinates that are
       already unwrapped do, and those that are not kept up. They are not used, and one line says so.
+    * ``AtomicStiffness.no_cell``: attribute, 1 if there is no simulation cell: all boundaries are open,
+      which is said in a line. Else 0.
     * ``AtomicStiffness.undefined``: attribute, the number of atoms without a stiffness: those
       missing in a frame of the window (NaN, and −1 hops) and those that never moved.
 
@@ -143,6 +146,7 @@ class AtomicStiffnessModifier(HasStrictTraits, ModifierInterface):
             yield from self._measure(upstream, window, data_cache)
         yield "Writing properties"
         self._write(data, data_cache)
+        note_missing_cell(data, data_cache, self)
         ignored = data_cache.attributes[IGNORED_FLAGS]
         write_attributes(data, "AtomicStiffness", {"frames": len(window), IGNORED_FLAGS: ignored})
 

@@ -22,7 +22,7 @@ from ovito_glassml.adapter.render import render_colours, render_property
 from ovito_glassml.files import write_atomically
 from ovito_glassml.modifiers.registry import MODIFIERS, Example, Modifier
 from ovito_glassml.reproduce.sessions import example_pipeline
-from ovito_glassml.workflow.plotting import COLOURS, drawn, new_figure, save_table
+from ovito_glassml.workflow.plotting import COLOURS, new_figure, save_table
 from ovito_glassml.workflow.sample_data import sample_file
 
 __all__ = ["draw_gallery"]
@@ -95,7 +95,7 @@ def _save_small(figure: Figure, file: Path) -> Path:
     """As `save_figure`, with few colours."""
     for text in figure.findobj(Text):
         text.set_fontsize(FONT_SIZE)
-    with Image.open(io.BytesIO(drawn(figure))) as picture:
+    with Image.open(save_figure(figure, file)) as picture:
         small = picture.convert("RGB").quantize(COLOURS_IN_PNG, dither=Image.Dither.NONE)
     content = io.BytesIO()
     small.save(content, "png", optimize=True)

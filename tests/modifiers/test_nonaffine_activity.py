@@ -11,7 +11,6 @@ from ovito.io import import_file
 from ovito.modifiers import AtomicStrainModifier
 
 from ovito_glassml import NonaffineActivityModifier
-from ovito_glassml.adapter import nonaffine
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.labels.nonaffine import nonaffine_squared_displacement
 from ovito_glassml.structure import Structure
@@ -22,7 +21,7 @@ CUTOFF = 5.0
 SHEAR = np.array([[1.0, 0, 0], [0.12, 0.95, 0], [0, -0.05, 1.02]])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def rng():
     return np.random.default_rng(11)
 
@@ -138,15 +137,6 @@ def test_ovito_finds_the_same_with_the_same_parameters(trajectory, triclinic, rn
     expected = values(pipeline.compute(3))
     assert (expected > 0.1).all()
     np.testing.assert_allclose(values(result), expected, rtol=1e-9)
-
-
-def test_blocks_leave_no_trace(trajectory, triclinic, mixed_boundaries, rng, monkeypatch):
-    for start in (triclinic, mixed_boundaries):
-        frames = start, moved(start, rng.normal(0, 0.3, (len(start), 3)))
-        whole = values(computed(trajectory(*frames)))
-        monkeypatch.setattr(nonaffine, "BLOCK_SIZE", 7)
-        np.testing.assert_allclose(values(computed(trajectory(*frames))), whole, rtol=1e-9)
-        monkeypatch.undo()
 
 
 def test_too_few_neighbours_give_no_value(trajectory):
