@@ -706,7 +706,7 @@ def _sheared(file: Path, species: str) -> Any:
     """The last frame of a file with its strain since the first."""
     from ovito_glassml.adapter.files import open_trajectory
     from ovito_glassml.adapter.input import structure_from_data
-    from ovito_glassml.adapter.strain import von_mises_strain
+    from ovito_glassml.labels.strain import von_mises_strain
     from ovito_glassml.reproduce.figures.barcode import Sheared
 
     pipeline = open_trajectory(file)

@@ -22,7 +22,7 @@ from ovito_glassml.adapter.render import render_colours, render_property
 from ovito_glassml.files import write_atomically
 from ovito_glassml.modifiers.registry import MODIFIERS, Example, Modifier
 from ovito_glassml.reproduce.sessions import example_pipeline
-from ovito_glassml.workflow.plotting import COLOURS, new_figure, save_table
+from ovito_glassml.workflow.plotting import COLOURS, new_figure, save_figure, save_table
 from ovito_glassml.workflow.sample_data import sample_file
 
 __all__ = ["draw_gallery"]

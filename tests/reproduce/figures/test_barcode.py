@@ -8,8 +8,8 @@ import pytest
 import ule_glasses
 from ule_barcodes import planted
 
-from ovito_glassml.adapter.strain import von_mises_strain
 from ovito_glassml.errors import TrainingError
+from ovito_glassml.labels.strain import von_mises_strain
 from ovito_glassml.reproduce.figures.barcode import Sheared, draw_ule_figures, read_barcodes, shell_of
 from ovito_glassml.structure import Structure
 

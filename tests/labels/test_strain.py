@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ovito_glassml.adapter.strain import von_mises_strain
+from ovito_glassml.labels.strain import von_mises_strain
 from ovito_glassml.structure import StructureError
 
 
