@@ -26,9 +26,9 @@ from ovito_glassml.learn.format import (
     METADATA_KEY,
     ModelError,
     list_models,
-    load_model,
     model_path,
     read_header,
+    read_model,
 )
 from ovito_glassml.learn.prototypes.model import ScnnModel
 from ovito_glassml.learn.stiffness.model import StiffnessModel
@@ -64,7 +64,7 @@ def whole():
 
     def read(name):
         if name not in known:
-            header, tensors = load_model(name, read_header(name).kind)
+            header, tensors = read_model(name, read_header(name).kind)
             text = safetensors_metadata(model_path(name).read_bytes())
             prediction = predicted(ESTIMATORS[header.kind].load(name), header.species)
             known[name] = header.kind, json.loads(text), tensors, (header.species, prediction)

@@ -36,10 +36,10 @@ __all__ = [
     "ResultTable",
     "check_length",
     "list_models",
-    "load_model",
     "loaded_as",
     "model_path",
     "read_header",
+    "read_model",
     "rebuilt",
     "remembered",
     "save_model",
@@ -286,7 +286,7 @@ def read_header(name_or_path: str | os.PathLike[str]) -> ModelHeader:
     return _parse_header(path, metadata)
 
 
-def load_model(name_or_path: str | os.PathLike[str], kind: str) -> tuple[ModelHeader, dict[str, NDArray]]:
+def read_model(name_or_path: str | os.PathLike[str], kind: str) -> tuple[ModelHeader, dict[str, NDArray]]:
     """Read a model and check that it is whole, unaltered and of the wanted kind.
 
     Parameters
@@ -336,16 +336,16 @@ def loaded_as(
     name_or_path : str or path
         Name of a shipped model or a file.
     kind : str
-        As for `load_model`.
+        As for `read_model`.
     build : callable
         Makes the estimator from header and tensors.
 
     Raises
     ------
     ModelError
-        As `load_model`, and where header and tensors do not make an estimator.
+        As `read_model`, and where header and tensors do not make an estimator.
     """
-    header, tensors = load_model(name_or_path, kind)
+    header, tensors = read_model(name_or_path, kind)
     try:
         return build(header, tensors)
     except GlassMLError as error:
@@ -401,7 +401,7 @@ def take_tensor(
     header : ModelHeader
         Of the model, for the message.
     tensors : mapping
-        What `load_model` returned.
+        What `read_model` returned.
     name : str
         The tensor.
     shape : sequence of int or None

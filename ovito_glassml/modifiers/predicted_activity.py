@@ -12,21 +12,24 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ovito.data import DataCollection
 from ovito.pipeline import ModifierInterface
 from traits.api import Bool, Enum, HasStrictTraits, Str
 
-from ovito_glassml.adapter.extrapolation import Predicted, write_extrapolation
 from ovito_glassml.adapter.input import structure_from_data
 from ovito_glassml.adapter.notices import note_missing_cell
-from ovito_glassml.adapter.output import color_by, mean_and_spread, write_attributes, write_histogram, write_property
+from ovito_glassml.adapter.output import color_by
+from ovito_glassml.adapter.prediction import Output, write_prediction
 from ovito_glassml.adapter.progress import with_progress
 from ovito_glassml.learn.activity.model import ACTIVATIONS, ActivityModel, ActivityPrediction, shipped_model_for
 from ovito_glassml.learn.format import remembered
 
 __all__ = ["PredictedActivityModifier"]
 
+
+OUTPUT = Output(
+    "Predicted activity", "PredictedActivity", "Activity Probability", "Probability of being active (0 to 1)"
+)
 
 _loaded = remembered(ActivityModel.load)
 
@@ -127,24 +130,6 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
 
 
 def _write(data: DataCollection, prediction: ActivityPrediction, name: str) -> None:
-    probability = prediction.probability
-    write_property(data, "Activity Probability", probability)
-    write_histogram(
-        data,
-        "activity-probability-histogram",
-        "Histogram of activity probability",
-        probability,
-        "Probability of being active (0 to 1)",
-    )
-    mean, spread = mean_and_spread(probability)
-    predicted = np.isfinite(probability)
-    statistics: dict[str, float | int | str] = {
-        "model": Path(name).stem,
-        "mean": mean,
-        "std": spread,
-        "likely_active": int((probability[predicted] > 0.5).sum()),
-        "undefined": int((~predicted).sum()),
-    }
-    write_attributes(data, "PredictedActivity", statistics)
-    what = Predicted("Predicted activity", "PredictedActivity", "Activity Probability", name)
-    write_extrapolation(data, what, prediction.extrapolation, prediction.sample_extrapolation)
+    likely = int((prediction.probability > 0.5).sum())
+    statistics: dict[str, float | int | str] = {"model": Path(name).stem, "likely_active": likely}
+    write_prediction(data, OUTPUT, name, prediction, {OUTPUT.main: prediction.probability}, statistics)

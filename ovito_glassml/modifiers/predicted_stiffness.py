@@ -11,21 +11,21 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import Any
 
-import numpy as np
 from ovito.data import DataCollection
 from ovito.pipeline import ModifierInterface
 from traits.api import Bool, HasStrictTraits, Range, Str
 
-from ovito_glassml.adapter.extrapolation import Predicted, write_extrapolation
 from ovito_glassml.adapter.input import structure_from_data
 from ovito_glassml.adapter.notices import note_missing_cell
-from ovito_glassml.adapter.output import color_by, mean_and_spread, write_attributes, write_histogram, write_property
+from ovito_glassml.adapter.output import color_by
+from ovito_glassml.adapter.prediction import Output, write_prediction
 from ovito_glassml.adapter.progress import with_progress
 from ovito_glassml.learn.format import remembered
 from ovito_glassml.learn.stiffness.model import StiffnessModel, StiffnessPrediction
 
 __all__ = ["PredictedStiffnessModifier"]
 
+OUTPUT = Output("Predicted stiffness", "PredictedStiffness", "Predicted Stiffness", "Predicted stiffness (eV/Å²)")
 
 _loaded = remembered(StiffnessModel.load)
 
@@ -135,33 +135,16 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
             )
         )
         yield "Writing properties"
-        self._write(data, prediction)
+        _write(data, self.model, prediction)
         if self.color_by_result:
             color_by(data, "Predicted Stiffness")
 
-    def _write(self, data: DataCollection, prediction: StiffnessPrediction) -> None:
-        stiffness = prediction.stiffness
-        write_property(data, "Predicted Stiffness", stiffness)
-        write_property(data, "Predicted Stiffness Coarse", prediction.coarse)
-        write_histogram(
-            data,
-            "predicted-stiffness-histogram",
-            "Histogram of predicted stiffness",
-            stiffness,
-            "Predicted stiffness (eV/Å²)",
+
+def _write(data: DataCollection, name: str, prediction: StiffnessPrediction) -> None:
+    columns = {OUTPUT.main: prediction.stiffness, f"{OUTPUT.main} Coarse": prediction.coarse}
+    write_prediction(data, OUTPUT, name, prediction, columns, {"negative": prediction.negative})
+    if prediction.negative:
+        print(
+            f"Predicted stiffness: {name} came to less than 0 for {prediction.negative} atoms, which "
+            "cannot be and is set to 0; the structure is unlike those that the model knows."
         )
-        mean, spread = mean_and_spread(stiffness)
-        statistics = {
-            "mean": mean,
-            "std": spread,
-            "negative": prediction.negative,
-            "undefined": int(np.isnan(stiffness).sum()),
-        }
-        write_attributes(data, "PredictedStiffness", statistics)
-        if prediction.negative:
-            print(
-                f"Predicted stiffness: {self.model} came to less than 0 for {prediction.negative} atoms, which "
-                "cannot be and is set to 0; the structure is unlike those that the model knows."
-            )
-        predicted = Predicted("Predicted stiffness", "PredictedStiffness", "Predicted Stiffness", self.model)
-        write_extrapolation(data, predicted, prediction.extrapolation, prediction.sample_extrapolation)

@@ -22,18 +22,17 @@ from ovito.modifiers import ColorByTypeModifier
 from ovito.pipeline import ModifierInterface
 from traits.api import Bool, HasStrictTraits, Str
 
-from ovito_glassml.adapter.extrapolation import Predicted, write_extrapolation
 from ovito_glassml.adapter.input import structure_from_data
 from ovito_glassml.adapter.notices import note_missing_cell
 from ovito_glassml.adapter.output import (
     mean_and_spread,
     selection_guard,
-    write_attributes,
     write_bar_chart,
     write_histogram,
     write_property,
     write_typed_property,
 )
+from ovito_glassml.adapter.prediction import Output, write_prediction
 from ovito_glassml.adapter.progress import with_progress
 from ovito_glassml.learn.format import model_path
 from ovito_glassml.learn.prototypes.model import PROTOTYPES, ScnnModel, ScnnPrediction, centre_of, fingerprint
@@ -59,6 +58,9 @@ _COLOURS = {
     3: (0.70, 0.09, 0.17),
 }
 _NAMES = ("0 low barrier", "1 low barrier", "2 high barrier", "3 high barrier")
+
+
+OUTPUT = Output("Prototype similarity", "PrototypeSimilarity", "Prototype Similarity")
 
 
 class PrototypeSimilarityModifier(HasStrictTraits, ModifierInterface):
@@ -154,8 +156,6 @@ class PrototypeSimilarityModifier(HasStrictTraits, ModifierInterface):
         write_property(data, "Prototype Similarity", prediction.similarity, names)
         kinds = {-1: "none", **dict(enumerate(_NAMES))}
         write_typed_property(data, "Prototype", prediction.prototype, kinds, _COLOURS)
-        write_property(data, "High Activation Probability", prediction.probability)
-        write_property(data, "SCNN Logit", prediction.logit)
         defined = prediction.prototype >= 0
         counts = np.bincount(prediction.prototype[defined], minlength=PROTOTYPES)
         shares = counts / max(int(counts.sum()), 1)
@@ -180,15 +180,14 @@ class PrototypeSimilarityModifier(HasStrictTraits, ModifierInterface):
 
     def _write_statistics(self, data: DataCollection, prediction: ScnnPrediction, shares: NDArray) -> None:
         defined = prediction.prototype >= 0
+        columns = {"High Activation Probability": prediction.probability, "SCNN Logit": prediction.logit}
         statistics = {
             **{f"share_{number}": float(share) for number, share in enumerate(shares)},
             "mean_probability": mean_and_spread(prediction.probability)[0],
             "mean_logit": mean_and_spread(prediction.logit)[0],
             "undefined": int((~defined).sum()),
         }
-        write_attributes(data, "PrototypeSimilarity", statistics)
-        predicted = Predicted("Prototype similarity", "PrototypeSimilarity", "Prototype Similarity", self.model)
-        write_extrapolation(data, predicted, prediction.extrapolation, prediction.sample_extrapolation)
+        write_prediction(data, OUTPUT, self.model, prediction, columns, statistics)
 
 
 def _write_environments(data: DataCollection, environments: tuple[tuple[float, int, str, str], ...]) -> None:

@@ -18,16 +18,14 @@ from ovito.modifiers import ColorByTypeModifier
 from ovito.pipeline import ModifierInterface
 from traits.api import Bool, HasStrictTraits, Str
 
-from ovito_glassml.adapter.extrapolation import Predicted, write_extrapolation
 from ovito_glassml.adapter.input import structure_from_data
 from ovito_glassml.adapter.notices import note_missing_cell
 from ovito_glassml.adapter.output import (
     selection_guard,
-    write_attributes,
     write_bar_chart,
-    write_property,
     write_typed_property,
 )
+from ovito_glassml.adapter.prediction import Output, write_prediction
 from ovito_glassml.adapter.progress import with_progress
 from ovito_glassml.learn.barcode.model import UleModel, UlePrediction
 from ovito_glassml.learn.format import remembered
@@ -36,6 +34,8 @@ __all__ = ["ULEBarcodeModifier"]
 
 #: Grey of atoms without an environment.
 _NO_COLOUR = (0.8, 0.8, 0.8)
+
+OUTPUT = Output("ULE barcode", "ULEBarcode", "ULE")
 
 _loaded = remembered(UleModel.load)
 
@@ -161,11 +161,13 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
             "energy_in_range": int(prediction.energy_in_range),
             "undefined": int((prediction.environment < 0).sum()),
         }
-        write_attributes(data, "ULEBarcode", statistics)
+        columns: dict[str, NDArray] = {
+            "ULE Similarity": prediction.similarity,
+            "ULE Energy Contribution": prediction.contribution,
+        }
         for warning in _warnings(self.model, model, prediction):
             print(f"ULE barcode: {warning}")
-        predicted = Predicted("ULE barcode", "ULEBarcode", "ULE", self.model)
-        write_extrapolation(data, predicted, prediction.extrapolation, prediction.sample_extrapolation)
+        write_prediction(data, OUTPUT, self.model, prediction, columns, statistics)
 
 
 def _warnings(name: str, model: UleModel, prediction: UlePrediction) -> Iterator[str]:
@@ -192,8 +194,6 @@ def _warnings(name: str, model: UleModel, prediction: UlePrediction) -> Iterator
 def _write_properties(data: DataCollection, model: UleModel, prediction: UlePrediction) -> None:
     names = {-1: "none", **dict(enumerate(model.names))}
     write_typed_property(data, "ULE", prediction.environment, names, _colours(model))
-    write_property(data, "ULE Similarity", prediction.similarity)
-    write_property(data, "ULE Energy Contribution", prediction.contribution)
 
 
 def _colours(model: UleModel) -> dict[int, tuple[float, float, float]]:

@@ -15,9 +15,9 @@ from ovito_glassml.learn.format import (
     ModelHeader,
     ResultTable,
     list_models,
-    load_model,
     model_path,
     read_header,
+    read_model,
     remembered,
     save_model,
     take_tensor,
@@ -56,7 +56,7 @@ def model(tmp_path):
 
 
 def test_what_is_saved_comes_back(model):
-    header, tensors = load_model(model, kind="example")
+    header, tensors = read_model(model, kind="example")
     assert header == example_header()
     assert tensors.keys() == TENSORS.keys()
     for name, expected in TENSORS.items():
@@ -80,7 +80,7 @@ def test_header_is_read_without_the_tensors(tmp_path):
         file.write(b"altered!")
     assert read_header(path).title == "a model for tests"
     with pytest.raises(ModelError, match=r"large\.safetensors is truncated, altered"):
-        load_model(path, kind="example")
+        read_model(path, kind="example")
 
 
 @pytest.mark.parametrize("tenth", range(10))
@@ -88,7 +88,7 @@ def test_truncation_is_noticed(model, tenth):
     content = model.read_bytes()
     model.write_bytes(content[: len(content) * tenth // 10])
     with pytest.raises(ModelError, match=r"example\.safetensors is truncated, altered or no model file"):
-        load_model(model, kind="example")
+        read_model(model, kind="example")
     with pytest.raises(ModelError):
         read_header(model)
 
@@ -101,13 +101,13 @@ def test_every_flipped_byte_is_noticed(model):
             damaged[position] ^= bits
             model.write_bytes(damaged)
             with pytest.raises(ModelError):
-                load_model(model, kind="example")
+                read_model(model, kind="example")
 
 
 def test_appended_bytes_are_noticed(model):
     model.write_bytes(model.read_bytes() + b"\0")
     with pytest.raises(ModelError, match="truncated, altered"):
-        load_model(model, kind="example")
+        read_model(model, kind="example")
 
 
 def test_a_header_rewritten_with_a_fitting_file_is_noticed(model):
@@ -120,7 +120,7 @@ def test_a_header_rewritten_with_a_fitting_file_is_noticed(model):
     text = json.dumps(entries)
     model.write_bytes(safetensors_numpy.save(tensors, metadata={model_file.METADATA_KEY: text}))
     with pytest.raises(ModelError, match="digest does not fit"):
-        load_model(model, kind="example")
+        read_model(model, kind="example")
 
 
 def test_pickles_are_never_loaded(tmp_path):
@@ -131,7 +131,7 @@ def test_pickles_are_never_loaded(tmp_path):
     path = tmp_path / "bomb.safetensors"
     path.write_bytes(pickle.dumps(Bomb()))
     with pytest.raises(ModelError, match="no model file"):
-        load_model(path, kind="example")
+        read_model(path, kind="example")
 
 
 def test_foreign_safetensors_file_is_named_as_such(tmp_path):
@@ -143,7 +143,7 @@ def test_foreign_safetensors_file_is_named_as_such(tmp_path):
 
 def test_another_kind_is_refused(model):
     with pytest.raises(ModelError, match="is a model of kind example and one of kind stiffness is needed"):
-        load_model(model, kind="stiffness")
+        read_model(model, kind="stiffness")
 
 
 def test_a_newer_format_is_refused(model, monkeypatch, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ovito_glassml.learn.extrapolation import fit_extrapolation
-from ovito_glassml.learn.format import ModelError, load_model
+from ovito_glassml.learn.format import ModelError, read_model
 from ovito_glassml.learn.sample_extrapolation import Blocks, SampleScore, fit_sample_score
 from ovito_glassml.learn.stiffness.model import StiffnessModel
 from ovito_glassml.reproduce.sample_scores import give_sample_score
@@ -113,7 +113,7 @@ def test_selected_atoms_are_the_sample(model):
 
 
 def test_models_without_the_score_say_nothing_and_get_it_from_training_structures(model):
-    header, tensors = load_model("stiffness-cuzr", "stiffness")
+    header, tensors = read_model("stiffness-cuzr", "stiffness")
     old = StiffnessModel.from_tensors(header, {k: v for k, v in tensors.items() if not k.startswith("sample.")})
     files = stiffness_samples()[0]
     glass = read_shard(files[0]).structure
@@ -127,6 +127,6 @@ def test_models_without_the_score_say_nothing_and_get_it_from_training_structure
 
 
 def test_negative_variances_are_refused():
-    header, tensors = load_model("stiffness-cuzr", "stiffness")
+    header, tensors = read_model("stiffness-cuzr", "stiffness")
     with pytest.raises(ModelError, match="variances between samples are negative"):
         StiffnessModel.from_tensors(header, tensors | {"sample.between": -tensors["sample.between"]})

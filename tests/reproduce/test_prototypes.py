@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ovito_glassml.errors import TrainingError
-from ovito_glassml.learn.format import load_model
+from ovito_glassml.learn.format import read_model
 from ovito_glassml.learn.prototypes import network as scnn_network
 from ovito_glassml.learn.prototypes import train as scnn_training
 from ovito_glassml.learn.prototypes.model import ScnnModel
@@ -50,7 +50,7 @@ def test_a_model_with_its_card_comes_out(folder, monkeypatch):
     monkeypatch.setattr(scnn_training, "TrainingSettings", lambda: brief)
     monkeypatch.setattr(scnn_shipping, "by_atom_table", lambda data, design: scnn_shipping.ceilings(folder))
     (path,) = scnn_shipping.ship_models(folder, folder, lambda fraction, text: None, names=["scnn-cuzr-264"])
-    header, _ = load_model(path, kind="scnn")
+    header, _ = read_model(path, kind="scnn")
     assert header.training["kept_aside"] == "barriers-sample-2"
     assert header.training["samples"] == ["barriers-sample-1", "barriers-sample-3"]
     assert header.training["atoms_without_label"] == 2

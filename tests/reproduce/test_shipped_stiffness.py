@@ -7,7 +7,7 @@ import pytest
 
 from ovito_glassml.learn.card import render_card
 from ovito_glassml.learn.evaluation import area_under_roc
-from ovito_glassml.learn.format import SHIPPED_MODELS, list_models, load_model, read_header
+from ovito_glassml.learn.format import SHIPPED_MODELS, list_models, read_header, read_model
 from ovito_glassml.learn.stiffness.evaluate import score_sample
 from ovito_glassml.learn.stiffness.model import StiffnessModel
 from ovito_glassml.reproduce.foreign_structures import FOREIGN_STRUCTURES, foreign_path
@@ -118,7 +118,7 @@ def test_what_is_no_such_glass_is_told_from_it(model, kept_aside, name):
 
 def test_cards_state_what_the_scores_are(kept_aside):
     """The first number on the card is the one that anybody gets who repeats it."""
-    header, _ = load_model("stiffness-cuzr", kind="stiffness")
+    header, _ = read_model("stiffness-cuzr", kind="stiffness")
     table = header.results[0]
     assert re.search("kept aside", table.title)
     model = StiffnessModel.load("stiffness-cuzr")

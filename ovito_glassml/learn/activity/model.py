@@ -5,9 +5,9 @@ Inference with NumPy and Numba; training is in `activity_training`.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,13 @@ from ovito_glassml.learn.format import (
     ModelError,
     ModelHeader,
     list_models,
-    loaded_as,
     read_header,
     rebuilt,
     remembered,
     take_scale,
     take_tensor,
 )
+from ovito_glassml.learn.model import LearnedModel, Prediction
 from ovito_glassml.neighbours import Progress, reporting, stage, within_reach
 from ovito_glassml.structure import Structure
 from ovito_glassml.threads import one_blas_thread
@@ -45,24 +45,17 @@ KIND = "activity"
 ACTIVATIONS = ("thermal", "shear")
 
 
-@dataclass(frozen=True)
-class ActivityPrediction:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ActivityPrediction(Prediction):
     """One value per atom of the structure; NaN where no result was wanted, for other species and without neighbours.
 
     Attributes
     ----------
     probability : (N,) array
         That the atom is active, given that it is either active or inactive, both equally likely.
-    extrapolation : (N,) array
-        Distance from the training data; 1 is the 99th percentile of the training atoms.
-    sample_extrapolation : float
-        The same of the selected atoms as a whole; above 1 they are no sample like those of the training. NaN for models
-        that do not know.
     """
 
     probability: NDArray[np.float64]
-    extrapolation: NDArray[np.float64]
-    sample_extrapolation: float
 
 
 @dataclass(frozen=True)
@@ -112,7 +105,7 @@ class LinearClassifier:
 
 
 @dataclass(frozen=True)
-class ActivityModel:
+class ActivityModel(LearnedModel):
     """A trained model; see `load` and `predict`.
 
     Attributes
@@ -128,42 +121,16 @@ class ActivityModel:
     descriptor: ACEDescriptors
     classifier: LinearClassifier
     score: ExtrapolationScore
+    kind = KIND
 
     @classmethod
-    def load(cls, name_or_path: str | os.PathLike[str]) -> ActivityModel:
-        """Read a model.
-
-        Parameters
-        ----------
-        name_or_path : str or path
-            Name of a shipped model, such as ``activity-ka-thermal``, or a file.
-
-        Raises
-        ------
-        ModelError
-            If there is no such model or its file is damaged, of another kind or version.
-        """
-        return loaded_as(name_or_path, KIND, cls.from_tensors)
-
-    @classmethod
-    def from_tensors(cls, header: ModelHeader, tensors: Mapping[str, NDArray]) -> ActivityModel:
-        """Build a model from what `load_model` returned.
-
-        Raises
-        ------
-        ModelError
-            For missing tensors or header entries, and tensors of another shape.
-        """
-        try:
-            descriptor = rebuilt(ACEDescriptors, header.descriptor)
-            active = header.architecture["active_species"]
-            header.check_descriptor(descriptor.species, descriptor.cutoff)
-            inputs = len(descriptor.feature_names)
-            classifier = LinearClassifier.from_tensors(header, tensors, inputs)
-            score = ExtrapolationScore.from_tensors(header, tensors, (active,), inputs)
-        except (KeyError, TypeError) as error:
-            raise ModelError(f"The header of the activity model lacks {error}; train the model again.") from error
-        return cls(header, descriptor, classifier, score)
+    def _assembled(cls, header: ModelHeader, tensors: Mapping[str, NDArray]) -> Self:
+        descriptor = rebuilt(ACEDescriptors, header.descriptor)
+        active = header.architecture["active_species"]
+        header.check_descriptor(descriptor.species, descriptor.cutoff)
+        inputs = len(descriptor.feature_names)
+        classifier = LinearClassifier.from_tensors(header, tensors, inputs)
+        return cls(header, descriptor, classifier, ExtrapolationScore.from_tensors(header, tensors, (active,), inputs))
 
     def tensors(self) -> dict[str, NDArray]:
         """For the model file."""
@@ -203,7 +170,7 @@ class ActivityModel:
             probability[~wanted] = np.nan
             extrapolation = np.where(np.isfinite(probability), everywhere, np.nan)
             of_sample = self.score.evaluate_sample(embedding[wanted])
-        return ActivityPrediction(probability, extrapolation, of_sample)
+        return ActivityPrediction(probability=probability, extrapolation=extrapolation, sample_extrapolation=of_sample)
 
     def _evaluate(
         self,

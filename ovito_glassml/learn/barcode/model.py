@@ -7,18 +7,16 @@ unevenly the glass is disordered. Inference with NumPy, Numba and XGBoost; train
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.descriptors.soap import SOAPDescriptors
-from ovito_glassml.errors import GlassMLError
 from ovito_glassml.learn.barcode.energy import SimilarityEnergy, kernel
 from ovito_glassml.learn.barcode.environments import least_product
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
@@ -26,11 +24,11 @@ from ovito_glassml.learn.format import (
     ModelError,
     ModelHeader,
     check_length,
-    loaded_as,
     rebuilt,
     take_scale,
     take_tensor,
 )
+from ovito_glassml.learn.model import LearnedModel, Prediction
 from ovito_glassml.neighbours import Progress, reporting, stage, within_reach
 from ovito_glassml.structure import Structure
 from ovito_glassml.threads import one_blas_thread
@@ -228,8 +226,8 @@ def heterogeneity(
     return float(excess / np.sqrt(variance)), float(excess / chosen.sum())
 
 
-@dataclass(frozen=True, eq=False)
-class UlePrediction:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class UlePrediction(Prediction):
     """What the model says of a structure; the sample is the selected atoms.
 
     Attributes
@@ -242,11 +240,6 @@ class UlePrediction:
     contribution : (N,) array
         The atom's share in the deviation of the energy from `base`, eV; NaN if not selected. With trees unmatched atoms
         have 0.
-    extrapolation : (N,) array
-        Distance from the training data; 1 is the 99th percentile of the training atoms. NaN if not selected.
-    sample_extrapolation : float
-        The same of the selected atoms as a whole; above 1 they are no sample like those of the training. NaN for models
-        that do not know.
     counts : (K,) int64 array
         Atoms in each environment.
     atoms : int
@@ -270,8 +263,6 @@ class UlePrediction:
     environment: NDArray[np.int32]
     similarity: NDArray[np.float32]
     contribution: NDArray[np.float64]
-    extrapolation: NDArray[np.float64]
-    sample_extrapolation: float
     counts: NDArray[np.int64]
     atoms: int
     contributions: NDArray[np.float64]
@@ -302,7 +293,7 @@ class UlePrediction:
 
 
 @dataclass(frozen=True, eq=False)
-class UleModel:
+class UleModel(LearnedModel):
     """A trained model; see `load` and `predict`.
 
     Attributes
@@ -332,61 +323,31 @@ class UleModel:
     energy: EnergyModel | SimilarityEnergy
     reference: ReferenceBarcode
     score: ExtrapolationScore
+    kind = KIND
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @classmethod
-    def load(cls, name_or_path: str | os.PathLike[str]) -> UleModel:
-        """Read a model.
-
-        Parameters
-        ----------
-        name_or_path : str or path
-            Name of a shipped model or a file.
-
-        Raises
-        ------
-        ModelError
-            If there is no such model or its file is damaged, of another kind or version.
-        """
-        return loaded_as(name_or_path, KIND, cls.from_tensors)
-
-    @classmethod
-    def from_tensors(cls, header: ModelHeader, tensors: Mapping[str, NDArray]) -> UleModel:
-        """Build a model from what `load_model` returned.
-
-        Raises
-        ------
-        ModelError
-            For missing tensors or header entries, and tensors of another shape.
-        """
-        try:
-            descriptor = _stored_descriptor(header, tensors)
-            count, features = int(header.architecture["environments"]), descriptor.feature_count
-            check_length("similarity", header.architecture["similarity"], longest=1.0)
-            if header.architecture["energy"] not in ENERGIES:
-                raise ModelError(
-                    f"Energies from {header.architecture['energy']!r} are unknown; update ovito-glassml or train again."
-                )
-            _check_ranges(header)
-            inputs = count + (header.architecture["energy"] != "trees")
-            score = ExtrapolationScore.from_tensors(header, tensors, (HEAD,), inputs)
-        except (KeyError, TypeError, GlassMLError) as error:
-            if isinstance(error, ModelError):
-                raise
-            raise ModelError(f"The header of the barcode model is incomplete ({error}); train it again.") from error
-        rows = take_tensor(header, tensors, "environments.rows", (count, features)).astype(np.float32)
-        voronoi = take_tensor(header, tensors, "environments.voronoi", (count, 6), "iu").astype(np.int32)
+    def _assembled(cls, header: ModelHeader, tensors: Mapping[str, NDArray]) -> Self:
+        descriptor = _stored_descriptor(header, tensors)
+        count, features = int(header.architecture["environments"]), descriptor.feature_count
+        check_length("similarity", header.architecture["similarity"], longest=1.0)
+        if header.architecture["energy"] not in ENERGIES:
+            raise ModelError(
+                f"Energies from {header.architecture['energy']!r} are unknown; update ovito-glassml or train again."
+            )
+        _check_ranges(header)
+        inputs = count + (header.architecture["energy"] != "trees")
         return cls(
             header,
             descriptor,
-            rows,
-            voronoi,
+            take_tensor(header, tensors, "environments.rows", (count, features)).astype(np.float32),
+            take_tensor(header, tensors, "environments.voronoi", (count, 6), "iu").astype(np.int32),
             _stored_kernels(header, tensors, count),
             _stored_energy(header, tensors, count),
             _stored_reference(header, tensors, count),
-            score,
+            ExtrapolationScore.from_tensors(header, tensors, (HEAD,), inputs),
         )
 
     def tensors(self) -> dict[str, NDArray]:
@@ -505,21 +466,21 @@ class UleModel:
             group1 = float(counts[self.groups == 1].sum() / matched)
         by_atom[~wanted] = np.nan
         return UlePrediction(
-            environment,
-            compared.similarity,
-            by_atom,
-            extrapolation,
-            self.score.evaluate_sample(compared.embedding[wanted]),
-            counts,
-            int(wanted.sum()),
-            contributions,
-            energy,
-            base,
-            z,
-            excess,
-            group1,
-            self._knows_composition(structure),
-            self._knows_energy(energy),
+            environment=environment,
+            similarity=compared.similarity,
+            contribution=by_atom,
+            counts=counts,
+            atoms=int(wanted.sum()),
+            contributions=contributions,
+            energy=energy,
+            base=base,
+            heterogeneity=z,
+            excess_variance=excess,
+            group1_fraction=group1,
+            same_composition=self._knows_composition(structure),
+            energy_in_range=self._knows_energy(energy),
+            extrapolation=extrapolation,
+            sample_extrapolation=self.score.evaluate_sample(compared.embedding[wanted]),
         )
 
     def _explained(

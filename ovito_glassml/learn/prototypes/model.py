@@ -7,9 +7,9 @@ have low barriers, 2 and 3 high ones. The logits are W_h D. Inference with NumPy
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from ovito_glassml.descriptors.bessel import BesselDescriptors
 from ovito_glassml.descriptors.soap import SOAPDescriptors
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
-from ovito_glassml.learn.format import ModelError, ModelHeader, loaded_as, rebuilt, take_scale, take_tensor
+from ovito_glassml.learn.format import ModelError, ModelHeader, rebuilt, take_scale, take_tensor
+from ovito_glassml.learn.model import LearnedModel, Prediction
 from ovito_glassml.learn.prototypes.descriptors import EnvironmentDescriptors
 from ovito_glassml.learn.stiffness.model import ANY_SPECIES
 from ovito_glassml.neighbours import Progress, reporting, stage, within_reach
@@ -62,8 +63,8 @@ SMALLEST_LENGTH = 1e-12
 RowDescriptors = BesselDescriptors | EnvironmentDescriptors
 
 
-@dataclass(frozen=True)
-class ScnnPrediction:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ScnnPrediction(Prediction):
     """One value or row per atom of the structure; NaN or −1 where no result was wanted or possible.
 
     Attributes
@@ -76,19 +77,12 @@ class ScnnPrediction:
         High minus low.
     probability : (N,) array
         Of a high barrier if both classes were equally frequent.
-    extrapolation : (N,) array
-        Distance from the training data; 1 is the 99th percentile of the training atoms.
-    sample_extrapolation : float
-        The same of the selected atoms as a whole; above 1 they are no sample like those of the training. NaN for models
-        that do not know.
     """
 
     similarity: NDArray[np.float32]
     prototype: NDArray[np.int32]
     logit: NDArray[np.float64]
     probability: NDArray[np.float64]
-    extrapolation: NDArray[np.float64]
-    sample_extrapolation: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +197,7 @@ class Prototype:
 
 
 @dataclass(frozen=True, eq=False)
-class ScnnModel:
+class ScnnModel(LearnedModel):
     """A trained model; see `load` and `predict`.
 
     Attributes
@@ -222,41 +216,16 @@ class ScnnModel:
     network: PrototypeNetwork
     prototypes: tuple[Prototype, ...]
     score: ExtrapolationScore
+    kind = KIND
 
     @classmethod
-    def load(cls, name_or_path: str | os.PathLike[str]) -> ScnnModel:
-        """Read a model.
-
-        Parameters
-        ----------
-        name_or_path : str or path
-            Name of a shipped model or a file.
-
-        Raises
-        ------
-        ModelError
-            If there is no such model or its file is damaged, of another kind or version.
-        """
-        return loaded_as(name_or_path, KIND, cls.from_tensors)
-
-    @classmethod
-    def from_tensors(cls, header: ModelHeader, tensors: Mapping[str, NDArray]) -> ScnnModel:
-        """Build a model from what `load_model` returned.
-
-        Raises
-        ------
-        ModelError
-            For missing tensors or header entries, and tensors that do not fit the descriptor's settings.
-        """
-        try:
-            descriptor = _descriptor_from_tensors(header, tensors)
-            inputs = len(descriptor.feature_names)
-            network = PrototypeNetwork.from_tensors(header, tensors, inputs)
-            prototypes = tuple(_prototype_from_tensors(header, tensors, number) for number in range(PROTOTYPES))
-            score = ExtrapolationScore.from_tensors(header, tensors, (ANY_SPECIES,), inputs)
-            header.check_descriptor(descriptor.species, max(reach(descriptor), score.radius))
-        except (KeyError, TypeError, IndexError) as error:
-            raise ModelError(f"The header of the scnn model lacks {error}; train the model again.") from error
+    def _assembled(cls, header: ModelHeader, tensors: Mapping[str, NDArray]) -> Self:
+        descriptor = _descriptor_from_tensors(header, tensors)
+        inputs = len(descriptor.feature_names)
+        network = PrototypeNetwork.from_tensors(header, tensors, inputs)
+        prototypes = tuple(_prototype_from_tensors(header, tensors, number) for number in range(PROTOTYPES))
+        score = ExtrapolationScore.from_tensors(header, tensors, (ANY_SPECIES,), inputs)
+        header.check_descriptor(descriptor.species, max(reach(descriptor), score.radius))
         return cls(header, descriptor, network, prototypes, score)
 
     def tensors(self) -> dict[str, NDArray]:
@@ -269,16 +238,6 @@ class ScnnModel:
             tensors[f"prototype.{number}.positions"] = prototype.environment.positions
             tensors[f"prototype.{number}.species"] = prototype.environment.species.astype(np.int8)
         return tensors
-
-    @property
-    def species(self) -> tuple[str, ...]:
-        """Names of the species the model knows."""
-        return self.header.species
-
-    @property
-    def cutoff(self) -> float:
-        """Distance in Å up to which an atom's surroundings matter."""
-        return self.header.cutoff
 
     def predict(
         self,
@@ -327,7 +286,14 @@ class ScnnModel:
         prototype = np.where(defined, np.argmax(np.nan_to_num(similarity, nan=-2), axis=1), -1).astype(np.int32)
         logit = self.network.logits(similarity)
         probability = self.network.probabilities(logit)
-        return ScnnPrediction(similarity, prototype, logit, probability, extrapolation, of_sample)
+        return ScnnPrediction(
+            similarity=similarity,
+            prototype=prototype,
+            logit=logit,
+            probability=probability,
+            extrapolation=extrapolation,
+            sample_extrapolation=of_sample,
+        )
 
     def needed(self, structure: Structure) -> Structure:
         """The structure with all atoms selected whose rows the prediction reads: the selected ones and their region."""

@@ -9,7 +9,6 @@ all, turn these inputs into a stiffness.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -22,11 +21,11 @@ from ovito_glassml.learn.format import (
     ModelError,
     ModelHeader,
     check_length,
-    loaded_as,
     rebuilt,
     take_scale,
     take_tensor,
 )
+from ovito_glassml.learn.model import LearnedModel, Prediction
 from ovito_glassml.learn.stiffness.angles import AngularSums
 from ovito_glassml.learn.stiffness.shells import shell_sums
 from ovito_glassml.neighbours import Progress, average_within, reporting, stage, within_reach
@@ -49,8 +48,8 @@ KIND = "stiffness"
 ANY_SPECIES = "any"
 
 
-@dataclass(frozen=True)
-class StiffnessPrediction:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class StiffnessPrediction(Prediction):
     """One value per atom of the structure; NaN where no result was wanted.
 
     Attributes
@@ -60,20 +59,12 @@ class StiffnessPrediction:
         without neighbours.
     coarse : (N,) array
         Mean predicted stiffness of all atoms within the coarse-graining radius.
-    extrapolation : (N,) array
-        Distance from the training data; 1 is the 99th percentile of the training atoms. NaN for atoms without
-        neighbours.
-    sample_extrapolation : float
-        The same of the selected atoms as a whole; above 1 they are no sample like those of the training. NaN for models
-        that do not know.
     negative : int
         Number of atoms whose predicted stiffness was below 0.
     """
 
     stiffness: NDArray[np.float64]
     coarse: NDArray[np.float64]
-    extrapolation: NDArray[np.float64]
-    sample_extrapolation: float
     negative: int
 
 
@@ -218,7 +209,7 @@ class Head:
 
 
 @dataclass(frozen=True)
-class StiffnessModel:
+class StiffnessModel(LearnedModel):
     """A trained model; see `load` and `predict`.
 
     Attributes
@@ -237,39 +228,10 @@ class StiffnessModel:
     neighbours: NeighbourStiffness | None
     heads: Mapping[str, Head]
     score: ExtrapolationScore
+    kind = KIND
 
     @classmethod
-    def load(cls, name_or_path: str | os.PathLike[str]) -> StiffnessModel:
-        """Read a model.
-
-        Parameters
-        ----------
-        name_or_path : str or path
-            Name of a shipped model, such as ``stiffness-cuzr``, or a file.
-
-        Raises
-        ------
-        ModelError
-            If there is no such model or its file is damaged, of another kind or version.
-        """
-        return loaded_as(name_or_path, KIND, cls.from_tensors)
-
-    @classmethod
-    def from_tensors(cls, header: ModelHeader, tensors: Mapping[str, NDArray]) -> StiffnessModel:
-        """Build a model from what `load_model` returned.
-
-        Raises
-        ------
-        ModelError
-            For missing tensors or header entries, and tensors of another shape.
-        """
-        try:
-            return cls._assemble(header, tensors)
-        except (KeyError, TypeError) as error:
-            raise ModelError(f"The header of the stiffness model lacks {error}; train the model again.") from error
-
-    @classmethod
-    def _assemble(cls, header: ModelHeader, tensors: Mapping[str, NDArray]) -> StiffnessModel:
+    def _assembled(cls, header: ModelHeader, tensors: Mapping[str, NDArray]) -> StiffnessModel:
         descriptor = rebuilt(RDFDescriptors, header.descriptor)
         reach = descriptor.cutoff + (header.architecture["neighbour_cutoff"] or 0.0)
         header.check_descriptor(header.species if descriptor.partial is None else descriptor.partial, reach)
@@ -301,16 +263,6 @@ class StiffnessModel:
         for name, head in self.heads.items():
             tensors |= head.tensors(name)
         return tensors | self.score.tensors()
-
-    @property
-    def species(self) -> tuple[str, ...]:
-        """Names of the species the model knows."""
-        return self.header.species
-
-    @property
-    def cutoff(self) -> float:
-        """Distance in Å up to which an atom's surroundings matter."""
-        return self.header.cutoff
 
     def predict(
         self,
@@ -361,7 +313,13 @@ class StiffnessModel:
             negative = int((below & wanted).sum())
         for result in (values, coarse, extrapolation):
             result[~wanted] = np.nan
-        return StiffnessPrediction(values, coarse, extrapolation, of_sample, negative)
+        return StiffnessPrediction(
+            stiffness=values,
+            coarse=coarse,
+            negative=negative,
+            extrapolation=extrapolation,
+            sample_extrapolation=of_sample,
+        )
 
     def _neighbour_inputs(
         self, structure: Structure, features: LocalFeatures, needed: NDArray, progress: Progress | None

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ovito_glassml.learn.format import ModelError, load_model, save_model
+from ovito_glassml.learn.format import ModelError, read_model, save_model
 from ovito_glassml.learn.prototypes.model import CLASSES, PrototypeNetwork, ScnnModel, centre_of, in_double_precision
 from ovito_glassml.structure import Structure
 
@@ -131,7 +131,7 @@ def test_a_model_of_other_descriptor_settings_is_refused(model, tmp_path):
         settings["radial_shells"] = 3
     path = tmp_path / "model.safetensors"
     save_model(path, replace(model.header, descriptor=settings), model.tensors())
-    header, tensors = load_model(path, kind="scnn")
+    header, tensors = read_model(path, kind="scnn")
     with pytest.raises(ModelError, match=r"network\.mean .* has shape"):
         ScnnModel.from_tensors(header, tensors)
 

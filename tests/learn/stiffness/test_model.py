@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ovito_glassml.learn.format import ModelError, load_model, save_model
+from ovito_glassml.learn.format import ModelError, read_model, save_model
 from ovito_glassml.learn.stiffness.model import StiffnessModel
 from ovito_glassml.neighbours import average_within, within_reach
 from ovito_glassml.structure import Structure
@@ -143,7 +143,7 @@ def test_tensors_of_the_wrong_shape_are_refused(species_model, tmp_path):
     tensors["head.Cu.hidden"] = tensors["head.Cu.hidden"][:, :-1]
     path = tmp_path / "model.safetensors"
     save_model(path, species_model.header, tensors)
-    header, tensors = load_model(path, kind="stiffness")
+    header, tensors = read_model(path, kind="stiffness")
     with pytest.raises(ModelError, match=r"head\.Cu\.hidden .*has shape"):
         StiffnessModel.from_tensors(header, tensors)
 

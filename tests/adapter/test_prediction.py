@@ -1,18 +1,22 @@
 """What a user reads of extrapolation: scores, two attributes, and a sentence each for atoms and for the sample."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from ovito.data import DataCollection
 
-from ovito_glassml.adapter.extrapolation import Predicted, write_extrapolation
+from ovito_glassml.adapter.prediction import Output, write_prediction
 
-STIFFNESS = Predicted("Predicted stiffness", "PredictedStiffness", "Predicted Stiffness", "stiffness-cuzr")
+STIFFNESS = Output("Predicted stiffness", "PredictedStiffness", "Predicted Stiffness", "Predicted stiffness (eV/Å²)")
 
 
 def written(atoms, sample):
     data = DataCollection()
     data.create_particles(count=len(atoms)).create_property("Position", data=np.zeros((len(atoms), 3)))
-    write_extrapolation(data, STIFFNESS, np.asarray(atoms, dtype=float), sample)
+    scores = SimpleNamespace(extrapolation=np.asarray(atoms, dtype=float), sample_extrapolation=sample)
+    values = np.array([1.5, *[0.5] * (len(atoms) - 2), np.nan])
+    write_prediction(data, STIFFNESS, "stiffness-cuzr", scores, {"Predicted Stiffness": values}, {"negative": 3})
     return data
 
 
@@ -40,3 +44,12 @@ def test_what_is_unlike_the_training_data_is_said(atoms, sample, sentences, caps
     expected = (scored > 1).mean() if len(scored) else 0.0
     assert data.attributes["PredictedStiffness.extrapolating_fraction"] == pytest.approx(expected)
     np.testing.assert_equal(data.attributes["PredictedStiffness.sample_extrapolation"], sample)
+
+
+def test_columns_statistics_and_histogram_are_written():
+    data = written([0.5, 0.9, np.nan], 0.8)
+    np.testing.assert_array_equal(data.particles["Predicted Stiffness"], [1.5, 0.5, np.nan])
+    found = {name.split(".")[1]: value for name, value in data.attributes.items() if name.startswith("PredictedS")}
+    assert (found["mean"], found["std"], found["negative"], found["undefined"]) == (1.0, 0.5, 3, 1)
+    table = data.tables["predicted-stiffness-histogram"]
+    assert (table.axis_label_x, table.y[...].sum()) == ("Predicted stiffness (eV/Å²)", 2)

@@ -1,0 +1,97 @@
+"""One way to write any prediction into OVITO's data: its columns, and in attributes and words how far to trust it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from ovito.data import DataCollection
+
+from ovito_glassml.adapter.output import mean_and_spread, write_attributes, write_histogram, write_property
+
+__all__ = ["WARNING_FRACTION", "Output", "write_prediction"]
+
+#: Above this fraction of extrapolating atoms the result as a whole is doubtful.
+WARNING_FRACTION = 0.1
+
+
+class Scored(Protocol):
+    """A prediction: scores of the atoms, NaN where there is none, and of the sample, NaN where the model has none."""
+
+    @property
+    def extrapolation(self) -> NDArray[np.float64]: ...
+    @property
+    def sample_extrapolation(self) -> float: ...
+
+
+@dataclass(frozen=True)
+class Output:
+    """How a modifier calls what it predicts.
+
+    Attributes
+    ----------
+    title : str
+        How messages begin, such as ``Predicted stiffness``.
+    prefix : str
+        Of the attributes, such as ``PredictedStiffness``.
+    main : str
+        Main particle property.
+    axis : str
+        Label with unit of the histogram of the main property; none without it.
+    """
+
+    title: str
+    prefix: str
+    main: str
+    axis: str = ""
+
+
+def write_prediction(
+    data: DataCollection,
+    output: Output,
+    model: str,
+    prediction: Scored,
+    columns: Mapping[str, NDArray],
+    statistics: Mapping[str, float | int | str],
+) -> None:
+    """Write particle properties, attributes and a histogram, and warn where the training data lie far away.
+
+    Parameters
+    ----------
+    data : DataCollection
+    output : Output
+    model : str
+        Name or path, for the warnings.
+    prediction : Scored
+    columns : mapping of property to (N,) array
+    statistics : mapping
+        Attributes without their prefix, beside ``extrapolating_fraction`` and ``sample_extrapolation``; with a
+        histogram also ``mean``, ``std`` and ``undefined`` of the main property.
+    """
+    atoms, sample = prediction.extrapolation, prediction.sample_extrapolation
+    for name, values in {**columns, f"{output.main} Extrapolation": atoms}.items():
+        write_property(data, name, values)
+    scored = np.isfinite(atoms)
+    fraction = float((atoms[scored] > 1).mean()) if scored.any() else 0.0
+    if output.axis:
+        main = columns[output.main]
+        name = output.main.lower()
+        write_histogram(data, f"{name.replace(' ', '-')}-histogram", f"Histogram of {name}", main, output.axis)
+        mean, spread = mean_and_spread(main)
+        statistics = {"mean": mean, "std": spread, **statistics, "undefined": int(np.isnan(main).sum())}
+    told = {"extrapolating_fraction": fraction, "sample_extrapolation": sample}
+    write_attributes(data, output.prefix, {**statistics, **told})
+    if fraction > WARNING_FRACTION:
+        print(
+            f"{output.title}: {fraction:.0%} of the atoms are unlike the training data of {model}; read "
+            f"its card and trust the result only where {output.main} Extrapolation is below 1."
+        )
+    if sample > 1:
+        print(
+            f"{output.title}: the sample as a whole is unlike those that {model} was trained on (score "
+            f"{sample:.2g}, those have at most 1), so all values may be off together, those of familiar atoms too; "
+            "read its card, and minimise the structure or choose another model."
+        )
