@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from ovito.data import DataCollection, ElementType
 from ovito.modifiers import ColorByTypeModifier
 from ovito.pipeline import ModifierInterface
