@@ -27,6 +27,7 @@ from safetensors import numpy as safetensors_numpy
 import ovito_glassml
 from ovito_glassml.atomic import write_atomically
 from ovito_glassml.errors import GlassMLError
+from ovito_glassml.learn.units import NOT_STATED
 from ovito_glassml.structure import Structure
 
 __all__ = [
@@ -120,7 +121,7 @@ class ModelHeader:
     species : tuple of str
         Names the model knows, in its own order.
     length_unit : str
-        Unit of all lengths.
+        Unit of all lengths, if it is known.
     cutoff : float
         Distance in `length_unit` up to which the surroundings of an atom matter.
     descriptor : dict
@@ -138,7 +139,7 @@ class ModelHeader:
     references : tuple of str
         Publications.
     licence : str
-        Of the model file.
+        Of the model file, if it is known.
     package_version, format_version, sha256
         Filled in by `save_model`.
     """
@@ -155,8 +156,8 @@ class ModelHeader:
     results: tuple[ResultTable, ...] = ()
     limits: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
-    licence: str = "MIT"
-    length_unit: str = "angstrom"
+    licence: str = NOT_STATED
+    length_unit: str = NOT_STATED
     package_version: str = ovito_glassml.__version__
     format_version: int = FORMAT_VERSION
     sha256: str = field(default=BLANK_DIGEST, compare=False)
@@ -171,6 +172,12 @@ class ModelHeader:
             store(self, name, tuple(getattr(self, name)))
         tables = [table if isinstance(table, ResultTable) else ResultTable(**table) for table in self.results]
         store(self, "results", tuple(tables))
+
+    @property
+    def reach(self) -> str:
+        """The cutoff with its unit."""
+        unit = "(unit of length not stated)" if self.length_unit == NOT_STATED else self.length_unit
+        return f"{self.cutoff:g} {unit}"
 
     @classmethod
     def from_mapping(cls, entries: Mapping[str, Any]) -> ModelHeader:
@@ -219,8 +226,7 @@ class ModelHeader:
             )
         if abs(reach - self.cutoff) > 1e-6 * self.cutoff:
             raise ModelError(
-                f"The descriptor sees {reach:g} {self.length_unit} far and the header says {self.cutoff:g}; "
-                "train the model again."
+                f"The descriptor sees {reach:g} far and the header says {self.reach}; train the model again."
             )
 
     def check_structure(self, structure: Structure) -> None:
@@ -525,7 +531,7 @@ def render_card(header: ModelHeader, name: str) -> str:
             {
                 "Predicts": f"{header.output.get('property', '')} ({header.output.get('unit', '')})",
                 "Species": ", ".join(header.species),
-                "Sees an atom's surroundings up to": f"{header.cutoff:g} {header.length_unit}",
+                "Sees an atom's surroundings up to": header.reach,
                 "Descriptor": header.descriptor,
                 "Estimator": header.architecture,
             }

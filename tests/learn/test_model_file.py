@@ -45,6 +45,7 @@ def example_header(**changes):
         "results": (ResultTable("Held-out R", ("sample", "R"), (("one", 0.5), ("two", 0.25)), "higher is better"),),
         "limits": ("good for nothing",),
         "references": ("A. Author, J. Example 1, 1 (2000)",),
+        "length_unit": "angstrom",
     }
     return ModelHeader(**(entries | changes))
 
@@ -241,6 +242,14 @@ def test_card_says_all_that_the_header_says(model):
         header.sha256,
     ):
         assert expected in text
+
+
+def test_a_card_says_what_nobody_has_stated(tmp_path):
+    """A unit or a licence that is not known must not be guessed."""
+    entries = {key: value for key, value in vars(example_header()).items() if key not in ("length_unit", "licence")}
+    card = render_card(ModelHeader(**entries), "mine")
+    assert "up to: 10 (unit of length not stated)" in card
+    assert "Licence: not stated" in card
 
 
 def test_tables_with_missing_values_are_refused():
