@@ -111,7 +111,7 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
 
     def modify(self, data: DataCollection, **kwargs: Any) -> Generator[str | float, None, None]:
         yield "Loading the model"
-        model = _loaded(self.model)
+        model = yield from with_progress(lambda report: _loaded(self.model))
         structure = structure_from_data(data, species=self.species, only_selected=self.only_selected)
         yield "Predicting stiffness"
         prediction = yield from with_progress(
