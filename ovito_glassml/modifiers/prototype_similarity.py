@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Generator
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ from ovito_glassml.adapter.output import (
     write_typed_property,
 )
 from ovito_glassml.adapter.progress import with_progress
-from ovito_glassml.learn.model_file import model_path
+from ovito_glassml.learn.model_file import remembered
 from ovito_glassml.learn.scnn import PROTOTYPES, ScnnModel, ScnnPrediction, centre_of, fingerprint
 from ovito_glassml.neighbours import Progress, stage
 from ovito_glassml.structure import Structure
@@ -137,7 +136,8 @@ class PrototypeSimilarityModifier(HasStrictTraits, ModifierInterface):
         self, data: DataCollection, *, data_cache: DataCollection, **kwargs: Any
     ) -> Generator[str | float, None, None]:
         yield "Loading the model"
-        model, environments = _loaded(self.model)
+        # In the worker, as what the prototypes are is computed: parallel code must not run in two threads at once.
+        model, environments = yield from with_progress(lambda report: _loaded(self.model))
         structure = structure_from_data(data, species=self.species, only_selected=self.only_selected)
         note_missing_cell(data, data_cache, self)
         yield "Comparing with prototypes"
@@ -241,14 +241,8 @@ def _identity(structure: Structure) -> str:
     return digest.hexdigest()
 
 
-def _loaded(name_or_path: str) -> tuple[ScnnModel, tuple[tuple[float, int, str, str], ...]]:
-    """The model and what its prototypes are, read again only if the file has changed."""
-    path = model_path(name_or_path)
-    return _load(path, path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=4)
-def _load(path: Path, modified: int) -> tuple[ScnnModel, tuple[tuple[float, int, str, str], ...]]:
+def _load(path: Path) -> tuple[ScnnModel, tuple[tuple[float, int, str, str], ...]]:
+    """The model and what its prototypes are."""
     model = ScnnModel.load(path)
     environments = []
     for prototype in model.prototypes:
@@ -257,3 +251,6 @@ def _load(path: Path, modified: int) -> tuple[ScnnModel, tuple[tuple[float, int,
         label = label_name(int(result.labels[0]))
         environments.append((prototype.barrier, int(result.coordination[0]), signature, label))
     return model, tuple(environments)
+
+
+_loaded = remembered(_load)
