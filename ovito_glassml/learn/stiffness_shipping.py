@@ -231,8 +231,10 @@ def ship_models(folder: Path, output: Path, progress: Progress, *, names: Sequen
         if recipe.design is PUBLISHED:
             results.append(scan_networks(learned[:1], progress=_scaled(part, 0.8, 1.0)))
         path = output / f"{name}.safetensors"
-        made_with = {"references": (*model.header.references, MENDELEV), "licence": "MIT"}
-        header = replace(model.header, results=tuple(results), limits=recipe.limits, **made_with)
+        references = (*model.header.references, MENDELEV)
+        header = replace(
+            model.header, results=tuple(results), limits=recipe.limits, references=references, licence="MIT"
+        )
         save_model(path, header, model.tensors())
         write_card(path)
         paths.append(path)
