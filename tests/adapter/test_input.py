@@ -77,6 +77,13 @@ def test_names_keep_their_numbers_whatever_a_frame_holds(make_data, types):
     assert declared_species(data, "Zr,Al,Cu") == ("Al", "Cu", "Zr")
 
 
+@pytest.mark.parametrize("types", [[1, 2, 2**31 - 1], [-(2**31), 0, 2**31 - 1], [-7, -7, -8]])
+def test_types_may_have_any_number(make_data, types):
+    """Without memory for each of the numbers between them."""
+    structure = structure_from_data(make_data(POSITIONS, CELL, types=types), names_needed=False)
+    assert [structure.species_names[kind] for kind in structure.species] == [f"type {number}" for number in types]
+
+
 def test_names_may_carry_any_numbers(make_data):
     data = make_data(POSITIONS, CELL, types=[0, -5, 2**31 - 1])
     structure = structure_from_data(data, species="0=Cu, -5=Zr, 2147483647=Al")
