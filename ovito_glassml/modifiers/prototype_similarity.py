@@ -46,6 +46,9 @@ __all__ = ["PrototypeSimilarityModifier"]
 
 #: Rows that take more bytes than this are not kept for another model: memory must not grow with the structure.
 MOST_KEPT_BYTES = 256_000_000
+#: Columns of the similarities.
+COMPONENT_NAMES = tuple(f"Prototype {number}" for number in range(PROTOTYPES))
+
 #: Structures whose rows are kept.
 MOST_KEPT = 2
 
@@ -150,8 +153,7 @@ class PrototypeSimilarityModifier(HasStrictTraits, ModifierInterface):
                 data.apply(ColorByTypeModifier(property="Prototype", clear_selection=False))
 
     def _write(self, data: DataCollection, prediction: ScnnPrediction) -> None:
-        names = [f"Prototype {number}" for number in range(PROTOTYPES)]
-        write_property(data, "Prototype Similarity", prediction.similarity, names)
+        write_property(data, "Prototype Similarity", prediction.similarity, COMPONENT_NAMES)
         kinds = {-1: "none", **dict(enumerate(_NAMES))}
         write_typed_property(data, "Prototype", prediction.prototype, kinds, _COLOURS)
         write_property(data, "High Activation Probability", prediction.probability)

@@ -69,7 +69,8 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
       itself; above 0.84 (or what the model was trained with) the atom belongs to it.
     * ``ULE Energy Contribution``: particle property (eV), how much more energy the atom has than is
       typical of its species. With trees its share in the difference of the sample's energy from the
-      mean prediction, 0 for atoms without environment.
+      mean prediction, 0 for atoms without environment. NaN for atoms without neighbours, of which the model knows
+      nothing: they do not count in any number of the sample.
     * ``ULE Extrapolation``: particle property, distance from the training data; 1 is the 99th
       percentile of the training atoms.
     * ``ule-barcode``: table, share of each environment and of the reference at this energy, with
