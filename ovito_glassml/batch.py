@@ -218,7 +218,8 @@ def _stamp(pattern: str) -> list[object]:
     """What changes when a file does, or one of the files that a pattern with ``*`` matches; [] if there is none."""
     found = sorted(glob.glob(pattern)) if "*" in pattern else [pattern]
     kept = [(os.path.abspath(name), os.stat(name)) for name in found if os.path.isfile(name)]
-    return [[name, status.st_size, status.st_mtime_ns] for name, status in kept]
+    # The time of the last change, too: a file can be replaced by one of the same size and time of writing.
+    return [[name, status.st_size, status.st_mtime_ns, status.st_ctime_ns] for name, status in kept]
 
 
 def _keep_only(folder: Path, ranges: Sequence[FrameRange]) -> None:

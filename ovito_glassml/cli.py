@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
@@ -46,6 +46,16 @@ app.add_typer(simulate_app, name="simulate")
 
 console = Console()
 
+LengthUnit = Annotated[
+    str, typer.Option(help="Of the files, for the card, such as angstrom or sigma; by default what the files say.")
+]
+EnergyUnit = Annotated[
+    str, typer.Option(help="Of the labels, for the card, such as eV or epsilon; by default what the files say.")
+]
+References = Annotated[
+    list[str] | None,
+    typer.Option("--reference", help="Where the data or their potential come from, for the card; may be repeated."),
+]
 
 SHORT_NAMES = ", ".join(registry.by_name())
 
@@ -196,8 +206,7 @@ def models(context: typer.Context) -> None:
     table = Table(Column("name", min_width=max(map(len, names))), "says", "species", "cutoff", box=None)
     for name in names:
         header = read_header(name)
-        cutoff = f"{header.cutoff:g} {header.length_unit}"
-        table.add_row(name, header.title, " ".join(header.species), cutoff)
+        table.add_row(name, header.title, " ".join(header.species), header.reach)
     console.print(table)
     console.print("Read the card of one with: glassml models show NAME", highlight=False)
 
@@ -221,11 +230,14 @@ def train_stiffness(
     test: Annotated[
         list[Path] | None, typer.Option(help="File kept for testing only; by default the last of FILES.")
     ] = None,
-    label: Annotated[str, typer.Option(help="Column with the measured stiffness in eV/Å².")] = "Stiffness",
+    label: Annotated[str, typer.Option(help="Column with the measured stiffness.")] = "Stiffness",
     design: Annotated[str, typer.Option(help="species (the default model) or rdf40 (the published one).")] = "species",
     species: Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")] = "",
     seed: Annotated[int, typer.Option(help="Of the networks' first weights.")] = 1,
     scan: Annotated[bool, typer.Option("--scan", help="Also compare activations, depths and widths.")] = False,
+    length_unit: LengthUnit = "",
+    energy_unit: EnergyUnit = "",
+    reference: References = None,
 ) -> None:
     """Train a stiffness model on labelled files and judge it on whole files it has not seen.
 
@@ -242,16 +254,19 @@ def train_stiffness(
     training = [file for file in files if file not in held_out]
     if not training:
         raise UsageError("No file is left to train on; give at least two, or name one more with --test.")
+    origin = _origin([*training, *held_out], length_unit, energy_unit, reference)
     samples = _labelled_samples(training, label, species)
     judges = _labelled_samples(held_out, label, species)
+    chosen = replace(designs[design], units=origin.units)
     with progress_bar("Training") as update:
-        model = stiffness_training.train(samples, design=designs[design], seed=seed, progress=update)
+        model = stiffness_training.train(samples, design=chosen, seed=seed, progress=update)
     scores = [stiffness_evaluation.score_sample(model, sample) for sample in judges]
-    tables = [stiffness_evaluation.score_table("Held-out samples", scores, "Whole files that were not trained on.")]
+    note = "Whole files that were not trained on."
+    tables = [stiffness_evaluation.score_table("Held-out samples", scores, note, units=origin.units)]
     if scan:
         with progress_bar("Comparing networks") as update:
             tables.append(stiffness_training.scan_networks(samples, seed=seed, progress=update))
-    card = _save_trained(output, model, tables)
+    card = _save_trained(output, model, tables, origin)
     console.print(f"Wrote {output} and its card {card}.", highlight=False, soft_wrap=True)
 
 
@@ -271,8 +286,12 @@ def train_activity(
     cutoff: Annotated[float, typer.Option(help="Range of the descriptors, in nearest-neighbour distances.")] = 4.0,
     order: Annotated[int, typer.Option(help="Neighbours in a correlation, 1 to 3.")] = 3,
     method: Annotated[str, typer.Option(help="logistic, svm or ard.")] = "logistic",
-    activation: Annotated[str, typer.Option(help="What moved the atoms, for the card: thermal or shear.")] = "thermal",
+    activation: Annotated[
+        str, typer.Option(help="What moved the atoms, for the card: thermal or shear; by default what the files say.")
+    ] = "",
     species: Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")] = "",
+    length_unit: LengthUnit = "",
+    reference: References = None,
 ) -> None:
     """Train a classifier of who will rearrange, and judge it on a whole configuration it has not seen.
 
@@ -289,30 +308,38 @@ def train_activity(
         raise UsageError(f"There is no method {method!r}; choose from {', '.join(activity_training.METHODS)}.")
     _check_output(output, ".safetensors")
     held_out = test or files[-1:]
-    samples = {file: _activity_samples(file, label, displacement, species) for file in {*files, *held_out}}
+    origin = _origin([*files, *held_out], length_unit, "", reference)
+    columns = label, displacement
+    samples = {file: _activity_samples(file, columns, active_species, species) for file in {*files, *held_out}}
     training = [sample for file in files if file not in held_out for sample in samples[file]]
     judges = [sample for file in held_out for sample in samples[file]]
     names = judges[0].structure.species_names
     descriptor = ACEDescriptors(names, cutoff * nearest, nearest, order=order)
     title = f"who rearranges among {active_species} atoms of {'-'.join(names)}"
-    design = activity_training.ActivityDesign(title, "", descriptor, active_species, activation, method)
+    cause, unit = activation or origin.activation, origin.units.length
+    design = activity_training.ActivityDesign(title, "", descriptor, active_species, cause, method, unit)
     with progress_bar("Training") as update:
         model = activity_training.train_activity(training, design, progress=update)
     scores = activity_evaluation.score_samples(model, judges)
     table = activity_evaluation.score_table("Held-out configurations", scores, "Whole files that were not trained on.")
-    card = _save_trained(output, model, [table])
+    card = _save_trained(output, model, [table], origin)
     console.print(f"Wrote {output} and its card {card}.", highlight=False, soft_wrap=True)
 
 
-def _activity_samples(file: Path, label: str, displacement: str, species: str) -> list[Any]:
+def _activity_samples(file: Path, names: tuple[str, str], active: str, species: str) -> list[Any]:
+    """Every frame with its labels, those of the studied species only: of others the model says nothing."""
+    import numpy as np
+
     from ovito_glassml.adapter.files import read_columns
     from ovito_glassml.learn.activity.data import labelled_sample
+    from ovito_glassml.learn.activity.model import active_atoms
 
-    stem = file.name.split(".")[0]
-    frames = read_columns(file, (label,), (displacement,), species=species)
-    return [
-        labelled_sample(structure, columns[label], columns.get(displacement), stem) for structure, columns in frames
-    ]
+    label, displacement = names
+    samples = []
+    for structure, columns in read_columns(file, (label,), (displacement,), species=species):
+        labels = np.where(active_atoms(structure, active), columns[label], np.nan)
+        samples.append(labelled_sample(structure, labels, columns.get(displacement), file.name.split(".")[0]))
+    return samples
 
 
 @train_app.command("scnn")
@@ -329,6 +356,9 @@ def train_scnn(
     species: Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")] = "",
     seed: Annotated[int, typer.Option(help="Of the network's first weights.")] = 1,
     by_atom: Annotated[bool, typer.Option("--by-atom", help="Also judge as published, divided by atom.")] = False,
+    length_unit: LengthUnit = "",
+    energy_unit: EnergyUnit = "",
+    reference: References = None,
 ) -> None:
     """Train a prototype network on energy barriers and judge it on whole files it has not seen.
 
@@ -348,17 +378,19 @@ def train_scnn(
     training = [file for file in files if file not in held_out]
     if not training:
         raise UsageError("No file is left to train on; give at least two, or name one more with --test.")
-    samples, judges = (_barrier_samples(chosen, label, species) for chosen in (training, held_out))
+    origin = _origin([*training, *held_out], length_unit, energy_unit, reference)
+    samples, judges = (_barrier_samples(part, label, species) for part in (training, held_out))
+    chosen = replace(designs[design], units=origin.units)
     with progress_bar("Describing") as update:
-        data = scnn_data.describe_samples(samples, designs[design], progress=update)
+        data = scnn_data.describe_samples(samples, chosen, progress=update)
     rows = data.divided(range(len(samples)))
     with progress_bar("Training") as update:
-        model = scnn_training.train_scnn(data, *rows, design=designs[design], seed=seed, progress=update)
+        model = scnn_training.train_scnn(data, *rows, design=chosen, seed=seed, progress=update)
     scores = [scnn_evaluation.score_model(model, sample) for sample in judges]
     tables = scnn_evaluation.score_tables(scores, "Held-out samples")
     if by_atom:
-        tables.append(scnn_evaluation.by_atom_table(data, designs[design], seed=seed))
-    card = _save_trained(output, model, tables)
+        tables.append(scnn_evaluation.by_atom_table(data, chosen, seed=seed))
+    card = _save_trained(output, model, tables, origin)
     console.print(f"{data.left_out} atoms without a label were left out.", highlight=False)
     console.print(f"Wrote {output} and its card {card}.", highlight=False, soft_wrap=True)
 
@@ -383,6 +415,9 @@ def train_ule(
     trials: Annotated[int, typer.Option(help="Settings of the trees that are tried.", min=1)] = 40,
     species: Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")] = "",
     seed: Annotated[int, typer.Option(help="Of the selection and the trees.")] = 1,
+    length_unit: LengthUnit = "",
+    energy_unit: EnergyUnit = "",
+    reference: References = None,
 ) -> None:
     """Learn the energy of a glass from its unique local environments.
 
@@ -398,6 +433,7 @@ def train_ule(
 
     _check_output(output, ".safetensors")
     held_out = test or files[-1:]
+    origin = _origin([*files, *held_out], length_unit, energy_unit, reference)
     samples = _ule_samples([file for file in files if file not in held_out], energy, species)
     judges = _ule_samples(held_out, energy, species)
     design = ule_training.UleDesign(
@@ -408,11 +444,12 @@ def train_ule(
         first_trials=max(1, trials // 5),
         trials=trials,
         seed=seed,
+        units=origin.units,
     )
     with progress_bar("Training") as update:
         model = ule_training.train_ule(samples, voronoi_indices, design=design, progress=update)
-    table = ule_evaluation.held_out_table(model, samples, judges)
-    card = _save_trained(output, model, [*model.header.results, table])
+    table = ule_evaluation.held_out_table(model, samples, judges, origin.units)
+    card = _save_trained(output, model, [*model.header.results, table], origin)
     console.print(f"Wrote {output} and its card {card}.", highlight=False, soft_wrap=True)
 
 
@@ -448,12 +485,45 @@ def _labelled_samples(files: list[Path], label: str, species: str) -> list[Any]:
     return samples
 
 
-def _save_trained(output: Path, model: Any, tables: list[Any]) -> Path:
+class _Origin(NamedTuple):
+    """What is known of training data: units (`learn.units.Units`), sources, and what moved the atoms."""
+
+    units: Any
+    references: tuple[str, ...]
+    activation: str
+
+
+def _origin(files: list[Path], length_unit: str, energy_unit: str, references: list[str] | None) -> _Origin:
+    """What the user says about the data, otherwise what all files say; a card must not assume anything."""
+    from ovito_glassml.adapter.files import attributes_of
+    from ovito_glassml.learn.units import NOT_STATED, Units
+    from ovito_glassml.simulate.systems import stated
+
+    said = [stated(attributes_of(file)) for file in dict.fromkeys(files)]
+
+    def known(name: str) -> str:
+        values = [one.get(name, NOT_STATED) for one in said]
+        return NOT_STATED if NOT_STATED in values else " and ".join(dict.fromkeys(values))
+
+    sources = references or [one["reference"] for one in said if "reference" in one]
+    units = Units(length_unit or known("length_unit"), energy_unit or known("energy_unit"))
+    return _Origin(units, tuple(dict.fromkeys(sources)), known("activation"))
+
+
+def _save_trained(output: Path, model: Any, tables: list[Any], origin: _Origin) -> Path:
     """Write a model with its held-out scores and its card, print the scores, and return the path of the card."""
     from ovito_glassml.learn.card import write_card
     from ovito_glassml.learn.format import save_model
+    from ovito_glassml.learn.units import NOT_STATED
 
-    save_model(output, replace(model.header, results=tuple(tables)), model.tensors())
+    source = "see references" if origin.references else NOT_STATED
+    header = replace(
+        model.header,
+        results=tuple(tables),
+        training={**model.header.training, "source": source},
+        references=(*model.header.references, *origin.references),
+    )
+    save_model(output, header, model.tensors())
     card = write_card(output)
     for table in tables:
         _print_table(table)

@@ -21,6 +21,10 @@ Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og
 _ATOMIC_NUMBER = {symbol: number for number, symbol in enumerate(_SYMBOLS.split(), start=1)}
 
 
+#: Larger coordinates have no digits left for the distances between atoms: rounding errors are above 10⁻⁵.
+LARGEST_COORDINATE = 1e11
+
+
 class StructureError(GlassMLError):
     """The configuration cannot be analysed; the message says why and what to change."""
 
@@ -61,7 +65,7 @@ class Structure:
     Raises
     ------
     StructureError
-        For shapes that do not fit, non-finite coordinates or a degenerate cell.
+        For shapes that do not fit, non-finite or huge coordinates, or a degenerate or huge cell.
     """
 
     positions: NDArray[np.float64]
@@ -149,12 +153,19 @@ def _check_finite(coordinates: NDArray) -> None:
             f"{int(broken.sum())} atoms have non-finite coordinates (first: index {first}); "
             "repair or delete them before analysing the structure."
         )
+    if len(coordinates) and (largest := float(np.abs(coordinates).max())) > LARGEST_COORDINATE:
+        raise StructureError(
+            f"Coordinates reach {largest:.3g}, and beyond {LARGEST_COORDINATE:.0e} no digits are left for distances; "
+            "delete the atoms that have flown off, or check the file."
+        )
 
 
 def _checked_origin(origin: ArrayLike) -> NDArray[np.float64]:
     corner = np.asarray(origin, dtype=np.float64)
     if corner.shape != (3,) or not np.isfinite(corner).all():
         raise StructureError(f"The origin of the cell is {corner}; give three coordinates.")
+    if np.abs(corner).max() > LARGEST_COORDINATE:
+        raise StructureError(f"The origin of the cell is {corner}, too far away for its atoms; check the file.")
     return corner
 
 
@@ -162,6 +173,11 @@ def _checked_cell(cell: ArrayLike) -> NDArray[np.float64]:
     vectors = np.asarray(cell, dtype=np.float64)
     if vectors.shape != (3, 3) or not np.isfinite(vectors).all():
         raise StructureError(f"The cell has shape {vectors.shape} or non-finite entries; give three cell vectors.")
+    if np.abs(vectors).max() > LARGEST_COORDINATE:
+        raise StructureError(
+            f"A cell vector has a component of {np.abs(vectors).max():.3g}, where no digits are left for "
+            "distances; give a smaller cell, or none."
+        )
     lengths = np.linalg.norm(vectors, axis=1)
     if abs(np.linalg.det(vectors)) <= 1e-9 * np.prod(lengths) or not lengths.all():
         raise StructureError("The cell vectors are linearly dependent (zero volume); give a three-dimensional cell.")

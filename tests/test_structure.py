@@ -50,6 +50,10 @@ def test_mask_selects():
         ({"positions": np.zeros((1, 3)), "cell": np.diag([1, 1, 0])}, "zero volume"),
         ({"positions": np.zeros((1, 3)), "cell": np.eye(2)}, "three cell vectors"),
         ({"positions": np.zeros((1, 3)), "cell": np.diag([1, np.nan, 1])}, "non-finite"),
+        ({"positions": [[0, 1e103, 0]]}, "reach 1e\\+103, .* no digits"),
+        ({"positions": [[0, 0, -1e12]]}, "reach 1e\\+12, .* no digits"),
+        ({"positions": np.zeros((1, 3)), "cell": np.eye(3) * 1e103}, "1e\\+103, where no digits"),
+        ({"positions": np.zeros((1, 3)), "cell": np.eye(3), "origin": [0, 1e103, 0]}, "too far away"),
     ],
 )
 def test_impossible_input_is_refused(arguments, message):

@@ -34,6 +34,7 @@ __all__ = [
     "AttributeTable",
     "FileError",
     "annotate",
+    "attributes_of",
     "check_rows",
     "computed",
     "open_trajectory",
@@ -275,6 +276,19 @@ def computed(
             data = pipeline.compute(frame)
             text = formatted(data, style)
         yield frame, data, text
+
+
+def attributes_of(file: Path | str) -> dict[str, object]:
+    """What the first frame of a file says about itself, such as the comment line of an extended XYZ file.
+
+    Raises
+    ------
+    FileError
+        As `open_trajectory`.
+    """
+    pipeline = open_trajectory(file)
+    with _named(file, 0, set()):
+        return dict(pipeline.compute(0).attributes)
 
 
 def read_labelled(file: Path, label: str, *, species: str = "") -> Iterator[tuple[Structure, NDArray[np.float64]]]:

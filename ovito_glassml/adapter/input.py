@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -177,17 +178,22 @@ def plain_name(name: str) -> str:
     return name.replace(" ", "").replace("_", "").lower()
 
 
-def particle_column(data: DataCollection, name: str, parameter: str) -> NDArray[np.float64]:
+def particle_column(
+    data: DataCollection, name: str, parameter: str, component_names: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> NDArray[np.float64]:
     """One number per particle: a property, or a component of one.
 
     Parameters
     ----------
     data : DataCollection
     name : str
-        As OVITO writes it, such as ``"Stiffness"`` or ``"Prototype Similarity.2"``; where there is no such
-        property, one that `plain_name` makes the same.
+        As OVITO writes it, such as ``"Stiffness"`` or ``"Prototype Similarity.Prototype 2"``; where there is no such
+        property or component, one that `plain_name` makes the same. A component may also be given by a number:
+        that in its name, as in ``"Prototype Similarity.2"``, or else its place, counted from 1 as OVITO does.
     parameter : str
         Of the modifier, for messages.
+    component_names : mapping of str to sequence of str
+        Names of the components of properties, by `plain_name`, for files that have lost them.
 
     Returns
     -------
@@ -201,7 +207,13 @@ def particle_column(data: DataCollection, name: str, parameter: str) -> NDArray[
     """
     particles = particles_of(data)
     wanted, _, component = name.partition(".")
-    present = wanted if wanted in particles else {plain_name(key): key for key in particles}.get(plain_name(wanted))
+    names = {plain_name(key): key for key in particles} | {key: key for key in particles}
+    present = names.get(wanted, names.get(plain_name(wanted)))
+    if present is None:
+        known = component_names.get(plain_name(wanted), ())
+        place = _place_of(component, known)
+        # LAMMPS dumps have a column for each component, and no word about what belongs together.
+        present, component = names.get(plain_name(wanted + (component if place is None else known[place]))), ""
     if present is None:
         raise StructureError(
             f"The particles have no property {wanted!r}; set {parameter} to one of {', '.join(particles)}, "
@@ -214,11 +226,29 @@ def particle_column(data: DataCollection, name: str, parameter: str) -> NDArray[
     if column.ndim == 1 and not component:
         return column
     components = list(values.component_names) if column.ndim > 1 else []
-    if component not in components:
+    known = component_names.get(plain_name(present), ())
+    if len(known) == len(components) == sum(text.isdigit() for text in components):
+        components = list(known)
+    place = _place_of(component, components)
+    if place is None:
         have = f"components {', '.join(components)}" if components else "no components"
         example = f"{present}.{components[0]}" if components else present
         raise StructureError(f"{present} has {have}, but {name!r} is asked for; set {parameter} as in {example!r}.")
-    return column[:, components.index(component)]
+    return column[:, place]
+
+
+def _place_of(component: str, names: Sequence[str]) -> int | None:
+    """Index of a component given by name or number; None if there is no such component, or several."""
+    numbers = [re.fullmatch(r"(\D*?)(\d+)", name) for name in names]
+    if component.isdigit() and names and all(numbers) and len({found[1] for found in numbers if found}) == 1:
+        places = [k for k, found in enumerate(numbers) if found and int(found[2]) == int(component)]
+    elif component in names:
+        places = [list(names).index(component)]
+    elif component.isdigit():
+        places = [int(component) - 1] if 0 < int(component) <= len(names) else []
+    else:
+        places = [k for k, name in enumerate(names) if component and plain_name(name) == plain_name(component)]
+    return places[0] if len(places) == 1 else None
 
 
 def _type_names(particles: Particles, given: tuple[str, ...], names_needed: bool) -> dict[int, str]:

@@ -32,7 +32,7 @@ def render_card(header: ModelHeader, name: str) -> str:
             {
                 "Predicts": f"{header.output.get('property', '')} ({header.output.get('unit', '')})",
                 "Species": ", ".join(header.species),
-                "Sees an atom's surroundings up to": f"{header.cutoff:g} {header.length_unit}",
+                "Sees an atom's surroundings up to": header.reach,
                 "Descriptor": header.descriptor,
                 "Estimator": header.architecture,
             }

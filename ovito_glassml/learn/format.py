@@ -12,9 +12,9 @@ import json
 import math
 import os
 import reprlib
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from functools import lru_cache
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +27,7 @@ from safetensors import numpy as safetensors_numpy
 import ovito_glassml
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.files import write_atomically
+from ovito_glassml.learn.units import NOT_STATED
 from ovito_glassml.structure import Structure
 
 __all__ = [
@@ -110,7 +111,7 @@ class ModelHeader:
     species : tuple of str
         Names the model knows, in its own order.
     length_unit : str
-        Unit of all lengths.
+        Unit of all lengths, if it is known.
     cutoff : float
         Distance in `length_unit` up to which the surroundings of an atom matter.
     descriptor : dict
@@ -128,7 +129,7 @@ class ModelHeader:
     references : tuple of str
         Publications.
     licence : str
-        Of the model file.
+        Of the model file, if it is known.
     package_version, format_version, sha256
         Filled in by `save_model`.
     """
@@ -145,8 +146,8 @@ class ModelHeader:
     results: tuple[ResultTable, ...] = ()
     limits: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
-    licence: str = "MIT"
-    length_unit: str = "angstrom"
+    licence: str = NOT_STATED
+    length_unit: str = NOT_STATED
     package_version: str = ovito_glassml.__version__
     format_version: int = FORMAT_VERSION
     sha256: str = field(default=BLANK_DIGEST, compare=False)
@@ -161,6 +162,12 @@ class ModelHeader:
             store(self, name, tuple(getattr(self, name)))
         tables = [table if isinstance(table, ResultTable) else ResultTable(**table) for table in self.results]
         store(self, "results", tuple(tables))
+
+    @property
+    def reach(self) -> str:
+        """The cutoff with its unit."""
+        unit = "(unit of length not stated)" if self.length_unit == NOT_STATED else self.length_unit
+        return f"{self.cutoff:g} {unit}"
 
     @classmethod
     def from_mapping(cls, entries: Mapping[str, Any]) -> ModelHeader:
@@ -209,8 +216,7 @@ class ModelHeader:
             )
         if abs(reach - self.cutoff) > 1e-6 * self.cutoff:
             raise ModelError(
-                f"The descriptor sees {reach:g} {self.length_unit} far and the header says {self.cutoff:g}; "
-                "train the model again."
+                f"The descriptor sees {reach:g} far and the header says {self.reach}; train the model again."
             )
 
     def check_structure(self, structure: Structure) -> None:
@@ -470,25 +476,45 @@ def model_path(name_or_path: str | os.PathLike[str]) -> Path:
 
 
 def remembered(load: Callable[[Path], Model], count: int = 8) -> Callable[[str], Model]:
-    """A function that loads models by name or path, again only if the file has changed.
+    """A function that loads models by name or path, again only if there is another file at that place now.
 
     Parameters
     ----------
     load : callable
         Reads a model from its path.
     count : int
-        Models kept in memory; a pipeline holds few.
+        Models kept in memory, those used last; a pipeline holds few.
     """
-
-    @lru_cache(maxsize=count)
-    def read(path: Path, modified: int) -> Model:
-        return load(path)
+    kept = OrderedDict[tuple[object, ...], Model]()
 
     def loaded(name_or_path: str) -> Model:
         path = model_path(name_or_path)
-        return read(path, path.stat().st_mtime_ns)
+        identity = _identity(path)
+        model = kept.pop(identity, None)
+        if model is None:
+            model = load(path)
+            if _identity(path) != identity:  # replaced meanwhile: which of the two was read?
+                return loaded(name_or_path)
+        kept[identity] = model
+        while len(kept) > count:
+            kept.popitem(last=False)
+        return model
 
     return loaded
+
+
+def _identity(path: Path) -> tuple[object, ...]:
+    """What differs between any two model files, in a tenth of a millisecond.
+
+    Neither name nor time nor size need differ, but the header does, as it holds the digest of the whole file; and the
+    time of the last change, which nobody can set, where a file was altered and its header was not.
+    """
+    with open(path, "rb") as file:
+        status = os.fstat(file.fileno())
+        length = int.from_bytes(file.read(8), "little")
+        header = hashlib.sha256(file.read(min(length, status.st_size))).hexdigest()
+    stamps = status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+    return path.resolve(), header, *stamps
 
 
 def list_models() -> tuple[str, ...]:

@@ -34,6 +34,7 @@ from ovito_glassml.learn.evaluation import (
     precision_recall_curve,
     roc_curve,
 )
+from ovito_glassml.modifiers import lasca, prototype_similarity
 from ovito_glassml.structure import Structure
 
 __all__ = ["EvaluatePredictionModifier"]
@@ -48,6 +49,13 @@ UNITS = {
     "hopcorrectedstiffness": "eV/Å²",
     "vibrationalmsd": "Å²",
     "hopcorrectedmsd": "Å²",
+}
+
+
+#: Components of the properties that this package makes, by plain name: XYZ files do not name them.
+COMPONENT_NAMES = {
+    "prototypesimilarity": prototype_similarity.COMPONENT_NAMES,
+    "cnsfractions": lasca.FRACTION_NAMES,
 }
 
 
@@ -115,7 +123,9 @@ class EvaluatePredictionModifier(HasStrictTraits, ModifierInterface):
     predicted = _property("Predicted Stiffness", "Predicted property")
     """
     Name of the particle property with the prediction, or of one of its components, such as
-    ``"Prototype Similarity.2"``. Capitals, spaces and underscores do not matter, since files change them.
+    ``"Prototype Similarity.Prototype 2"``. Capitals, spaces and underscores do not matter, since files change them.
+    Of a component the number in its name will do, ``"Prototype Similarity.2"``; components without
+    numbers in their names count from 1, as in OVITO: ``"Position.2"`` is y.
 
     :Default: ``"Predicted Stiffness"``
     """
@@ -201,8 +211,8 @@ class EvaluatePredictionModifier(HasStrictTraits, ModifierInterface):
         )
         if plain_name(self.predicted) == plain_name(self.true):
             raise EvaluationError(f"{self.true!r} is compared with itself; set predicted and true to two properties.")
-        predicted = particle_column(data, self.predicted, "predicted")
-        true = particle_column(data, self.true, "true")
+        predicted = particle_column(data, self.predicted, "predicted", COMPONENT_NAMES)
+        true = particle_column(data, self.true, "true", COMPONENT_NAMES)
         yield "Comparing"
         result = yield from with_progress(
             lambda report: evaluate(

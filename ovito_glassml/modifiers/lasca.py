@@ -227,7 +227,10 @@ class LaSCAModifier(HasStrictTraits, ModifierInterface):
                 data.apply(ColorByTypeModifier(property="TCP Label", clear_selection=False))
         if shown:
             yield "Making bonds"
-            _write_bonds(data, structure, [settings.cluster(structure, atom, result.max_cutoff) for atom in shown])
+            clusters = yield from with_progress(
+                lambda report: [settings.cluster(structure, atom, result.max_cutoff) for atom in shown]
+            )
+            _write_bonds(data, structure, clusters)
 
 
 def _groups(data: DataCollection, name: str) -> tuple[NDArray[np.int64] | None, tuple[str, ...]]:

@@ -120,7 +120,7 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
         note_missing_cell(data, data_cache, self)
         yield "Loading the model"
         name = self.model or shipped_model_for(structure, self.activation)
-        model = _loaded(name)
+        model = yield from with_progress(lambda report: _loaded(name))
         yield "Predicting activity"
         prediction = yield from with_progress(lambda report: model.predict(structure, progress=report))
         yield "Writing properties"

@@ -122,7 +122,7 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
         self, data: DataCollection, *, data_cache: DataCollection, **kwargs: Any
     ) -> Generator[str | float, None, None]:
         yield "Loading the model"
-        model = _loaded(self.model)
+        model = yield from with_progress(lambda report: _loaded(self.model))
         structure = structure_from_data(data, species=self.species, only_selected=self.only_selected)
         note_missing_cell(data, data_cache, self)
         yield "Predicting stiffness"

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Generator
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ from ovito_glassml.adapter.output import (
 )
 from ovito_glassml.adapter.prediction import Output, write_prediction
 from ovito_glassml.adapter.progress import with_progress
-from ovito_glassml.learn.format import model_path
+from ovito_glassml.learn.format import remembered
 from ovito_glassml.learn.prototypes.model import PROTOTYPES, ScnnModel, ScnnPrediction, centre_of, fingerprint
 from ovito_glassml.neighbours import Progress, stage
 from ovito_glassml.structure import Structure
@@ -46,6 +45,9 @@ __all__ = ["PrototypeSimilarityModifier"]
 
 #: Rows that take more bytes than this are not kept for another model: memory must not grow with the structure.
 MOST_KEPT_BYTES = 256_000_000
+#: Columns of the similarities.
+COMPONENT_NAMES = tuple(f"Prototype {number}" for number in range(PROTOTYPES))
+
 #: Structures whose rows are kept.
 MOST_KEPT = 2
 
@@ -139,7 +141,8 @@ class PrototypeSimilarityModifier(HasStrictTraits, ModifierInterface):
         self, data: DataCollection, *, data_cache: DataCollection, **kwargs: Any
     ) -> Generator[str | float, None, None]:
         yield "Loading the model"
-        model, environments = _loaded(self.model)
+        # In the worker, as what the prototypes are is computed: parallel code must not run in two threads at once.
+        model, environments = yield from with_progress(lambda report: _loaded(self.model))
         structure = structure_from_data(data, species=self.species, only_selected=self.only_selected)
         note_missing_cell(data, data_cache, self)
         yield "Comparing with prototypes"
@@ -152,8 +155,7 @@ class PrototypeSimilarityModifier(HasStrictTraits, ModifierInterface):
                 data.apply(ColorByTypeModifier(property="Prototype", clear_selection=False))
 
     def _write(self, data: DataCollection, prediction: ScnnPrediction) -> None:
-        names = [f"Prototype {number}" for number in range(PROTOTYPES)]
-        write_property(data, "Prototype Similarity", prediction.similarity, names)
+        write_property(data, "Prototype Similarity", prediction.similarity, COMPONENT_NAMES)
         kinds = {-1: "none", **dict(enumerate(_NAMES))}
         write_typed_property(data, "Prototype", prediction.prototype, kinds, _COLOURS)
         defined = prediction.prototype >= 0
@@ -240,14 +242,8 @@ def _identity(structure: Structure) -> str:
     return digest.hexdigest()
 
 
-def _loaded(name_or_path: str) -> tuple[ScnnModel, tuple[tuple[float, int, str, str], ...]]:
-    """The model and what its prototypes are, read again only if the file has changed."""
-    path = model_path(name_or_path)
-    return _load(path, path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=4)
-def _load(path: Path, modified: int) -> tuple[ScnnModel, tuple[tuple[float, int, str, str], ...]]:
+def _load(path: Path) -> tuple[ScnnModel, tuple[tuple[float, int, str, str], ...]]:
+    """The model and what its prototypes are."""
     model = ScnnModel.load(path)
     environments = []
     for prototype in model.prototypes:
@@ -256,3 +252,6 @@ def _load(path: Path, modified: int) -> tuple[ScnnModel, tuple[tuple[float, int,
         label = label_name(int(result.labels[0]))
         environments.append((prototype.barrier, int(result.coordination[0]), signature, label))
     return model, tuple(environments)
+
+
+_loaded = remembered(_load)

@@ -70,7 +70,8 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
       itself; above 0.84 (or what the model was trained with) the atom belongs to it.
     * ``ULE Energy Contribution``: particle property (eV), how much more energy the atom has than is
       typical of its species. With trees its share in the difference of the sample's energy from the
-      mean prediction, 0 for atoms without environment.
+      mean prediction, 0 for atoms without environment. NaN for atoms without neighbours, of which the model knows
+      nothing: they do not count in any number of the sample.
     * ``ULE Extrapolation``: particle property, distance from the training data; 1 is the 99th
       percentile of the training atoms.
     * ``ule-barcode``: table, share of each environment and of the reference at this energy, with
@@ -136,7 +137,7 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
         self, data: DataCollection, *, data_cache: DataCollection, **kwargs: Any
     ) -> Generator[str | float, None, None]:
         yield "Loading the model"
-        model = _loaded(self.model)
+        model = yield from with_progress(lambda report: _loaded(self.model))
         structure = structure_from_data(data, species=self.species, only_selected=self.only_selected)
         note_missing_cell(data, data_cache, self)
         yield "Comparing environments"

@@ -275,7 +275,7 @@ def _ship_one(glass: Glass, activation: str, folders: Sequence[Path], progress: 
     count = len(configurations(learned))
     few = f"Trained on {count} configurations; the standard errors in the tables say how certain it is."
     limits = (_REST, _EXTREMES, _ONE_STATE[activation], few)
-    header = replace(model.header, results=tuple(results), limits=limits, references=_REFERENCES)
+    header = replace(model.header, results=tuple(results), limits=limits, references=_REFERENCES, licence="MIT")
     return replace(model, header=header)
 
 

@@ -61,6 +61,7 @@ from ovito_glassml.learn.barcode.train import (
 )
 from ovito_glassml.learn.card import table_markdown, write_card
 from ovito_glassml.learn.format import ResultTable, save_model
+from ovito_glassml.learn.units import METAL
 from ovito_glassml.reproduce.costs import core_hours, shipped_timings
 from ovito_glassml.simulate.snapshots import made_with, read_frames, read_header, write_frames
 
@@ -99,6 +100,7 @@ DESIGN = UleDesign(
         "Assigns atoms to 40 real environments of the training data by the similarity of their SOAP rows, and "
         "predicts the energy of the inherent structure, atom by atom, from the similarities with these (linear)."
     ),
+    units=METAL,
     trials=15,  # more settings of the rival trees do not make them tell glasses apart
 )
 
@@ -361,7 +363,7 @@ def ship_model(
     results += _heterogeneity(model, table, sheared)
     if (folder / SHUFFLED).exists():
         results.append(ResultTable(**json.loads((folder / SHUFFLED).read_text(encoding="utf-8"))))
-    header = replace(model.header, results=tuple(results), limits=_LIMITS, references=_REFERENCES)
+    header = replace(model.header, results=tuple(results), limits=_LIMITS, references=_REFERENCES, licence="MIT")
     path = output / f"{NAME}.safetensors"
     save_model(path, header, model.tensors())
     write_card(path)
@@ -425,7 +427,7 @@ def _heterogeneity(model: UleModel, table: BarcodeTable, sheared: Sequence[UleSa
     note = f"{len(rows)} samples of {len(set(rows.runs))} runs; none was trained on."
     return [
         heterogeneity_table(model, table.joined(rows), "Heterogeneity"),
-        energy_table("Energies of sheared samples", energies, measured, note),
+        energy_table("Energies of sheared samples", energies, measured, note, units=METAL),
     ]
 
 
@@ -525,7 +527,8 @@ def _judged(
                 f"{len(tested)} samples of {len(set(tested.runs))} runs; the standard deviation of their energies is "
             )
             note += f"{1000 * tested.energies.std():.2f} meV/atom."
-            tables.append(energy_table(f"Energies of {title} never trained on", predictions, tested.energies, note))
+            name = f"Energies of {title} never trained on"
+            tables.append(energy_table(name, predictions, tested.energies, note, units=METAL))
     return tables
 
 

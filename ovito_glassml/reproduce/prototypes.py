@@ -36,8 +36,10 @@ from ovito_glassml.learn.prototypes.evaluate import (
     seed_table,
 )
 from ovito_glassml.learn.prototypes.train import train_scnn
+from ovito_glassml.learn.units import METAL
 from ovito_glassml.reproduce.costs import core_hours, shipped_timings
 from ovito_glassml.simulate.snapshots import read_header, read_shard
+from ovito_glassml.simulate.systems import MENDELEV
 
 __all__ = ["RECIPES", "ceilings", "read_samples", "ship_models"]
 
@@ -122,7 +124,7 @@ def ship_models(
     paths = []
     for number, name in enumerate(names):
         progress(number / len(names), f"{name}: training")
-        design = RECIPES[name]
+        design = replace(RECIPES[name], units=METAL)
         data = describe_samples(learned, design)
         parts = data.divided(range(len(learned)))
         model = train_scnn(data, *parts, design=design, familiar=familiar, training=_how_made(folder, learned, aside))
@@ -131,7 +133,9 @@ def ship_models(
         results += fold_tables(leave_one_out(samples, design), "Every sample left out in turn")
         results += [_seeds(data, design, judges), by_atom_table(data, design), ceilings(folder)]
         path = output / f"{name}.safetensors"
-        save_model(path, replace(model.header, results=tuple(results)), model.tensors())
+        references = (*model.header.references, MENDELEV)
+        header = replace(model.header, results=tuple(results), references=references, licence="MIT")
+        save_model(path, header, model.tensors())
         write_card(path)
         paths.append(path)
     progress(1.0, "done")

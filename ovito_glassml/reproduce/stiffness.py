@@ -35,9 +35,11 @@ from ovito_glassml.learn.stiffness.train import (
     scan_networks,
     train,
 )
+from ovito_glassml.learn.units import METAL
 from ovito_glassml.reproduce.costs import core_hours, shipped_timings
 from ovito_glassml.reproduce.foreign_structures import foreign_structures, thermal_snapshot
 from ovito_glassml.simulate.snapshots import made_with, provenance, read_shard, write_shard
+from ovito_glassml.simulate.systems import MENDELEV
 from ovito_glassml.structure import Structure
 from ovito_glassml.workflow.sample_data import SLOWEST_SAMPLE, TEST_SAMPLES
 
@@ -148,9 +150,9 @@ def leave_one_out(
         at_rest.append(score_sample(model, sample))
         if sample.name in snapshots:
             hot.append(score_sample(model, sample, snapshots[sample.name]))
-    tables = [score_table("Leave one sample out, inherent structures", at_rest)]
+    tables = [score_table("Leave one sample out, inherent structures", at_rest, units=METAL)]
     if hot:
-        tables.append(score_table("Leave one sample out, snapshots at 300 K", hot))
+        tables.append(score_table("Leave one sample out, snapshots at 300 K", hot, units=METAL))
     groups = {sample.name: cooling_rate(sample.name) for sample in samples}
     if len(set(groups.values())) > 1:
         tables.append(rate_differences(at_rest, groups))
@@ -218,9 +220,8 @@ def ship_models(folder: Path, output: Path, progress: Progress, *, names: Sequen
         shown = {sample.name: sample.structure for sample in samples} if recipe.at_rest else snapshots
         learned = [s._replace(structure=shown[s.name]) for s in samples if s.name not in TEST_SAMPLES]
         tested = [s for s in samples if s.name in TEST_SAMPLES]
-        model = train(
-            learned, design=recipe.design, training=_how_made(folder, recipe, learned), progress=_scaled(part, 0, 0.2)
-        )
+        how, design = _how_made(folder, recipe, learned), replace(recipe.design, units=METAL)
+        model = train(learned, design=design, training=how, progress=_scaled(part, 0, 0.2))
         results = _judge(model, tested, snapshots, [shown[sample.name] for sample in tested], foreign)
         results.append(_other_compositions(model, others, folder / "snapshots", recipe.at_rest))
         if recipe.at_rest:
@@ -231,7 +232,11 @@ def ship_models(folder: Path, output: Path, progress: Progress, *, names: Sequen
         if recipe.design is PUBLISHED:
             results.append(scan_networks(learned[:1], progress=_scaled(part, 0.8, 1.0)))
         path = output / f"{name}.safetensors"
-        save_model(path, replace(model.header, results=tuple(results), limits=recipe.limits), model.tensors())
+        references = (*model.header.references, MENDELEV)
+        header = replace(
+            model.header, results=tuple(results), limits=recipe.limits, references=references, licence="MIT"
+        )
+        save_model(path, header, model.tensors())
         write_card(path)
         paths.append(path)
     progress(1.0, "done")
@@ -250,12 +255,13 @@ def _judge(
     rest = [score_sample(model, sample) for sample in tested]
     rates = {sample.name: cooling_rate(sample.name) for sample in tested}
     return [
-        score_table("This model on samples kept aside, inherent structures", rest),
+        score_table("This model on samples kept aside, inherent structures", rest, units=METAL),
         rate_differences(rest, rates),
         score_table(
             "This model on samples kept aside, snapshots at 300 K",
             hot,
             "Positions after 4 ps at 300 K; the labels are the same.",
+            units=METAL,
         ),
         separation_table(model, glasses, foreign),
     ]
@@ -267,7 +273,7 @@ def _other_compositions(
     """Scores on glasses of elements that the model knows, in proportions that it does not."""
     scores = [score_sample(model, one, None if at_rest else _snapshot(one, snapshots)) for one in samples]
     shown = "inherent structures" if at_rest else "snapshots at 300 K"
-    return score_table(f"This model on other compositions, {shown}", scores)
+    return score_table(f"This model on other compositions, {shown}", scores, units=METAL)
 
 
 def _snapshot(sample: LabelledSample, folder: Path) -> Structure:

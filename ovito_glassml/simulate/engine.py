@@ -257,7 +257,7 @@ def load_restart(lammps: Any, interaction: Interaction, restart: NDArray) -> Non
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(restart.tobytes())
-        lammps.command(f"read_restart {name}")
+        lammps.command(f'read_restart "{name}"')
     finally:
         os.unlink(name)
     apply_interaction(lammps, interaction)
@@ -279,7 +279,7 @@ def restart_of(lammps: Any) -> NDArray:
     handle, name = tempfile.mkstemp(suffix=".restart")
     os.close(handle)
     try:
-        lammps.command(f"write_restart {name} noinit")
+        lammps.command(f'write_restart "{name}" noinit')
         return np.frombuffer(Path(name).read_bytes(), dtype=np.uint8)
     finally:
         os.unlink(name)

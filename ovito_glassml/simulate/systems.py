@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +12,23 @@ from numpy.typing import NDArray
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.engine import Interaction, apply_interaction
 from ovito_glassml.simulate.potentials import copper_zirconium, kob_andersen, polymer, wahnstrom
+from ovito_glassml.simulate.snapshots import made_with
 
-__all__ = ["SYSTEMS", "System", "fill", "molten", "system"]
+__all__ = ["MENDELEV", "SYSTEMS", "System", "fill", "molten", "stated", "system"]
+
+MENDELEV = "M. I. Mendelev, D. J. Sordelet, M. J. Kramer, J. Appl. Phys. 102, 043501 (2007): the interatomic potential."
+
+#: Units of the systems, and where their interactions were published.
+_STATED = {
+    "cu50zr50": ("angstrom", "eV", MENDELEV),
+    "kob-andersen": ("sigma", "epsilon", "W. Kob, H. C. Andersen, Phys. Rev. E 51, 4626 (1995): the interactions."),
+    "wahnstrom": ("sigma", "epsilon", "G. Wahnström, Phys. Rev. A 44, 3752 (1991): the interactions."),
+    "polymer": ("sigma", "epsilon", "K. Kremer, G. S. Grest, J. Chem. Phys. 92, 5057 (1990): the interactions."),
+}
+
+#: What moves the atoms; protocols that are not named here label no activity.
+_ACTIVATION = {"isoconfigurational": "thermal", "shear-aqs": "shear", "shear-md": "shear"}
+_PROTOCOLS = {"quench", "vibrations", "barriers", "anneal", *_ACTIVATION}
 
 
 @dataclass(frozen=True)
@@ -96,6 +111,39 @@ def system(name: str) -> System:
     if name not in SYSTEMS:
         raise SimulationError(f"There is no system {name!r}; choose from {', '.join(SYSTEMS)}.")
     return SYSTEMS[name]()
+
+
+def stated(header: Mapping[str, object]) -> dict[str, str]:
+    """What the header of a simulated file says about units and sources.
+
+    Parameters
+    ----------
+    header : mapping
+        Entries of the comment line of a frame, of any origin.
+
+    Returns
+    -------
+    dict
+        ``length_unit``, ``energy_unit``, ``reference`` and ``activation``, those that are known: as the entries of
+        these names, or as follows from a protocol of this package. Empty for other files.
+    """
+    found: dict[str, str] = {}
+    protocol = str(header.get("protocol", ""))
+    if protocol in _PROTOCOLS and {"settings", "lammps"} <= header.keys():
+        # Protocols that do not name their system simulate Cu-Zr.
+        name = _settings(header).get("system", "cu50zr50")
+        found |= dict(zip(("length_unit", "energy_unit", "reference"), _STATED.get(name, ()), strict=False))
+        if protocol in _ACTIVATION:
+            found["activation"] = _ACTIVATION[protocol]
+    given = ("length_unit", "energy_unit", "reference", "activation")
+    return found | {name: str(header[name]) for name in given if name in header}
+
+
+def _settings(header: Mapping[str, object]) -> dict[str, Any]:
+    try:
+        return made_with(header)
+    except ValueError:  # not written by us
+        return {"system": None}
 
 
 def molten(matter: System, atoms: int, seed: int) -> Callable[[Any], None]:

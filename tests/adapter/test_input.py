@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from ovito.data import DataCollection
+from ovito.io import export_file, import_file
 
 from ovito_glassml.adapter.input import (
     declared_species,
@@ -74,6 +75,13 @@ def test_names_keep_their_numbers_whatever_a_frame_holds(make_data, types):
     structure = structure_from_data(data, species="Zr,Al,Cu")
     assert [structure.species_names[kind] for kind in structure.species] == [["", "Zr", "Al", "Cu"][k] for k in types]
     assert declared_species(data, "Zr,Al,Cu") == ("Al", "Cu", "Zr")
+
+
+@pytest.mark.parametrize("types", [[1, 2, 2**31 - 1], [-(2**31), 0, 2**31 - 1], [-7, -7, -8]])
+def test_types_may_have_any_number(make_data, types):
+    """Without memory for each of the numbers between them."""
+    structure = structure_from_data(make_data(POSITIONS, CELL, types=types), names_needed=False)
+    assert [structure.species_names[kind] for kind in structure.species] == [f"type {number}" for number in types]
 
 
 def test_names_may_carry_any_numbers(make_data):
@@ -197,3 +205,39 @@ def test_columns_are_found_by_the_names_of_ovito_and_of_files(make_data):
     np.testing.assert_array_equal(particle_column(data, "Position.Y", "true"), POSITIONS[:, 1])
     with pytest.raises(StructureError, match=r"no property 'Other'; set true to one of .*Position, .*Some_Label"):
         particle_column(data, "Other", "true")
+
+
+FOUR = np.arange(12.0).reshape(3, 4)
+NAMES_OF_FOUR = {"similarity": ("Kind 0", "Kind 1", "Kind 2", "Kind 3"), "fractions": ("S311", "S322", "S421", "Other")}
+
+
+def stored(make_data, tmp_path, style):
+    """Two properties with named components, as they are or as a file of a format gives them back."""
+    data = make_data(POSITIONS, CELL, types=[1, 1, 1], names={1: "Cu"})
+    data.particles_.create_property("Similarity", data=FOUR, components=NAMES_OF_FOUR["similarity"])
+    data.particles_.create_property("Fractions", data=FOUR, components=NAMES_OF_FOUR["fractions"])
+    if style is None:
+        return data
+    columns = ["Particle Type", "Position", "Similarity", "Fractions"]
+    export_file(data, str(tmp_path / "file"), style, columns=columns)
+    return import_file(str(tmp_path / "file")).compute()
+
+
+@pytest.mark.parametrize("style", [None, "xyz", "lammps/dump"])
+def test_components_go_by_name_and_number_before_and_after_a_file(make_data, tmp_path, style):
+    """The number in a name is that of the component, else components count from 1 as in OVITO."""
+    data = stored(make_data, tmp_path, style)
+    places = {"Similarity.2": 2, "Similarity.0": 0, "similarity.kind_3": 3, "Similarity.Kind 1": 1}
+    places |= {"Fractions.S322": 1, "fractions.other": 3, "Fractions.4": 3, "Fractions.1": 0}
+    for name, place in places.items():
+        np.testing.assert_array_equal(particle_column(data, name, "true", NAMES_OF_FOUR), FOUR[:, place], err_msg=name)
+    for name in ("Similarity.4", "Similarity.Kind", "Similarity", "Fractions.0", "Fractions.5", "Fractions.S3"):
+        with pytest.raises(StructureError, match="set true"):
+            particle_column(data, name, "true", NAMES_OF_FOUR)
+
+
+def test_components_that_never_had_names_count_from_one(make_data):
+    data = make_data(POSITIONS, CELL)
+    data.particles_.create_property("Pair", data=FOUR[:, :2])
+    np.testing.assert_array_equal(particle_column(data, "Pair.2", "true"), FOUR[:, 1])
+    np.testing.assert_array_equal(particle_column(data, "Position.3", "true"), POSITIONS[:, 2])

@@ -64,7 +64,9 @@ def test_a_model_is_trained_judged_and_described(files, tmp_path, energy, learne
     assert [row[0] for row in table.rows] == ["15 environments", "constant"]
     assert "run-3" in table.note
     assert "Held-out runs" in result.output
-    assert model.with_suffix(".md").is_file()
+    card = model.with_suffix(".md").read_text()
+    assert "(unit of length not stated)" in card
+    assert not any(word in card for word in ("Mendelev", "eV", "angstrom", "MIT"))
 
 
 def test_an_interrupted_training_leaves_no_file(files, tmp_path, interrupted):

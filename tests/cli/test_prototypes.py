@@ -45,7 +45,10 @@ def test_a_model_is_trained_judged_and_described(files, tmp_path):
     assert header.training["samples"] == ["barriers-1", "barriers-2"]
     assert [table.title for table in header.results] == ["Held-out samples", "Prototypes"]
     assert header.results[0].rows[0][0] == "barriers-3"
-    assert "barriers-3" in model.with_suffix(".md").read_text()
+    card = model.with_suffix(".md").read_text()
+    assert "barriers-3" in card
+    assert "(unit of length not stated)" in card
+    assert not any(word in card for word in ("Mendelev", "eV", "angstrom", "MIT"))
 
 
 @pytest.mark.parametrize(

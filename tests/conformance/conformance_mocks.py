@@ -6,7 +6,6 @@
 
 import inspect
 import threading
-import time
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -241,16 +240,10 @@ class SilentModifier(MockModifier):
 MANY = 8000
 
 
-def rest_with_many(data):
-    if data.particles is not None and data.particles.count >= MANY:
-        time.sleep(0.3)
-
-
 @breaks("cancels_quickly")
 class DeafModifier(MockModifier):
-    def modify(self, data, **kwargs):
-        rest_with_many(data)
-        yield from super().modify(data, **kwargs)
+    def measure(self, structure, report):
+        return super().measure(structure, None)
 
 
 @breaks("cancels_quickly")
@@ -258,8 +251,9 @@ class StubbornModifier(MockModifier):
     def modify(self, data, **kwargs):
         try:
             yield from super().modify(data, **kwargs)
-        finally:
-            rest_with_many(data)
+        except GeneratorExit:
+            sum(number for number in range(data.particles.count))
+            raise
 
 
 @breaks("no_python_loop_over_atoms")

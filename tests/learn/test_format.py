@@ -44,6 +44,7 @@ def example_header(**changes):
         "results": (ResultTable("Held-out R", ("sample", "R"), (("one", 0.5), ("two", 0.25)), "higher is better"),),
         "limits": ("good for nothing",),
         "references": ("A. Author, J. Example 1, 1 (2000)",),
+        "length_unit": "angstrom",
     }
     return ModelHeader(**(entries | changes))
 
@@ -242,6 +243,14 @@ def test_card_says_all_that_the_header_says(model):
         assert expected in text
 
 
+def test_a_card_says_what_nobody_has_stated(tmp_path):
+    """A unit or a licence that is not known must not be guessed."""
+    entries = {key: value for key, value in vars(example_header()).items() if key not in ("length_unit", "licence")}
+    card = render_card(ModelHeader(**entries), "mine")
+    assert "up to: 10 (unit of length not stated)" in card
+    assert "Licence: not stated" in card
+
+
 def test_tables_with_missing_values_are_refused():
     with pytest.raises(ModelError, match="fill every column"):
         ResultTable("broken", ("a", "b"), ((1,),))
@@ -260,3 +269,63 @@ def test_a_model_is_read_again_only_when_its_file_changed(model):
     save_model(model, example_header(title="a newer one"), TENSORS)
     os.utime(model, ns=(1, 1))
     assert title(str(model)) == "a newer one"
+
+
+@pytest.fixture
+def titles():
+    """A function that remembers the titles of models."""
+    return remembered(lambda path: read_header(path).title)
+
+
+def test_the_same_relative_path_in_another_folder_is_another_model(titles, tmp_path, monkeypatch):
+    for name in ("here", "there"):
+        (tmp_path / name).mkdir()
+        save_model(tmp_path / name / "mine.safetensors", example_header(title=f"from {name:>5}"), TENSORS)
+        os.utime(tmp_path / name / "mine.safetensors", ns=(1, 1))
+    for name in ("here", "there", "here"):
+        monkeypatch.chdir(tmp_path / name)
+        assert titles("mine.safetensors") == f"from {name:>5}"
+
+
+@pytest.mark.parametrize("way", ["replaced", "written over"])
+def test_a_file_of_equal_size_and_time_is_another_model(way, titles, model, tmp_path):
+    other = tmp_path / "other.safetensors"
+    save_model(model, example_header(title="the first"), TENSORS)
+    save_model(other, example_header(title="the other"), TENSORS)
+    for file in (model, other):
+        os.utime(file, ns=(1, 1))
+    assert model.stat().st_size == other.stat().st_size
+    assert titles(str(model)) == "the first"
+    if way == "replaced":
+        os.replace(other, model)
+    else:
+        model.write_bytes(other.read_bytes())
+        os.utime(model, ns=(1, 1))
+    assert titles(str(model)) == "the other"
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_read_again(model):
+    def load(path):
+        title = read_header(path).title
+        if title == "a model for tests":
+            save_model(model, example_header(title="a newer one"), TENSORS)
+        return title
+
+    assert remembered(load)(str(model)) == "a newer one"
+
+
+def test_only_the_models_used_last_stay_in_memory(model, tmp_path):
+    loads = []
+
+    def load(path):
+        loads.append(path.stem)
+        return path
+
+    get, files = remembered(load, count=2), [tmp_path / f"{name}.safetensors" for name in "abc"]
+    for file in files:
+        save_model(file, example_header(title=file.stem), TENSORS)
+    for name in "abaca":
+        get(str(tmp_path / f"{name}.safetensors"))
+    assert "".join(loads) == "abc"
+    get(str(files[1]))
+    assert "".join(loads) == "abcb"

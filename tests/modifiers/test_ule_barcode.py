@@ -56,6 +56,22 @@ def test_the_modifier_writes_what_the_model_says(as_data, glass, model):
 
 
 @pytest.mark.parametrize("energies", ["model", "soft_model"])
+def test_atoms_without_neighbours_have_no_energy_and_no_part_in_that_of_the_sample(as_data, glass, energies, request):
+    model = request.getfixturevalue(energies)
+    cluster = Structure(glass.positions, glass.species, glass.species_names)
+    positions = [*glass.positions, [500.0, 0, 0], [0, 500.0, 0]]
+    gas = Structure(positions, [*glass.species, 0, 1], glass.species_names)
+    expected, found = (barcode(as_data(structure), model) for structure in (cluster, gas))
+    name = "ULE Energy Contribution"
+    assert np.flatnonzero(np.isnan(found.particles[name])).tolist() == [len(cluster), len(cluster) + 1]
+    np.testing.assert_allclose(found.particles[name][:-2], expected.particles[name], atol=1e-4)
+    np.testing.assert_array_equal(found.particles["ULE"][-2:], -1)
+    for number in ("energy_per_atom", "matched_fraction", "heterogeneity"):
+        assert found.attributes[f"ULEBarcode.{number}"] == pytest.approx(expected.attributes[f"ULEBarcode.{number}"])
+    assert found.attributes["ULEBarcode.undefined"] == expected.attributes["ULEBarcode.undefined"] + 2
+
+
+@pytest.mark.parametrize("energies", ["model", "soft_model"])
 def test_energies_add_up_in_the_output_alone(as_data, glass, energies, request):
     data, model = as_data(glass), request.getfixturevalue(energies)
     data.particles_.create_property("Selection", data=(np.arange(len(glass)) % 3 == 0).astype(int))

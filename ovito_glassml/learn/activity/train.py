@@ -16,6 +16,7 @@ from ovito_glassml.learn.activity.data import ActivitySample, configurations
 from ovito_glassml.learn.activity.model import KIND, ActivityModel, LinearClassifier, active_atoms
 from ovito_glassml.learn.extrapolation import ExtrapolationScore, fit_extrapolation
 from ovito_glassml.learn.format import ModelHeader, ResultTable
+from ovito_glassml.learn.units import NOT_STATED
 from ovito_glassml.threads import one_blas_thread
 
 __all__ = [
@@ -59,7 +60,7 @@ class ActivityDesign:
     method : str
         One of `METHODS`.
     length_unit : str
-        Of structures and cutoff.
+        Of structures and cutoff, for the card.
     """
 
     title: str
@@ -68,7 +69,7 @@ class ActivityDesign:
     active_species: str
     activation: str
     method: str = "logistic"
-    length_unit: str = "angstrom"
+    length_unit: str = NOT_STATED
 
 
 class LabelledRows(NamedTuple):

@@ -11,6 +11,7 @@ from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.barcode.data import BarcodeTable, UleSample
 from ovito_glassml.learn.barcode.model import UleModel, heterogeneity, is_icosahedron
 from ovito_glassml.learn.format import ResultTable
+from ovito_glassml.learn.units import Units
 
 __all__ = [
     "energy_score",
@@ -29,7 +30,7 @@ Prediction = NDArray[np.float64]
 
 
 def energy_score(predicted: NDArray, energies: NDArray) -> tuple[float, float, float]:
-    """Root mean square error and bias in meV/atom, and R² against the mean of these samples."""
+    """Root mean square error and bias in thousandths, and R² against the mean of these samples."""
     difference = predicted - energies
     spread = energies.var()
     explained = 1 - (difference**2).mean() / spread if spread > 0 else float("nan")
@@ -41,13 +42,18 @@ def number_or_dash(value: float) -> float | str:
     return value if np.isfinite(value) else "—"
 
 
-def energy_table(title: str, predictions: Mapping[str, Prediction], energies: NDArray, note: str = "") -> ResultTable:
+def energy_table(
+    title: str, predictions: Mapping[str, Prediction], energies: NDArray, note: str = "", *, units: Units
+) -> ResultTable:
     """A row for each way to predict the energies of the same samples."""
     rows = [(name, *map(number_or_dash, energy_score(predicted, energies))) for name, predicted in predictions.items()]
-    return ResultTable(title, ("method", "RMSE (meV/atom)", "bias (meV/atom)", "R²"), tuple(rows), note)
+    unit = units.small_energy
+    return ResultTable(title, ("method", f"RMSE ({unit})", f"bias ({unit})", "R²"), tuple(rows), note)
 
 
-def held_out_table(model: UleModel, learned: Sequence[UleSample], judges: Sequence[UleSample]) -> ResultTable:
+def held_out_table(
+    model: UleModel, learned: Sequence[UleSample], judges: Sequence[UleSample], units: Units
+) -> ResultTable:
     """Energies that the model itself predicts for whole runs, beside the mean of those that it was trained on.
 
     Raises
@@ -65,7 +71,7 @@ def held_out_table(model: UleModel, learned: Sequence[UleSample], judges: Sequen
     constant = np.full(len(judges), np.mean([sample.energy for sample in learned]))
     runs = ", ".join(dict.fromkeys(sample.run for sample in judges))
     predictions = {f"{len(model)} environments": predicted, "constant": constant}
-    return energy_table("Held-out runs", predictions, energies, f"Not trained on: {runs}.")
+    return energy_table("Held-out runs", predictions, energies, f"Not trained on: {runs}.", units=units)
 
 
 def rival_predictions(learned: BarcodeTable, tested: BarcodeTable) -> dict[str, Prediction]:

@@ -61,6 +61,8 @@ HEAD = "atom"
 SAME_COMPOSITION = 0.005
 #: Energies may lie outside those of the training samples by this share of their range: small samples scatter more.
 RANGE_MARGIN = 0.25
+#: Products closer than this to those of a lone atom come from no neighbours.
+NO_NEIGHBOURS = 1e-5
 
 
 def kasper_group(voronoi: NDArray) -> NDArray[np.int32]:
@@ -238,12 +240,12 @@ class UlePrediction(Prediction):
         1 − √(|p − q|² / 2) for the normalised rows of the atom and of the most similar environment, 1 for the
         same; NaN if not selected.
     contribution : (N,) array
-        The atom's share in the deviation of the energy from `base`, eV; NaN if not selected. With trees unmatched atoms
-        have 0.
+        The atom's share in the deviation of the energy from `base`, eV; NaN if not selected or without
+        neighbours. With trees unmatched atoms have 0.
     counts : (K,) int64 array
         Atoms in each environment.
     atoms : int
-        Selected atoms.
+        Selected atoms that have neighbours; the energy is theirs.
     contributions : (K,) array
         SHAP value of each number of the barcode, eV/atom.
     energy, base : float
@@ -414,8 +416,8 @@ class UleModel(LearnedModel):
                 self._compare(structure, wanted, compared, stage(progress, 0.0, 0.9))
             everywhere = self.score.evaluate(structure, compared.embedding, stage(progress, 0.9, 1.0))
             extrapolation[wanted] = everywhere[wanted]
-        compared.environment[~wanted], compared.similarity[~wanted] = -1, np.nan
-        return self._summarised(structure, wanted, compared, extrapolation)
+        compared.environment[~wanted | compared.alone], compared.similarity[~wanted] = -1, np.nan
+        return self._summarised(structure, wanted & ~compared.alone, compared, extrapolation)
 
     def novelty_rows(self, structure: Structure) -> NDArray[np.float32]:
         """What novelty is measured in, for all atoms (N, K), see `score`."""
@@ -435,18 +437,32 @@ class UleModel(LearnedModel):
         needed = within_reach(structure, wanted, self.score.radius)
         least = least_product(self.similarity)
         blocks = self.descriptor.iterate_products(replace(structure, mask=needed), self.rows.T)
+        lone = self._products_of_lone_atoms()
         for indices, products in reporting(blocks, int(needed.sum()), progress):
             best = products.argmax(axis=1)
             largest = products[np.arange(len(best)), best]
             compared.environment[indices] = np.where(largest > least, best, -1)
             compared.similarity[indices] = 1 - np.sqrt(np.maximum(1 - largest, 0))
+            kinds = compared.kinds[indices]
+            compared.alone[indices] = (np.abs(products - lone[kinds]) < NO_NEIGHBOURS).all(axis=1)
             if isinstance(self.energy, SimilarityEnergy):
-                kinds = compared.kinds[indices]
                 kernels = kernel(products, kinds, self.energy.species).astype(np.float64)
                 compared.difference[indices] = self.energy.differences(kernels, kinds)
-                compared.kernel_sums += wanted[indices].astype(np.float64) @ kernels
+                counted = wanted[indices] & ~compared.alone[indices]
+                compared.kernel_sums += counted.astype(np.float64) @ kernels
                 products = with_energies(products, compared.difference[indices])
             compared.embedding[indices] = self.score.embed(HEAD, products)
+
+    def _products_of_lone_atoms(self) -> NDArray[np.float32]:
+        """(species, K) products of atoms without neighbours."""
+        names = self.header.species
+        places = np.zeros((len(names), 3))
+        places[:, 0] = 2 * self.descriptor.reach * np.arange(len(names))
+        apart = Structure(places, range(len(names)), names)
+        products = np.empty((len(names), len(self)), dtype=np.float32)
+        for indices, block in self.descriptor.iterate_products(apart, self.rows.T):
+            products[indices] = block
+        return products
 
     def _summarised(
         self,
@@ -520,6 +536,7 @@ class _Compared:
         self.similarity = np.full(count, np.nan, dtype=np.float32)
         self.embedding = np.full((count, model.score.width), np.nan, dtype=np.float32)
         self.difference = np.full(count, np.nan)
+        self.alone = np.zeros(count, dtype=np.bool_)
         self.kernel_sums = np.zeros(len(model))
 
 

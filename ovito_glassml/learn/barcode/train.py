@@ -43,6 +43,7 @@ from ovito_glassml.learn.barcode.model import (
 )
 from ovito_glassml.learn.extrapolation import ExtrapolationScore, fit_extrapolation
 from ovito_glassml.learn.format import ModelHeader, ResultTable
+from ovito_glassml.learn.units import UNSTATED, Units
 from ovito_glassml.neighbours import cut_out, stage
 from ovito_glassml.structure import Structure, combined_species
 
@@ -139,6 +140,8 @@ class UleDesign:
         Settings of the trees that are tried with all environments and with those kept.
     seed : int
         Of the selection, the folds and the trees.
+    units : Units
+        Of structures and energies, for the card.
     """
 
     title: str = "energy and heterogeneity from a barcode of local environments"
@@ -150,6 +153,7 @@ class UleDesign:
     first_trials: int = 8
     trials: int = 40
     seed: int = 1
+    units: Units = UNSTATED
 
 
 class CrossValidation(NamedTuple):
@@ -448,8 +452,8 @@ def build_model(
     energy = fit_trees(table.fractions, table.energies, settings, mean_rounds(validation), design.seed)
     ranking = rank_environments(energy, table.fractions, design.seed)
     results = (
-        cross_validation_table(table, validation),
-        environment_table(table, _faces(samples, chosen, voronoi), ranking),
+        cross_validation_table(table, validation, design.units),
+        environment_table(table, _faces(samples, chosen, voronoi), ranking, design.units),
     )
     settings_stored = {"energy": "trees", **asdict(settings)}
     return _assembled(samples, chosen, table, voronoi, energy, settings_stored, results, design, training, report)
@@ -577,11 +581,11 @@ def build_similarity_model(
     error = float(np.sqrt(np.mean((predicted - measured) ** 2)))
     validation = ResultTable(
         "Cross-validation by run",
-        ("environments", "RMSE (meV/atom)", "R²"),
+        ("environments", f"RMSE ({design.units.small_energy})", "R²"),
         ((len(chosen), 1000 * error, 1 - error**2 / measured.var()),),
         "Strengths were chosen by the same folds; runs kept aside judge without that.",
     )
-    results = validation, environment_table(table, _faces(samples, chosen, voronoi), ranking)
+    results = validation, environment_table(table, _faces(samples, chosen, voronoi), ranking, design.units)
     settings = {"energy": "linear similarity", "weight_of_samples": strengths.samples, "ridge": strengths.ridge}
     return _assembled(samples, chosen, table, voronoi, energy, settings, results, design, training, report)
 
@@ -632,19 +636,19 @@ def _assembled(
     return UleModel(header, descriptor, chosen.rows, faces, kernels, energy, fit_reference(table), score)
 
 
-def cross_validation_table(table: BarcodeTable, validation: CrossValidation) -> ResultTable:
+def cross_validation_table(table: BarcodeTable, validation: CrossValidation, units: Units) -> ResultTable:
     """Error of the trees on runs that they have not seen, in training."""
     error = validation.error(table.energies)
     explained = 1 - error**2 / table.energies.var()
     return ResultTable(
         "Cross-validation by run",
-        ("environments", "RMSE (meV/atom)", "R²", "rounds"),
+        ("environments", f"RMSE ({units.small_energy})", "R²", "rounds"),
         ((table.counts.shape[1], 1000 * error, explained, round(float(np.mean(validation.rounds)))),),
         "Settings and the number of rounds were chosen by the same folds; runs kept aside judge without that.",
     )
 
 
-def environment_table(table: BarcodeTable, faces: NDArray, ranking: Ranking) -> ResultTable:
+def environment_table(table: BarcodeTable, faces: NDArray, ranking: Ranking, units: Units) -> ResultTable:
     """What each environment is, how frequent, and how it goes with the energy."""
     fractions, groups = table.fractions, kasper_group(faces)
     rows = []
@@ -656,9 +660,10 @@ def environment_table(table: BarcodeTable, faces: NDArray, ranking: Ranking) -> 
         rows.append(
             (environment_name(number, voronoi), int(groups[number]), f"{100 * share.mean():.2f} %", correlation, *moved)
         )
+    unit = units.small_energy
     return ResultTable(
         "Environments",
-        ("environment", "group", "mean share", "R with energy", "mean |φ| (meV/atom)", "mean φ (meV/atom)"),
+        ("environment", "group", "mean share", "R with energy", f"mean |φ| ({unit})", f"mean φ ({unit})"),
         tuple(rows),
         "Faces of the Voronoi cell with 3, 4, 5, 6 edges; group 1 fulfils 2 n4 + n5 = 12. Numbered as they were "
         "chosen; φ are SHAP values of the energy model.",
@@ -731,7 +736,7 @@ def _header(
             "extrapolation_radius": score.radius,
             **settings,
         },
-        output={"property": "energy of the inherent structure", "unit": "eV/atom"},
+        output={"property": "energy of the inherent structure", "unit": design.units.energy_per_atom},
         training={
             **training,
             "composition": composition,
@@ -742,6 +747,7 @@ def _header(
             "samples": list(dict.fromkeys(sample.run for sample in samples)),
         },
         results=results,
+        length_unit=design.units.length,
     )
 
 

@@ -13,6 +13,7 @@ from ovito_glassml.descriptors.bessel import BesselDescriptors
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.prototypes.descriptors import fit_environments
 from ovito_glassml.learn.prototypes.model import RowDescriptors
+from ovito_glassml.learn.units import UNSTATED, Units
 from ovito_glassml.structure import Structure, combined_species
 
 __all__ = ["ENVIRONMENT", "PUBLISHED", "BarrierSample", "ScnnDesign", "TrainingData", "describe_samples"]
@@ -45,6 +46,8 @@ class ScnnDesign:
         Widths of the two layers. The embedding is published, 32; the hidden layer is not.
     activation : {'tanh', 'relu'}
         tanh by default: embeddings without negative components have no negative cosines.
+    units : Units
+        Of structures and barriers, for the card.
     """
 
     title: str
@@ -53,6 +56,7 @@ class ScnnDesign:
     hidden: int = 128
     embedding: int = 32
     activation: str = "tanh"
+    units: Units = UNSTATED
 
 
 #: The default: descriptors with species-resolved angles, the own species and longer averages.

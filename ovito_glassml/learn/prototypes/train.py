@@ -306,7 +306,10 @@ def _header(
         output={"property": "High Activation Probability", "unit": "1, for equally frequent classes"},
         training={
             "samples": [data.samples[number].name for number in samples],
-            "high_barrier": f"above {fitted.threshold:.4g} eV, the highest {100 * settings.high_fraction:g} % of all",
+            "high_barrier": (
+                f"above {fitted.threshold:.4g} {design.units.barrier}, "
+                f"the highest {100 * settings.high_fraction:g} % of all"
+            ),
             "atoms_without_label": data.left_out,
             "seed": seed,
             "cycles": fitted.cycles,
@@ -317,13 +320,14 @@ def _header(
             "The probability is that of a high barrier among as many high as other atoms, not among all atoms.",
         ),
         references=REFERENCES,
+        length_unit=design.units.length,
     )
 
 
+#: Of the method; what the data come from is for those to say who have made them.
 REFERENCES = (
     "X. Jiang, Z. Tian, K. Li, W. Hu, Towards interpreting the thermally activated β dynamics in metallic glass with "
     "the structural constraint neural network, arXiv:2401.03743 (2024).",
-    "M. I. Mendelev, D. J. Sordelet, M. J. Kramer, J. Appl. Phys. 102, 043501 (2007): the interatomic potential.",
 )
 
 

@@ -14,6 +14,7 @@ from ovito_glassml.learn.evaluation import area_under_roc, pearson
 from ovito_glassml.learn.format import ResultTable
 from ovito_glassml.learn.stiffness.model import StiffnessModel
 from ovito_glassml.learn.stiffness.train import LabelledSample
+from ovito_glassml.learn.units import Units
 from ovito_glassml.neighbours import average_within
 from ovito_glassml.structure import Structure
 
@@ -96,9 +97,18 @@ def score_sample(model: StiffnessModel, sample: LabelledSample, seen: Structure 
     )
 
 
-def score_table(title: str, scores: Sequence[SampleScore], note: str = "") -> ResultTable:
+def score_table(title: str, scores: Sequence[SampleScore], note: str = "", *, units: Units) -> ResultTable:
     """Scores of several samples, one a row."""
-    columns = ("sample", "R", "R coarse", "bias", "RMSE (eV/Å²)", "predicted mean", "measured mean", "extrapolating")
+    columns = (
+        "sample",
+        "R",
+        "R coarse",
+        "bias",
+        f"RMSE ({units.stiffness})",
+        "predicted mean",
+        "measured mean",
+        "extrapolating",
+    )
     rows = [
         (
             score.name,

@@ -25,6 +25,7 @@ from ovito_glassml.learn.stiffness.model import (
 )
 from ovito_glassml.learn.stiffness.shells import gaussians
 from ovito_glassml.learn.torch_threads import one_torch_thread
+from ovito_glassml.learn.units import UNSTATED, Units
 from ovito_glassml.structure import Structure, combined_species
 from ovito_glassml.threads import one_blas_thread
 
@@ -86,6 +87,8 @@ class ModelDesign:
         A linear part under the networks, which then learn what is left.
     extrapolation_radius : float
         Å over which the extrapolation score averages. The default, 8, holds some 120 atoms.
+    units : Units
+        Of structures and labels, for the card. The lengths above are taken in this unit.
     """
 
     title: str
@@ -102,6 +105,7 @@ class ModelDesign:
     hidden: int
     linear: bool
     extrapolation_radius: float = 8.0
+    units: Units = UNSTATED
 
 
 #: The published network: 40 species-blind values, 200 hidden units.
@@ -580,7 +584,7 @@ def _header(
             "neighbour_cutoff": design.neighbour_cutoff,
             "extrapolation_radius": radius,
         },
-        output={"property": "Predicted Stiffness", "unit": "eV/Å²"},
+        output={"property": "Predicted Stiffness", "unit": design.units.stiffness},
         training={
             "atoms": int(sum((fold >= 0).sum() for fold in data.folds)),
             "samples": [sample.name for sample in data.samples],
@@ -591,13 +595,14 @@ def _header(
             "Knows structures like its training samples and no others; the extrapolation score marks what is unlike.",
         ),
         references=REFERENCES,
+        length_unit=design.units.length,
     )
 
 
+#: Of the method; what the data come from is for those to say who have made them.
 REFERENCES = (
     "Z.-H. Peng, Z.-Y. Yang, Y.-J. Wang, Extreme Mechanics Letters 48, 101446 (2021), "
     "doi:10.1016/j.eml.2021.101446: stiffness from the radial distribution function.",
-    "M. I. Mendelev, D. J. Sordelet, M. J. Kramer, J. Appl. Phys. 102, 043501 (2007): the interatomic potential.",
 )
 
 

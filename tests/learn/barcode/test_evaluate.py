@@ -16,6 +16,7 @@ from ovito_glassml.learn.barcode.evaluate import (
     rival_predictions,
 )
 from ovito_glassml.learn.barcode.model import ReferenceBarcode
+from ovito_glassml.learn.units import METAL
 
 
 def test_scores_of_simple_predictions():
@@ -24,7 +25,8 @@ def test_scores_of_simple_predictions():
     error, bias, explained = energy_score(np.full(4, energies.mean()), energies)
     assert error == pytest.approx(1000 * energies.std())
     assert (bias, explained) == pytest.approx((0, 0))
-    table = energy_table("Energies", {"constant": np.full(4, energies.mean())}, energies)
+    table = energy_table("Energies", {"constant": np.full(4, energies.mean())}, energies, units=METAL)
+    assert table.columns[1] == "RMSE (meV/atom)"
     assert table.rows[0][0] == "constant"
 
 

@@ -201,7 +201,8 @@ def test_headers_say_how_the_model_was_made(environment_scnn, barrier_glasses):
     assert training["samples"] == [barrier_glasses[0].name]
     assert training["atoms"] == len(barrier_glasses[0].barrier)
     threshold = np.quantile(barrier_glasses[0].barrier, 0.8)
-    assert f"above {threshold:.4g} eV" in training["high_barrier"]
+    assert f"above {threshold:.4g} (unit not stated)," in training["high_barrier"]
+    assert not any("interatomic potential" in reference for reference in environment_scnn.header.references)
     assert environment_scnn.header.cutoff == 25.0
 
 

@@ -15,6 +15,7 @@ from ovito_glassml.learn.stiffness.evaluate import (
     score_table,
     separation_table,
 )
+from ovito_glassml.learn.units import METAL
 
 
 def test_scores_of_a_sample_are_what_numpy_says(species_model, spring_glasses):
@@ -83,7 +84,8 @@ def test_differences_between_rates():
 
 
 def test_table_of_scores_states_the_bias_in_percent():
-    table = score_table("title", [score("a", 0.97, 1.0)], "note")
+    table = score_table("title", [score("a", 0.97, 1.0)], "note", units=METAL)
+    assert "RMSE (eV/Å²)" in table.columns
     assert table.rows[0][3] == "-3.0 %"
     assert "note" in table_markdown(table)
 

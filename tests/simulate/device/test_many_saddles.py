@@ -8,7 +8,7 @@ from ovito_glassml.simulate.device.many_saddles import Searcher
 from ovito_glassml.simulate.local_forces import Surroundings, read_tables
 from ovito_glassml.simulate.potentials import copper_zirconium
 from ovito_glassml.simulate.protocols.barriers import BarrierSettings, barriers, minimised, search_atom, search_atoms
-from ovito_glassml.simulate.saddle_search import CONNECTED, DISCONNECTED, FAILED, SearchSettings, search
+from ovito_glassml.simulate.saddle_search import CONNECTED, FAILED, SearchSettings, search
 from ovito_glassml.simulate.snapshots import read_shard
 
 #: The glass_box is small enough for the yielding region to be all of it, as on a card.
@@ -102,9 +102,8 @@ def test_a_cell_that_is_no_cube_is_refused(glass, processor):
 
 def test_different_saddles_do_not_resemble_each_other(glass, processor):
     searcher = Searcher(glass, ATOMS[:1], 3.6, 7.0, processor)
-    random = np.random.default_rng(1)
-    one, other = searcher.search(np.zeros(2, dtype=int), random.normal(size=(2, int(searcher.pushed[0]), 3)))
-    assert {one.outcome, other.outcome} <= {FAILED, DISCONNECTED, CONNECTED}
+    push = np.random.default_rng(1).normal(size=(1, int(searcher.pushed[0]), 3))
+    (one,) = searcher.search(np.zeros(1, dtype=int), push)
     moved = one._replace(displacements=one.displacements + np.array([0.2, 0, 0], dtype=np.float32))
     higher = one._replace(barrier=one.barrier + 0.01)
     assert one.resembles(one, 1e-3, 0.15)
