@@ -46,7 +46,7 @@ __all__ = ["PrototypeSimilarityModifier"]
 #: Rows that take more bytes than this are not kept for another model: memory must not grow with the structure.
 MOST_KEPT_BYTES = 256_000_000
 #: Columns of the similarities.
-COMPONENT_NAMES = tuple(f"Prototype {number}" for number in range(PROTOTYPES))
+COMPONENT_NAMES: tuple[str, ...] = tuple(f"Prototype {number}" for number in range(PROTOTYPES))
 
 #: Structures whose rows are kept.
 MOST_KEPT = 2
