@@ -172,7 +172,7 @@ def test_the_demo_works_without_a_renderer(tmp_path):
 def test_a_bar_says_that_code_is_compiled_until_it_is_full():
     from rich.progress import Progress
 
-    from ovito_glassml.cli import _Description
+    from ovito_glassml.cli.common import _Description
     from ovito_glassml.compile import compile_clock
 
     column = _Description("{task.description}")

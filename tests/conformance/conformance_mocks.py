@@ -503,7 +503,7 @@ class KnowsItsFileModifier(Bent):
 @breaks("command_line_agrees")
 class KnowsItsCommandModifier(Bent):
     def error(self, structure, data):
-        return float(any(frame.filename.endswith("cli.py") for frame in inspect.stack()))
+        return float(any(frame.filename.endswith("apply.py") for frame in inspect.stack()))
 
 
 @breaks("session_survives_saving", also=["parameters_survive_pickling"])

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from ovito_glassml.adapter.render import RenderingUnavailable
-from ovito_glassml.cli import UsageError, figures_gallery
+from ovito_glassml.cli.common import UsageError
+from ovito_glassml.cli.figures import figures_gallery
 from ovito_glassml.learn.format import read_header
 from ovito_glassml.modifiers.registry import by_name
 from ovito_glassml.reproduce import gallery

@@ -1,0 +1,50 @@
+"""The command line: a thin shell over the Python interface."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from ovito_glassml.cli import apply
+from ovito_glassml.cli.figures import figures_app
+from ovito_glassml.cli.models import models_app
+from ovito_glassml.cli.simulate import simulate_app
+from ovito_glassml.cli.study import study_app
+from ovito_glassml.cli.train import train_app
+from ovito_glassml.errors import GlassMLError
+
+__all__ = ["app", "main"]
+
+
+app = typer.Typer(
+    name="glassml",
+    help="Machine learning for glasses: predict, train, simulate and draw. Try: glassml demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+apply.add_commands(app)
+for group, name in (
+    (models_app, "models"),
+    (train_app, "train"),
+    (figures_app, "figures"),
+    (study_app, "study"),
+    (simulate_app, "simulate"),
+):
+    app.add_typer(group, name=name)
+
+
+def main() -> None:
+    """Entry point: a mistake in the input ends in one sentence and status 2, a bug in a traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except (GlassMLError, OSError) as error:
+        Console(stderr=True).print(f"glassml: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        sys.exit(2)

@@ -1,0 +1,77 @@
+"""What all commands share: the console, the bar, and errors of use."""
+
+from __future__ import annotations
+
+import glob
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, Task, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from ovito_glassml.errors import GlassMLError
+
+console = Console()
+
+
+class UsageError(GlassMLError):
+    """The command line asks for something that does not exist."""
+
+
+@contextmanager
+def progress_bar(text: str) -> Iterator[Callable[[float, str], None]]:
+    """A bar with time left; yields ``update(fraction, text)``."""
+    columns = (
+        _Description("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(text, total=1.0)
+
+        def update(fraction: float, description: str = "") -> None:
+            bar.update(task, completed=fraction, description=description or text)
+
+        yield update
+        bar.update(task, completed=1.0)
+
+
+class _Description(TextColumn):
+    """What is done; compiling, which may take half a minute after installation, is said."""
+
+    def render(self, task: Task) -> Text:
+        text = super().render(task)
+        compiler = sys.modules.get("ovito_glassml.compile")  # not imported where nothing is computed
+        if task.finished or compiler is None or not compiler.compiling():
+            return text
+        return text.append(", compiling once")
+
+
+def matching(patterns: list[str]) -> list[Path]:
+    """Files by name or pattern, each once."""
+    found: list[Path] = []
+    for pattern in patterns:
+        matches = [Path(name) for name in sorted(glob.glob(pattern))] or [Path(pattern)]
+        if not matches[0].is_file():
+            raise UsageError(f"No file matches {pattern}; check the path, and quote patterns.")
+        found += [file for file in matches if file not in found]
+    return found
+
+
+def number(text: str, what: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise UsageError(f"The {what} {text!r} is no number; give one such as 300.") from error
+
+
+def check_output(output: Path, ending: str) -> None:
+    """Refuse a file that could not be written before hours are spent on its content."""
+    if not output.name.endswith(ending):
+        raise UsageError(f"The output {output.name} must end in {ending}; rename it.")
+    if not output.parent.is_dir():
+        raise UsageError(f"The folder {output.parent} does not exist; create it first.")
