@@ -6,7 +6,6 @@ import itertools
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from ovito_glassml.structure import Structure, StructureError
 
@@ -125,6 +124,8 @@ def _is_thin(structure: Structure, periodic: NDArray) -> bool:
         columns -= np.floor(columns @ np.linalg.pinv(lattice)) @ lattice
     if _too_dense(lengths[shortest], float(np.prod(np.ptp(columns, axis=0))) / len(columns)):
         return False
+    from scipy.spatial import cKDTree  # takes a while to import and is hardly ever needed
+
     steps = np.reshape(list(itertools.product((-1, 0, 1), repeat=len(lattice))), (3 ** len(lattice), len(lattice)))
     images = (columns + (steps @ lattice)[:, None]).reshape(-1, 2)
     tried = columns[:: max(1, len(columns) // MOST_TRIED)]

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,11 +72,11 @@ def open_trajectory(file: Path | str, atom_style: str = "") -> Pipeline:
     location = location_of(file)
     name = location if "://" in location else file
     style, *parts = atom_style.split() or [""]
-    options = {"atom_style": style} if style else {}
+    options: dict[str, Any] = {"atom_style": style} if style else {}
     if parts:
-        options["atom_substyles"] = tuple(parts)  # type: ignore[assignment]
+        options["atom_substyles"] = tuple(parts)
     try:
-        return import_file(location, **options)
+        return _imported(location, options)
     except KeyError as error:
         if not style:
             raise
@@ -84,6 +84,14 @@ def open_trajectory(file: Path | str, atom_style: str = "") -> Pipeline:
     except RuntimeError as error:
         remedy = "" if style or "atom style" not in str(error) else _STYLE_REMEDY
         raise FileError(f"{name} cannot be read: {_one_line(str(error))}{remedy}") from error
+
+
+def _imported(location: str, options: dict[str, Any]) -> Pipeline:
+    """All frames of a file: without the option, OVITO may find one of many once it has rendered or used the network."""
+    try:
+        return import_file(location, multiple_frames=True, **options)
+    except KeyError:  # readers written in Python do not know it
+        return import_file(location, **options)
 
 
 def check_rows(file: Path | str) -> None:

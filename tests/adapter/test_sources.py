@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
 
@@ -148,6 +149,21 @@ def test_an_address_that_does_not_answer_is_named_in_a_sentence(tmp_path, addres
         assert str(refused.value).startswith(f"{address} cannot be read: ")
         assert str(refused.value).isprintable()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_after_an_address_that_does_not_answer_other_files_have_all_their_frames(tmp_path):
+    """OVITO alone then finds one frame of several, now and then."""
+    file = tmp_path / "many.xyz"
+    file.write_text("".join(XYZ.format(z=number / 10) for number in range(20)))
+    with pytest.raises(FileError):
+        open_trajectory("http://127.0.0.1:9/a.xyz")
+    assert [open_trajectory(file).num_frames for _ in range(20)] == [20] * 20
+
+
+def test_readers_written_in_python_work_too(tmp_path):
+    frames = [ase.Atoms("Cu", [[0, 0, z]], cell=[9, 9, 9], pbc=True) for z in range(3)]
+    ase.io.write(tmp_path / "three.traj", frames)
+    assert open_trajectory(tmp_path / "three.traj").num_frames == 3
 
 
 def test_standard_input_and_pipes_are_refused(tmp_path):
