@@ -87,17 +87,18 @@ def minimise_at_zero_pressure(lammps: Any, force_tolerance: float) -> None:
     LAMMPS's own ``fix box/relax`` needs ten times as many steps for thousands of atoms, since the cell is one stiff
     coordinate among many soft ones.
     """
+    lammps.command("velocity all set 0 0 0")  # or their pressure would count
     minimise(lammps, force_tolerance)
-    pressure, step = _pressure(lammps), TRIAL_STRAIN
+    pressure, step, slope = _pressure(lammps), TRIAL_STRAIN, 0.0
     for _ in range(MOST_SECANTS):
         lammps.command(f"change_box all x scale {1 + step} y scale {1 + step} z scale {1 + step} remap")
         minimise(lammps, force_tolerance)
         before, pressure = pressure, _pressure(lammps)
-        slope = (pressure - before) / step
-        if slope >= 0:  # the structure has changed on the way: begin anew from here
-            step = TRIAL_STRAIN
-            continue
-        step = float(np.clip(-pressure / slope, -MOST_STRAIN, MOST_STRAIN))
+        seen = (pressure - before) / step
+        # Where atoms rearrange on the way the secant is none of an elastic solid; the last one that was is kept.
+        if seen < 0 and (not slope or 0.5 < seen / slope < 2):
+            slope = seen
+        step = float(np.clip(-pressure / slope, -MOST_STRAIN, MOST_STRAIN)) if slope else TRIAL_STRAIN
         if abs(step) < STRAIN_TOLERANCE:
             return
 
