@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import chi2
 
 from ovito_glassml.learn.format import ModelError, ModelHeader, check_length, take_scale, take_tensor
 from ovito_glassml.learn.sample_extrapolation import VARIANCE_FLOOR, Blocks, SampleScore, fit_sample_score
@@ -195,21 +196,23 @@ def with_sample_score(
     Returns
     -------
     ExtrapolationScore
-        Every training sample, and 99 % of its blocks of a hundred atoms, score below 1 where all is fitted without it.
+        Every training sample, and 99 % of those to come, score below 1 where all is fitted without it.
     """
     samples = list(zip(structures, rows, members, strict=True))
-    unit = 0.0
+    distances: list[float] = []
     for run in dict.fromkeys(runs):
         others = [number for number, name in enumerate(runs) if name != run] or list(range(len(runs)))
         scales = scales_of([rows[number] for number in others], [members[number] for number in others])
         fitted = fit_sample_score([_blocks(*samples[number], scales, score.components) for number in others])
         for left_out in (sample for sample, name in zip(samples, runs, strict=True) if name == run):
             blocks = _blocks(*left_out, scales, score.components)
-            parts = [fitted.distance(mean, atoms) for mean, atoms in zip(blocks.means, blocks.counts, strict=True)]
-            unit = max(unit, fitted.distance(blocks.mean, blocks.total), float(np.quantile(parts, QUANTILE)))
+            distances.append(fitted.distance(blocks.mean, blocks.total))
     scales = score.means, score.spreads, score.axes
     fitted = fit_sample_score([_blocks(*sample, scales, score.components) for sample in samples])
-    return replace(score, sample=replace(fitted, unit=max(unit, np.finfo(float).tiny)))
+    # The largest of few distances is no bound for the next sample; that of a normal distribution of the same size is.
+    width = len(fitted.centre)
+    bound = np.sqrt(np.mean(np.square(distances)) * chi2.ppf(QUANTILE, width) / width)
+    return replace(score, sample=replace(fitted, unit=max(*distances, float(bound), np.finfo(float).tiny)))
 
 
 def _blocks(

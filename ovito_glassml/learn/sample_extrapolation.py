@@ -43,7 +43,7 @@ class SampleScore:
     between : (W,) array
         That diagonal: the variances between samples.
     unit : float
-        The largest distance of a training sample, or of 99 % of their blocks, that the rest was fitted without.
+        What 99 % of the distances of training samples stay below, each measured by what was fitted without it.
     """
 
     centre: NDArray[np.float64]

@@ -148,8 +148,8 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
 
     minimum_image_convention = Bool(True, label="Use minimum image convention", ovito_group="Reference")
     """
-    Take the shortest of all displacements to periodic images. Switch it off for unwrapped
-    trajectories in which atoms move by more than half a cell.
+    Take the shortest of all displacements to periodic images. Switched off, nothing is undone, and frames in
+    which particles move by more than half a cell, as they seem to where they cross a boundary, are refused.
 
     :Default: ``True``
     """

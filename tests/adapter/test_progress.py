@@ -32,7 +32,8 @@ def steps(count, log, pause=0.02):
 
 def test_the_result_comes_back_and_fractions_grow():
     log = []
-    fractions, result = exhaust(with_progress(steps(20, log)))
+    signs, result = exhaust(with_progress(steps(20, log)))
+    fractions = [sign for sign in signs if not isinstance(sign, str)]  # a test before this one may just have compiled
     assert result == "done"
     assert len(fractions) >= 2
     assert fractions == sorted(fractions)

@@ -361,7 +361,8 @@ def check_open_and_mixed_boundaries(case: Case) -> None:
         vacuum = replace(sample, cell=stretched, pbc=(True, True, True))
         result = computed(case.make(**fixed), sample)
         assert_defined(case, result, sample)
-        assert_same(written(result), written(computed(case.make(**fixed), vacuum)))
+        # Other cells order the neighbours otherwise: rounding as where atoms are moved or turned, below.
+        assert_same(written(result), written(computed(case.make(**fixed), vacuum)), rtol=1e-5)
         assert_defined(case, computed(case.make(), sample), sample)
 
 
