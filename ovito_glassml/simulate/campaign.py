@@ -22,6 +22,7 @@ from ovito_glassml.simulate.checkpoints import clear_intermediate, differences
 from ovito_glassml.simulate.device.anneal_together import anneal_together
 from ovito_glassml.simulate.device.device import Device, GraphicsCard
 from ovito_glassml.simulate.engine import Progress, progress_parts
+from ovito_glassml.simulate.lammps_module import check_lammps
 from ovito_glassml.simulate.protocols.anneal import AnnealSettings, anneal
 from ovito_glassml.simulate.protocols.barriers import BarrierSettings, barriers
 from ovito_glassml.simulate.protocols.isoconfigurational import IsoconfigurationalSettings, isoconfigurational
@@ -334,10 +335,11 @@ def run_campaign(
     Raises
     ------
     SimulationError
-        If shards were made with other settings.
+        If shards were made with other settings, or LAMMPS does not start.
     BusyError
         If another campaign is at work in the folder.
     """
+    check_lammps()
     folder.mkdir(parents=True, exist_ok=True)
     with sole_writer(folder):
         return _run_all(jobs, folder, cores, report, interval)

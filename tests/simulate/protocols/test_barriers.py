@@ -138,12 +138,13 @@ def test_killed_with_its_workers_it_ends_in_the_same_file(glass_box, tmp_path):
     write_shard(source, glass_box, {}, {})
     program.write_text(
         "import sys, pathlib\n"
-        "from ovito_glassml.simulate import barriers as b, shards\n"
+        "from ovito_glassml.simulate import snapshots\n"
+        "from ovito_glassml.simulate.protocols import barriers as b\n"
         "if __name__ == '__main__':\n"
         "    b.CHECKPOINT_INTERVAL = 0.0\n"
         "    radii = {'region_radius': 7.0, 'yielding_radius': 9.0}\n"
         "    settings = b.BarrierSettings(events=3, searches=8, seed=2, labelled=12, **radii)\n"
-        f"    glass = shards.read_shard(pathlib.Path({str(source)!r})).structure\n"
+        f"    glass = snapshots.read_shard(pathlib.Path({str(source)!r})).structure\n"
         "    b.barriers(glass, settings, pathlib.Path(sys.argv[1]), lambda f, t: None, processes=int(sys.argv[2]))\n"
     )
     whole, killed = tmp_path / "whole.xyz.gz", tmp_path / "killed.xyz.gz"
