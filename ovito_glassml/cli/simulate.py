@@ -38,6 +38,15 @@ LammpsArguments = Annotated[
     ),
 ]
 
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Let the workers of this Dask scheduler do it, such as tcp://host:8786. They must share the folder of "
+        "the output. Needs the extra: pip install 'ovito-glassml[cluster]'.",
+    ),
+]
+
 
 @simulate_app.command("quench")
 def simulate_quench(
@@ -108,6 +117,7 @@ def simulate_barriers(
     seed: Annotated[int, typer.Option(help="Starts the random pushes.")] = 1,
     labelled: Annotated[int | None, typer.Option(help="Label so many atoms drawn at random; all by default.")] = None,
     processes: Annotated[int, typer.Option(help="Processes that share the atoms.", min=1)] = os.cpu_count() or 1,
+    scheduler: Scheduler = None,
     species: Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")] = "",
     lammps_args: LammpsArguments = None,
 ) -> None:
@@ -125,7 +135,7 @@ def simulate_barriers(
     check_output(output, ".xyz.gz")
     structure = structure_from_data(open_trajectory(file).compute(), species=species)
     with progress_bar("Compiling") as update:
-        barriers(structure, settings, output, update, processes=processes)
+        barriers(structure, settings, output, update, processes=processes, scheduler=scheduler)
     console.print(f"Wrote {output}; its column Activation_Energy holds the mean barriers in eV.", highlight=False)
 
 
@@ -274,6 +284,7 @@ def simulate_campaign(
     file: Annotated[Path, typer.Argument(help="TOML file: a [[job]] table a simulation, a [[set]] for many.")],
     folder: Annotated[Path, typer.Option("--output", "-o", help="Folder for the shards.")] = Path("campaign"),
     cores: Annotated[int, typer.Option(help="Simulations at a time.", min=1)] = os.cpu_count() or 1,
+    scheduler: Scheduler = None,
     size: Annotated[str, typer.Option(help="Column of sizes in the file, such as laptop, card or paper.")] = "laptop",
     status: Annotated[bool, typer.Option("--status", help="Only say what is done, running and left.")] = False,
     card: Annotated[
@@ -303,7 +314,9 @@ def simulate_campaign(
         _print_status(jobs, records := campaign.status(jobs, folder), left(records))
         return
     with progress_bar("Starting") as update:
-        failed = campaign.run_campaign(jobs, folder, cores, lambda now: update(*campaign.summary(now, left(now))))
+        failed = campaign.run_campaign(
+            jobs, folder, cores, lambda now: update(*campaign.summary(now, left(now))), scheduler=scheduler
+        )
     records = campaign.status(jobs, folder)
     _print_status(jobs, records, left(records))
     if failed:

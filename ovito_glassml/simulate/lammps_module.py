@@ -22,7 +22,15 @@ from typing import Any
 
 from ovito_glassml.errors import SimulationError
 
-__all__ = ["VARIABLE", "check_lammps", "lammps_arguments", "lammps_version", "open_lammps", "with_lammps_arguments"]
+__all__ = [
+    "VARIABLE",
+    "check_lammps",
+    "lammps_arguments",
+    "lammps_environment",
+    "lammps_version",
+    "open_lammps",
+    "with_lammps_arguments",
+]
 
 #: Environment variable with a user's own switches for LAMMPS.
 VARIABLE = "GLASSML_LAMMPS_ARGS"
@@ -59,6 +67,11 @@ def lammps_arguments() -> str:
         return shlex.join(shlex.split(text))
     except ValueError as error:
         raise SimulationError(f"The arguments {text!r} for LAMMPS cannot be read: {error}; close the quote.") from error
+
+
+def lammps_environment() -> dict[str, str]:
+    """What takes them over to a process on another machine, which may have switches of its own."""
+    return {VARIABLE: lammps_arguments()}
 
 
 @contextmanager
