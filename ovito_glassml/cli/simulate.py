@@ -283,7 +283,7 @@ def simulate_isoconfigurational(
 def simulate_campaign(
     file: Annotated[Path, typer.Argument(help="TOML file: a [[job]] table a simulation, a [[set]] for many.")],
     folder: Annotated[Path, typer.Option("--output", "-o", help="Folder for the shards.")] = Path("campaign"),
-    cores: Annotated[int, typer.Option(help="Simulations at a time.", min=1)] = os.cpu_count() or 1,
+    cores: Annotated[int, typer.Option(help="Simulations at a time on this machine.", min=1)] = os.cpu_count() or 1,
     scheduler: Scheduler = None,
     size: Annotated[str, typer.Option(help="Column of sizes in the file, such as laptop, card or paper.")] = "laptop",
     status: Annotated[bool, typer.Option("--status", help="Only say what is done, running and left.")] = False,
