@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ovito_glassml import LaSCAModifier, RDFDescriptorsModifier, batch
+from ovito_glassml import LaSCAModifier, RDFDescriptorsModifier, batch, processes
 from ovito_glassml.adapter.files import FileError, annotate
 from ovito_glassml.batch import BatchError, annotate_in_ranges
 from ovito_glassml.modifiers.registry import by_name
@@ -60,13 +60,13 @@ def alone(dump, tmp_path_factory):
 @pytest.fixture
 def started(monkeypatch):
     """The ranges for which a process was started."""
-    ranges, run = [], batch._Processes._run
+    ranges, run = [], processes.Processes._run
 
     def counted(self, item, report):
         ranges.append(item)
         return run(self, item, report)
 
-    monkeypatch.setattr(batch._Processes, "_run", counted)
+    monkeypatch.setattr(processes.Processes, "_run", counted)
     return ranges
 
 
@@ -165,7 +165,10 @@ def working_in(folder):
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if b"ovito_glassml.batch" in (process / "cmdline").read_bytes() and (process / "cwd").resolve() == folder:
+            if (
+                b"ovito_glassml.processes" in (process / "cmdline").read_bytes()
+                and (process / "cwd").resolve() == folder
+            ):
                 found.append(process)
     return found
 
@@ -177,7 +180,7 @@ class Stopped(Exception):  # noqa: N818
 @pytest.fixture(scope="module")
 def left_over(dump, tmp_path_factory):
     """What a run leaves that is stopped after the first of its two ranges."""
-    folder, run = tmp_path_factory.mktemp("stopped"), batch._Processes._run
+    folder, run = tmp_path_factory.mktemp("stopped"), processes.Processes._run
     calls = []
 
     def once(self, item, report):
@@ -187,7 +190,7 @@ def left_over(dump, tmp_path_factory):
         return run(self, item, report)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(batch._Processes, "_run", once)
+        patch.setattr(processes.Processes, "_run", once)
         with pytest.raises(Stopped):
             in_ranges(dump, folder / "out.xyz", range_length=3, jobs=1)
     assert [path.name for path in folder.iterdir()] == [".out.xyz.parts"]
@@ -226,7 +229,7 @@ def test_only_what_would_be_the_same_is_used_again(change, used, left_over, dump
     def stop(self, item, report):
         raise Stopped
 
-    monkeypatch.setattr(batch._Processes, "_run", stop)
+    monkeypatch.setattr(processes.Processes, "_run", stop)
     with pytest.raises(Stopped):
         annotate_in_ranges([dump], chain, output, range_length=3, progress=lambda fraction, text: seen.append(text))
     assert seen[0] == f"{used} of 6 frames done"
@@ -259,7 +262,7 @@ def test_a_model_file_that_changes_is_noticed(tmp_path):
 
 def kill_first_process(monkeypatch, times):
     """The first processes are killed as soon as they run."""
-    run, killed = batch._Processes._run, []
+    run, killed = processes.Processes._run, []
 
     def attacked(self, item, report):
         if len(killed) < times:
@@ -273,7 +276,7 @@ def kill_first_process(monkeypatch, times):
             threading.Thread(target=attack).start()
         return run(self, item, report)
 
-    monkeypatch.setattr(batch._Processes, "_run", attacked)
+    monkeypatch.setattr(processes.Processes, "_run", attacked)
 
 
 def test_a_process_that_is_killed_loses_nothing(dump, alone, tmp_path, started, monkeypatch):
@@ -284,10 +287,10 @@ def test_a_process_that_is_killed_loses_nothing(dump, alone, tmp_path, started, 
 
 
 def test_a_process_that_is_killed_always_ends_in_a_sentence(dump, tmp_path, started, monkeypatch):
-    kill_first_process(monkeypatch, batch.ATTEMPTS)
+    kill_first_process(monkeypatch, processes.ATTEMPTS)
     with pytest.raises(BatchError, match=r"moving.dump, frames 0 to 5: the process was killed 3 times.*memory"):
         in_ranges(dump, tmp_path / "out.xyz", range_length=6, jobs=1)
-    assert len(started) == batch.ATTEMPTS
+    assert len(started) == processes.ATTEMPTS
     assert not (tmp_path / "out.xyz").exists()
 
 
@@ -324,7 +327,7 @@ def test_a_cluster_that_loses_a_worker_loses_nothing(cluster, dump, alone, tmp_p
         """Worker and process of every range under way."""
         workers = [worker.pid for worker in cluster.workers.values()]
         listing = subprocess.run(["ps", "ax", "-o", "ppid,pid,args"], capture_output=True, text=True).stdout
-        found = [line.split() for line in listing.splitlines() if "-m ovito_glassml.batch" in line]
+        found = [line.split() for line in listing.splitlines() if "-m ovito_glassml.processes" in line]
         return [(int(parent), int(pid)) for parent, pid, *_ in found if int(parent) in workers]
 
     attack, table = threading.Thread(target=kill_a_worker_at_work), tmp_path / "out.csv"
@@ -346,7 +349,7 @@ def test_a_bad_frame_on_a_cluster_is_named(cluster, tmp_path):
 
 def test_a_scheduler_that_does_not_answer_is_named(dump, tmp_path, monkeypatch):
     pytest.importorskip("distributed", reason="needs the extra cluster")
-    monkeypatch.setattr(batch, "PATIENCE", 0.3)
+    monkeypatch.setattr(processes, "PATIENCE", 0.3)
     with pytest.raises(BatchError, match=r"No Dask scheduler answers at tcp://127.0.0.1:9;"):
         in_ranges(dump, tmp_path / "out.xyz", scheduler="tcp://127.0.0.1:9")
     assert list(tmp_path.iterdir()) == []

@@ -17,6 +17,37 @@ simulate_app = typer.Typer(
 )
 
 
+def _use(context: typer.Context, text: str | None) -> str | None:
+    """Start LAMMPS with a user's own switches as long as the command runs."""
+    if text is not None:
+        from ovito_glassml.simulate.lammps_module import with_lammps_arguments
+
+        context.with_resource(with_lammps_arguments(text))
+    return text
+
+
+LammpsArguments = Annotated[
+    str | None,
+    typer.Option(
+        "--lammps-args",
+        metavar="SWITCHES",
+        envvar="GLASSML_LAMMPS_ARGS",
+        callback=_use,
+        help="Switches for your own accelerated LAMMPS, such as '-k on g 1 -sf kk', instead of ours. A stopped run "
+        "still goes on, but only without them are its numbers the same to the last bit.",
+    ),
+]
+
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS",
+        help="Let the workers of this Dask scheduler do it, such as tcp://host:8786. They must share the folder of "
+        "the output. Needs the extra: pip install 'ovito-glassml[cluster]'.",
+    ),
+]
+
+
 @simulate_app.command("quench")
 def simulate_quench(
     output: Annotated[Path, typer.Option("--output", "-o", help="Result, ends in .xyz.gz.")],
@@ -25,6 +56,7 @@ def simulate_quench(
     cooling_rate: Annotated[float, typer.Option(help="K/s between 1000 K and 500 K; faster above and below.")] = 1e12,
     seed: Annotated[int, typer.Option(help="Starts positions and velocities.")] = 1,
     preset: Annotated[str | None, typer.Option(help="paper: 19652 atoms at 1e10 K/s, weeks on a laptop.")] = None,
+    lammps_args: LammpsArguments = None,
 ) -> None:
     """Melt and cool a Cu-Zr glass; the result is its inherent structure at zero pressure.
 
@@ -57,6 +89,7 @@ def simulate_vibrations(
     window: Annotated[float, typer.Option(help="ps over which the displacements are averaged.")] = 100.0,
     seed: Annotated[int, typer.Option(help="Starts the velocities.")] = 1,
     species: Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")] = "",
+    lammps_args: LammpsArguments = None,
 ) -> None:
     """Measure the stiffness of every atom from its vibrations: the labels of the stiffness models.
 
@@ -84,7 +117,9 @@ def simulate_barriers(
     seed: Annotated[int, typer.Option(help="Starts the random pushes.")] = 1,
     labelled: Annotated[int | None, typer.Option(help="Label so many atoms drawn at random; all by default.")] = None,
     processes: Annotated[int, typer.Option(help="Processes that share the atoms.", min=1)] = os.cpu_count() or 1,
+    scheduler: Scheduler = None,
     species: Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")] = "",
+    lammps_args: LammpsArguments = None,
 ) -> None:
     """Search the saddles around every atom and average their barriers: the activation energy of each atom.
 
@@ -100,7 +135,7 @@ def simulate_barriers(
     check_output(output, ".xyz.gz")
     structure = structure_from_data(open_trajectory(file).compute(), species=species)
     with progress_bar("Compiling") as update:
-        barriers(structure, settings, output, update, processes=processes)
+        barriers(structure, settings, output, update, processes=processes, scheduler=scheduler)
     console.print(f"Wrote {output}; its column Activation_Energy holds the mean barriers in eV.", highlight=False)
 
 
@@ -115,6 +150,7 @@ def simulate_anneal(
     temperatures: Annotated[str, typer.Option(help="K, separated by commas; one anneal each.")] = "500,550,600,650,700",
     anneal_time: Annotated[float, typer.Option(help="ps at each temperature.")] = 180.0,
     structures: Annotated[int, typer.Option(help="Inherent structures along each anneal.")] = 60,
+    lammps_args: LammpsArguments = None,
 ) -> None:
     """Quench a Cu-Zr glass at fixed density, anneal it, and collect inherent structures with their energies.
 
@@ -150,6 +186,7 @@ def simulate_shear_aqs(
     quench_time: Annotated[float, typer.Option(help="From the melt to zero temperature; τ, or ps for Cu-Zr.")] = 500.0,
     discarded_strain: Annotated[float, typer.Option(help="Strain up to the steady state.")] = 0.1,
     strain: Annotated[float, typer.Option(help="Strain after that, whose events are labelled.")] = 0.1,
+    lammps_args: LammpsArguments = None,
 ) -> None:
     """Shear a glass at zero temperature, step by step, and label the atoms of its plastic events.
 
@@ -185,6 +222,7 @@ def simulate_shear_md(
     structures: Annotated[int, typer.Option(help="Inherent structures along the way.")] = 40,
     seed: Annotated[int, typer.Option(help="Starts the velocities.")] = 1,
     species: Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")] = "",
+    lammps_args: LammpsArguments = None,
 ) -> None:
     """Shear a Cu-Zr glass by molecular dynamics and collect inherent structures on the way.
 
@@ -215,6 +253,7 @@ def simulate_isoconfigurational(
     equilibration: Annotated[float, typer.Option(help="τ at that temperature before the start.")] = 1000.0,
     duration: Annotated[float, typer.Option(help="τ of every replica.")] = 300.0,
     replicas: Annotated[int, typer.Option(help="Runs with new velocities.")] = 8,
+    lammps_args: LammpsArguments = None,
 ) -> None:
     """Run one supercooled liquid many times with new velocities, to see which atoms tend to move.
 
@@ -244,13 +283,15 @@ def simulate_isoconfigurational(
 def simulate_campaign(
     file: Annotated[Path, typer.Argument(help="TOML file: a [[job]] table a simulation, a [[set]] for many.")],
     folder: Annotated[Path, typer.Option("--output", "-o", help="Folder for the shards.")] = Path("campaign"),
-    cores: Annotated[int, typer.Option(help="Simulations at a time.", min=1)] = os.cpu_count() or 1,
+    cores: Annotated[int, typer.Option(help="Simulations at a time on this machine.", min=1)] = os.cpu_count() or 1,
+    scheduler: Scheduler = None,
     size: Annotated[str, typer.Option(help="Column of sizes in the file, such as laptop, card or paper.")] = "laptop",
     status: Annotated[bool, typer.Option("--status", help="Only say what is done, running and left.")] = False,
     card: Annotated[
         bool,
         typer.Option("--card", help="Only run anneals and barriers, on a CUDA card. Quenches come first."),
     ] = False,
+    lammps_args: LammpsArguments = None,
 ) -> None:
     """Run a queue of simulations that can be stopped at any moment and resumed by the same command.
 
@@ -273,7 +314,9 @@ def simulate_campaign(
         _print_status(jobs, records := campaign.status(jobs, folder), left(records))
         return
     with progress_bar("Starting") as update:
-        failed = campaign.run_campaign(jobs, folder, cores, lambda now: update(*campaign.summary(now, left(now))))
+        failed = campaign.run_campaign(
+            jobs, folder, cores, lambda now: update(*campaign.summary(now, left(now))), scheduler=scheduler
+        )
     records = campaign.status(jobs, folder)
     _print_status(jobs, records, left(records))
     if failed:

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
-import subprocess
 import sys
-import threading
 import time
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ovito_glassml.errors import SimulationError
+from ovito_glassml.errors import GlassMLError, SimulationError
 from ovito_glassml.files import remove_left_overs, sole_writer, write_atomically
+from ovito_glassml.processes import Answer, Call, LostError, Submit, core_seconds, here, on, seen
 from ovito_glassml.simulate.checkpoints import clear_intermediate, differences
 from ovito_glassml.simulate.device.anneal_together import anneal_together
 from ovito_glassml.simulate.device.device import Device, GraphicsCard
 from ovito_glassml.simulate.engine import Progress, progress_parts
+from ovito_glassml.simulate.lammps_module import check_lammps, lammps_environment
 from ovito_glassml.simulate.protocols.anneal import AnnealSettings, anneal
 from ovito_glassml.simulate.protocols.barriers import BarrierSettings, barriers
 from ovito_glassml.simulate.protocols.isoconfigurational import IsoconfigurationalSettings, isoconfigurational
@@ -68,10 +67,13 @@ class Protocol:
         force evaluations.
     run : callable
         ``run(settings, job, folder, progress)``.
+    shares : bool
+        Whether it hands its work in parts to the workers of a cluster; `run` then takes ``scheduler``, too.
     """
 
     settings: Any
-    run: Callable[[Any, Job, Path, Progress], None]
+    run: Callable[..., None]
+    shares: bool = False
 
 
 def _from_scratch(simulate: Callable[[Any, Path, Progress], None]) -> Callable[[Any, Job, Path, Progress], None]:
@@ -86,9 +88,11 @@ def _vibrations_job(settings: VibrationSettings, job: Job, folder: Path, progres
     vibrations(source.structure, settings, job.output(folder), progress, origin=_origin(source))
 
 
-def _barriers_job(settings: BarrierSettings, job: Job, folder: Path, progress: Progress) -> None:
+def _barriers_job(
+    settings: BarrierSettings, job: Job, folder: Path, progress: Progress, scheduler: str | None = None
+) -> None:
     source = read_shard(folder / f"{job.input}.xyz.gz")
-    barriers(source.structure, settings, job.output(folder), progress, origin=_origin(source))
+    barriers(source.structure, settings, job.output(folder), progress, origin=_origin(source), scheduler=scheduler)
 
 
 def _shear_md_job(settings: ShearMDSettings, job: Job, folder: Path, progress: Progress) -> None:
@@ -107,7 +111,7 @@ def _origin(source: Shard) -> dict[str, object]:
 PROTOCOLS = {
     "quench": Protocol(QuenchSettings, _from_scratch(quench)),
     "vibrations": Protocol(VibrationSettings, _vibrations_job),
-    "barriers": Protocol(BarrierSettings, _barriers_job),
+    "barriers": Protocol(BarrierSettings, _barriers_job, shares=True),
     "anneal": Protocol(AnnealSettings, _from_scratch(anneal)),
     "shear-aqs": Protocol(ShearAQSSettings, _from_scratch(shear_aqs)),
     "shear-md": Protocol(ShearMDSettings, _shear_md_job),
@@ -207,8 +211,10 @@ def _check(jobs: Sequence[Job]) -> None:
         known.add(job.name)
 
 
-def run_job(job: Job, folder: Path) -> None:
+def run_job(job: Job, folder: Path, scheduler: str | None = None) -> None:
     """Run one job in this process from its last checkpoint and file the core seconds it took.
+
+    With the address of a `scheduler`, a job that can share its work hands it to the workers.
 
     Raises
     ------
@@ -217,23 +223,25 @@ def run_job(job: Job, folder: Path) -> None:
     """
     with sole_writer(job.output(folder), patience=DYING):
         if not job.output(folder).exists():
-            _run_alone(job, folder)
+            _run_alone(job, folder, scheduler)
 
 
-def _run_alone(job: Job, folder: Path) -> None:
+def _run_alone(job: Job, folder: Path, scheduler: str | None) -> None:
     progress_file = job.progress_file(folder)
     spent = _read(progress_file).get("seconds", 0.0)
-    begun, last = time.process_time(), time.monotonic()
+    begun, last = core_seconds(), time.monotonic()
 
     def progress(fraction: float, text: str) -> None:
         nonlocal last
         if time.monotonic() - last > 5.0:
             last = time.monotonic()
-            record = {"fraction": fraction, "text": text, "seconds": spent + time.process_time() - begun}
+            record = {"fraction": fraction, "text": text, "seconds": spent + core_seconds() - begun}
             write_atomically(progress_file, json.dumps(record).encode())
 
-    PROTOCOLS[job.protocol].run(_settings_of(job), job, folder, progress)
-    _finish(job, folder, spent + time.process_time() - begun)
+    protocol = PROTOCOLS[job.protocol]
+    options = {"scheduler": scheduler} if protocol.shares else {}
+    protocol.run(_settings_of(job), job, folder, progress, **options)
+    _finish(job, folder, spent + core_seconds() - begun)
 
 
 def _finish(job: Job, folder: Path, seconds: float) -> None:
@@ -325,53 +333,117 @@ def summary(records: list[dict], left: Sequence[float]) -> tuple[float, str]:
 
 
 def run_campaign(
-    jobs: list[Job], folder: Path, cores: int, report: Callable[[list[dict]], None], interval: float = 5.0
+    jobs: list[Job],
+    folder: Path,
+    cores: int,
+    report: Callable[[list[dict]], None],
+    interval: float = 5.0,
+    scheduler: str | None = None,
 ) -> list[str]:
     """Run what is not yet done, `cores` jobs at a time, and return the names of failed jobs.
 
-    Every job is a process of its own that ends when this one does, however it ends.
+    Every job is a process of its own that ends when this one does, however it ends. On a cluster, too: a worker that
+    is lost loses what a job did after its last checkpoint, and another worker goes on from there.
+
+    Parameters
+    ----------
+    jobs : list of Job
+    folder : Path
+        For the shards and, while a job is under way, its checkpoints.
+    cores : int
+        Jobs at a time on this machine.
+    report : callable
+        Called with the records of `status` every few seconds.
+    interval : float
+        Seconds between two of these calls, unless a job ends.
+    scheduler : str, optional
+        Address of a Dask scheduler, whose workers then run the jobs, one for each of their threads. They must see
+        `folder` under the same name. Jobs that share their work, `barriers`, are led from this machine, `cores` at a
+        time, and the workers search around their atoms.
 
     Raises
     ------
     SimulationError
-        If shards were made with other settings.
+        If shards were made with other settings, or LAMMPS does not start.
     BusyError
         If another campaign is at work in the folder.
+    BatchError
+        If the scheduler does not answer or is lost, Dask is missing, or workers do not share the folder.
     """
+    if scheduler is None:
+        check_lammps()
     folder.mkdir(parents=True, exist_ok=True)
-    with sole_writer(folder):
-        return _run_all(jobs, folder, cores, report, interval)
+    with sole_writer(folder), here(cores) as on_this_machine, on(scheduler, cores) as anywhere:
+        return _Queue(jobs, folder, cores, scheduler, on_this_machine, anywhere).run(report, interval)
 
 
-def _run_all(
-    jobs: list[Job], folder: Path, cores: int, report: Callable[[list[dict]], None], interval: float
-) -> list[str]:
-    for job in jobs:
-        _check_settings(job, folder)
-    for job in jobs:
-        if job.output(folder).exists():
-            _end(job, folder)
-    running: dict[str, subprocess.Popen] = {}
-    failed: list[str] = []
-    try:
+@dataclass
+class _Queue:
+    """Jobs, and where they run."""
+
+    jobs: list[Job]
+    folder: Path
+    cores: int
+    scheduler: str | None
+    on_this_machine: Submit
+    anywhere: Submit
+    running: dict[str, Answer] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+
+    def run(self, report: Callable[[list[dict]], None], interval: float) -> list[str]:
+        for job in self.jobs:
+            _check_settings(job, self.folder)
+        for job in self.jobs:
+            if job.output(self.folder).exists():
+                _end(job, self.folder)
         while True:
-            for name, process in list(running.items()):
-                if process.poll() is not None:
-                    del running[name]
-                    if process.returncode != 0:
-                        failed.append(name)
-            ready = [job for job in jobs if _is_ready(job, folder, running, failed)]
-            while ready and len(running) < cores:
-                job = ready.pop(0)
-                running[job.name] = _spawn(job, folder)
-            report(status(jobs, folder))
-            if not running:
-                return failed
-            _wait(running, interval)
-    finally:
-        for process in running.values():
-            process.kill()
-            process.wait()
+            self._collect()
+            self._start()
+            report(status(self.jobs, self.folder))
+            if not self.running:
+                return self.failed
+            _wait(self.running, interval)
+
+    def _collect(self) -> None:
+        """Note which jobs have ended, and say of those that failed why."""
+        for name, answer in list(self.running.items()):
+            if answer.done():
+                try:
+                    seen(answer.result())
+                except LostError:
+                    raise
+                except (GlassMLError, RuntimeError) as error:
+                    self.failed.append(name)
+                    print(f"Job {name} failed: {error}", file=sys.stderr)
+                del self.running[name]
+
+    def _start(self) -> None:
+        """Begin what can begin: here as many as fit, on a cluster all, as it has a queue of its own."""
+        led_here = [job.name for job in self.jobs if job.name in self.running and self._is_led_here(job)]
+        places = self.cores - len(led_here)
+        for number, job in enumerate(self.jobs):
+            if not _is_ready(job, self.folder, self.running, self.failed):
+                continue
+            if not self._is_led_here(job):
+                self.running[job.name] = self.anywhere(self._call(job, priority=-number))
+            elif places > 0:
+                places -= 1
+                self.running[job.name] = self.on_this_machine(self._call(job))
+
+    def _is_led_here(self, job: Job) -> bool:
+        return self.scheduler is None or PROTOCOLS[job.protocol].shares
+
+    def _call(self, job: Job, priority: int = 0) -> Call:
+        arguments = job, self.folder, self.scheduler
+        return Call.of(job.name, _called, *arguments, threads=1, environment=lammps_environment(), priority=priority)
+
+
+def _called(report: Callable[[Any], None], job: Job, folder: Path, scheduler: str | None) -> Path:
+    """Run a job in a process of its own; its output."""
+    if job.input is not None:
+        seen(folder / f"{job.input}.xyz.gz")
+    run_job(job, folder, scheduler)
+    return job.output(folder)
 
 
 def _end(job: Job, folder: Path) -> None:
@@ -459,26 +531,10 @@ def _is_ready(job: Job, folder: Path, running: dict, failed: list[str]) -> bool:
     return job.input is None or (folder / f"{job.input}.xyz.gz").exists()
 
 
-def _wait(running: dict[str, subprocess.Popen], seconds: float) -> None:
+def _wait(running: Mapping[str, Answer], seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline and all(process.poll() is None for process in running.values()):
+    while time.monotonic() < deadline and not any(answer.done() for answer in running.values()):
         time.sleep(0.1)
-
-
-def _spawn(job: Job, folder: Path) -> subprocess.Popen:
-    description = json.dumps([job.name, job.protocol, job.settings, job.input])
-    command = [sys.executable, "-m", "ovito_glassml.simulate.campaign", description, str(folder)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "1"}
-    # The pipe is never written to: its end tells the child that the queue is gone.
-    return subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
-
-
-def _end_with_parent() -> None:
-    def watch() -> None:
-        os.read(0, 1)
-        os._exit(3)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _read(file: Path) -> dict:
@@ -486,8 +542,3 @@ def _read(file: Path) -> dict:
         return json.loads(file.read_text())
     except (OSError, ValueError):
         return {}
-
-
-if __name__ == "__main__":
-    _end_with_parent()
-    run_job(Job(*json.loads(sys.argv[1])), Path(sys.argv[2]))

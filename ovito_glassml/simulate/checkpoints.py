@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.files import save_atomically, sole_writer, write_atomically
+from ovito_glassml.simulate.lammps_module import lammps_arguments
 from ovito_glassml.structure import Structure
 
 __all__ = [
@@ -33,6 +34,9 @@ __all__ = [
 ]
 
 Parameters = ParamSpec("Parameters")
+
+#: What a record of settings stands for that does not mention it.
+UNSAID: Mapping[str, object] = {"lammps_args": "none"}
 
 
 def writes_alone(protocol: Callable[Parameters, None]) -> Callable[Parameters, None]:
@@ -64,7 +68,8 @@ def claim_intermediate(
 ) -> None:
     """Say which run the intermediate files beside `output` belong to, and refuse those of another run.
 
-    Without it, a run that was stopped would be continued by the next one of the same name, whatever its seed.
+    Without it, a run that was stopped would be continued by the next one of the same name, whatever its seed. A user's
+    own switches for LAMMPS count as a setting.
 
     Parameters
     ----------
@@ -82,6 +87,8 @@ def claim_intermediate(
         If files of a run with other settings or from another structure are there.
     """
     asked = json.loads(json.dumps(dict(settings), default=list))
+    if arguments := lammps_arguments():
+        asked["lammps_args"] = arguments
     if structure is not None:
         parts = (structure.positions, structure.species, structure.cell, structure.origin)
         content = b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
@@ -89,12 +96,12 @@ def claim_intermediate(
     record = output.with_name(f".{output.name}.settings.json")
     left = [file for file in _left_over(output) if file.suffix == ".npz"]
     try:
-        known = {**added, **json.loads(record.read_text())}
+        known = {**UNSAID, **added, **json.loads(record.read_text())}
     except (OSError, ValueError):
-        known = {}
-    if left and known != asked:
+        known = {**UNSAID}
+    if left and known != (wanted := {**UNSAID, **asked}):
         raise SimulationError(
-            f"A run that was stopped, with other settings ({differences(known, asked)}), left {left[0]}; repeat it "
+            f"A run that was stopped, with other settings ({differences(known, wanted)}), left {left[0]}; repeat it "
             f"to its end, delete the files .{output.name}.* to start anew, or write to a file of another name."
         )
     write_atomically(record, json.dumps(asked).encode())

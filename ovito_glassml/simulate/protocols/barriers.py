@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.errors import SimulationError
+from ovito_glassml.processes import LOOK, Call, on
 from ovito_glassml.simulate.checkpoints import (
     claim_intermediate,
     clear_intermediate,
@@ -27,6 +24,7 @@ from ovito_glassml.simulate.checkpoints import (
 from ovito_glassml.simulate.device.device import Device
 from ovito_glassml.simulate.device.many_saddles import Found, Searcher
 from ovito_glassml.simulate.engine import Progress
+from ovito_glassml.simulate.lammps_module import lammps_environment
 from ovito_glassml.simulate.local_forces import MARGIN, Surroundings, energy_and_forces, read_tables
 from ovito_glassml.simulate.potentials import copper_zirconium
 from ovito_glassml.simulate.protocols.vibrations import check_structure
@@ -58,6 +56,9 @@ CHECKPOINT_INTERVAL = 20.0
 #: Force evaluations in the region that a connected event costs on average, the yielding of the
 #: surroundings included, measured; for estimates of time only.
 CALLS_PER_EVENT = 900
+
+#: Atoms that a process searches around, within a minute or so: a start takes seconds, and a lost one loses them all.
+ATOMS_OF_A_CALL = 8
 
 #: eV; saddles that differ by more are different.
 SAME_ENERGY = 1e-3
@@ -127,6 +128,7 @@ def barriers(
     *,
     origin: Mapping[str, object] | None = None,
     processes: int = 1,
+    scheduler: str | None = None,
     device: Device | None = None,
 ) -> None:
     """Search saddles around every atom and write the labels.
@@ -161,6 +163,8 @@ def barriers(
         Header entries that say how the structure was made.
     processes : int
         Processes that share the atoms. The result does not depend on it.
+    scheduler : str, optional
+        Address of a Dask scheduler, whose workers then share the atoms instead.
     device : Device, optional
         A graphics card that does the searches instead. Rounding sends some of them to other saddles.
 
@@ -169,6 +173,8 @@ def barriers(
     SimulationError
         If the structure is of other species, in another or too small a cell, or what an interrupted run
         left beside `output` belongs to other settings.
+    BatchError
+        If the scheduler does not answer or is lost, or Dask is missing.
     """
     interaction = copper_zirconium()
     check_structure(structure, interaction)
@@ -179,10 +185,14 @@ def barriers(
     chosen = _chosen(len(structure), settings)
     found = _Findings(intermediate(output, "searches"), glass, settings)
     todo = [atom for atom in chosen if not found.done[atom]]
-    searched = (
-        _searched(glass, todo, settings, processes) if device is None else search_atoms(glass, todo, settings, device)
-    )
-    for atom, (outcomes, heights) in zip(todo, searched, strict=True):
+    searched: Iterable[tuple[int, tuple[NDArray, NDArray]]]
+    if device is not None:
+        searched = zip(todo, search_atoms(glass, todo, settings, device), strict=True)
+    elif scheduler is None and (processes == 1 or len(todo) < 2):
+        searched = ((atom, search_atom(glass, atom, settings)) for atom in todo)
+    else:
+        searched = _searched(glass, todo, settings, processes, scheduler)
+    for atom, (outcomes, heights) in searched:
         found.add(atom, outcomes, heights)
         finished = int(found.done.sum())
         progress(finished / len(chosen), f"{finished} of {len(chosen)} atoms searched")
@@ -383,37 +393,37 @@ class _Findings:
 
 
 def _searched(
-    glass: Surroundings, atoms: Sequence[int], settings: BarrierSettings, processes: int
-) -> Iterator[tuple[NDArray, NDArray]]:
-    """Results of `search_atom` in the order of the atoms."""
-    if processes == 1 or len(atoms) < 2:
-        yield from (search_atom(glass, atom, settings) for atom in atoms)
+    glass: Surroundings, atoms: Sequence[int], settings: BarrierSettings, processes: int, scheduler: str | None
+) -> Iterator[tuple[int, tuple[NDArray, NDArray]]]:
+    """Atoms and what `search_atom` finds around them, in the order in which they are done."""
+    if not atoms:
         return
-    # Spawned, because a process forked after a parallel Numba kernel hangs.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, context, initializer=_begin_worker, initargs=(glass, settings))
-    try:
-        yield from pool.map(_search_in_worker, atoms)
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+    with on(scheduler, processes) as submit:
+        size = min(ATOMS_OF_A_CALL, -(-len(atoms) // submit.places))
+        waiting = []
+        for first in range(0, len(atoms), size):
+            some = list(atoms[first : first + size])
+            arguments = glass.positions, glass.kinds, glass.lengths, some, settings
+            name = f"atoms {some[0]} to {some[-1]}"
+            waiting.append(
+                (some, submit(Call.of(name, _called, *arguments, threads=1, environment=lammps_environment())))
+            )
+        while waiting:
+            done = [item for item in waiting if item[1].done()]
+            waiting = [item for item in waiting if item not in done]
+            for some, answer in done:
+                yield from zip(some, answer.result(), strict=True)
+            time.sleep(0.0 if done else LOOK)
 
 
-_worker: tuple[Surroundings, BarrierSettings]
-
-
-def _begin_worker(glass: Surroundings, settings: BarrierSettings) -> None:
-    global _worker
-    _worker = glass, settings
-    parent = multiprocessing.parent_process()
-
-    def end_with_parent() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(3)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
-
-
-def _search_in_worker(atom: int) -> tuple[NDArray, NDArray]:
-    glass, settings = _worker
-    return search_atom(glass, atom, settings)
+def _called(
+    report: Callable[[object], None],
+    positions: NDArray,
+    kinds: NDArray,
+    lengths: NDArray,
+    atoms: Sequence[int],
+    settings: BarrierSettings,
+) -> list[tuple[NDArray, NDArray]]:
+    """Search around some atoms of a minimised glass in a process of its own, which reads the potential there."""
+    glass = Surroundings(read_tables(copper_zirconium()), positions, kinds, lengths)
+    return [search_atom(glass, atom, settings) for atom in atoms]

@@ -1,10 +1,13 @@
 """The protocol of energy barriers: what it writes, and that neither kills nor processes change it."""
 
+import hashlib
 import json
 import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from ovito_glassml.simulate.local_forces import Surroundings, read_tables
 from ovito_glassml.simulate.potentials import copper_zirconium
 from ovito_glassml.simulate.protocols import barriers as protocol
 from ovito_glassml.simulate.protocols.barriers import BarrierSettings, barriers, label_columns, minimised, search_atom
+from ovito_glassml.simulate.saddle_search import SearchSettings
 from ovito_glassml.simulate.snapshots import read_shard, write_shard
 from ovito_glassml.structure import Structure
 
@@ -131,6 +135,16 @@ def test_interrupted_again_and_again_it_ends_in_the_same_file(
     assert [path.name for path in tmp_path.iterdir()] == ["labels.xyz.gz"]
 
 
+def _working_in(folder):
+    """Processes whose working directory is there."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "cwd").resolve() == folder and b"ovito_glassml" in (process / "cmdline").read_bytes():
+                found.append(process)
+    return found
+
+
 @pytest.mark.slow
 def test_killed_with_its_workers_it_ends_in_the_same_file(glass_box, tmp_path):
     """No worker outlives a killed run, and the next one goes on."""
@@ -138,25 +152,26 @@ def test_killed_with_its_workers_it_ends_in_the_same_file(glass_box, tmp_path):
     write_shard(source, glass_box, {}, {})
     program.write_text(
         "import sys, pathlib\n"
-        "from ovito_glassml.simulate import barriers as b, shards\n"
+        "from ovito_glassml.simulate import snapshots\n"
+        "from ovito_glassml.simulate.protocols import barriers as b\n"
         "if __name__ == '__main__':\n"
         "    b.CHECKPOINT_INTERVAL = 0.0\n"
         "    radii = {'region_radius': 7.0, 'yielding_radius': 9.0}\n"
         "    settings = b.BarrierSettings(events=3, searches=8, seed=2, labelled=12, **radii)\n"
-        f"    glass = shards.read_shard(pathlib.Path({str(source)!r})).structure\n"
+        f"    glass = snapshots.read_shard(pathlib.Path({str(source)!r})).structure\n"
         "    b.barriers(glass, settings, pathlib.Path(sys.argv[1]), lambda f, t: None, processes=int(sys.argv[2]))\n"
     )
     whole, killed = tmp_path / "whole.xyz.gz", tmp_path / "killed.xyz.gz"
     subprocess.run([sys.executable, program, whole, "1"], check=True)
     checkpoint = tmp_path / ".killed.xyz.gz.searches.npz"
-    process = subprocess.Popen([sys.executable, program, killed, "2"])
+    process = subprocess.Popen([sys.executable, program, killed, "2"], cwd=tmp_path)
     while not checkpoint.exists() and process.poll() is None:
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not killed.exists()
     deadline = time.monotonic() + 60
-    while str(killed) in subprocess.run(["ps", "ax", "-o", "args"], capture_output=True, text=True).stdout:
+    while _working_in(tmp_path):
         assert time.monotonic() < deadline, "a worker outlived the run"
         time.sleep(0.5)
     subprocess.run([sys.executable, program, killed, "2"], check=True)
@@ -182,7 +197,7 @@ def test_the_command_passes_its_options_on(glass_box, tmp_path, monkeypatch):
     assert result.exit_code == 0, result.output
     (structure, settings, target, _), options = calls[0]
     np.testing.assert_allclose(structure.positions, glass_box.positions, atol=1e-5)
-    assert (settings.events, settings.labelled, target, options) == (4, 7, file, {"processes": 3})
+    assert (settings.events, settings.labelled, target, options) == (4, 7, file, {"processes": 3, "scheduler": None})
 
 
 def test_what_another_run_left_is_not_continued(glass_box, tmp_path, monkeypatch):
@@ -199,6 +214,32 @@ def test_what_another_run_left_is_not_continued(glass_box, tmp_path, monkeypatch
     other = BarrierSettings(events=1, searches=2, region_radius=5.0, yielding_radius=6.0, labelled=3, seed=9)
     with pytest.raises(SimulationError, match=r"with other settings \(seed 1 and not 9\)"):
         barriers(glass_box, other, tmp_path / "labels.xyz.gz", silent)
+
+
+def test_what_an_earlier_version_left_is_continued(glass_box, tmp_path):
+    """Its record and its checkpoint, written here as it wrote them; no search is left to do."""
+    settings = BarrierSettings(events=1, searches=2, region_radius=5.0, yielding_radius=6.0, labelled=None)
+    parts = glass_box.positions, glass_box.species, glass_box.cell, glass_box.origin
+    stamp = hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)).hexdigest()
+    record = {
+        "events": 1,
+        "searches": 2,
+        "seed": 1,
+        "region_radius": 5.0,
+        "yielding_radius": 6.0,
+        "push_radius": 3.6,
+        "labelled": None,
+        "search": list(SearchSettings()),
+        "structure": stamp,
+    }
+    (tmp_path / ".labels.xyz.gz.settings.json").write_text(json.dumps(record))
+    outcomes = np.tile(np.array([1, 3], dtype=np.int8), (len(glass_box), 1))
+    heights = np.stack([np.full(len(glass_box), np.nan), np.linspace(0.5, 1.5, len(glass_box))], axis=1)
+    np.savez(tmp_path / ".labels.xyz.gz.searches.npz", outcomes=outcomes, heights=heights)
+    barriers(glass_box, settings, tmp_path / "labels.xyz.gz", silent, processes=2)
+    columns = read_shard(tmp_path / "labels.xyz.gz").columns
+    np.testing.assert_allclose(columns["Activation_Energy"], heights[:, 1], rtol=1e-5)
+    assert [path.name for path in tmp_path.iterdir()] == ["labels.xyz.gz"]
 
 
 def test_a_glass_too_small_for_its_interactions_is_refused(small_glass, tmp_path):
