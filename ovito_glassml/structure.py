@@ -66,6 +66,17 @@ class Structure:
     ------
     StructureError
         For shapes that do not fit, non-finite or huge coordinates, or a degenerate or huge cell.
+
+    Examples
+    --------
+    A simple cubic crystal of 27 atoms that are 2.5 Å apart:
+
+    >>> import numpy as np
+    >>> from ovito_glassml.structure import Structure
+    >>> corners = 2.5 * np.mgrid[0:3, 0:3, 0:3].reshape(3, -1).T
+    >>> crystal = Structure(corners, species_names=["Cu"], cell=7.5 * np.eye(3), pbc=(True, True, True))
+    >>> len(crystal), round(crystal.number_density, 3)
+    (27, 0.064)
     """
 
     positions: NDArray[np.float64]

@@ -1,8 +1,9 @@
-"""What the README says is so: parameters, scores, commands and links."""
+"""What the README and the pages behind it say is so: parameters, scores, commands and links."""
 
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import typer
 from ovito.pipeline import FileSource
@@ -12,27 +13,37 @@ from ovito_glassml.learn.format import list_models, read_header
 from ovito_glassml.modifiers.registry import MODIFIERS
 
 ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"(?ms)^```\w*\n(.*?)^```$", TEXT)
-COMMANDS = [
-    line.strip()
-    for block in BLOCKS
-    for line in block.replace("\\\n", " ").splitlines()
-    if line.strip().startswith("glassml ")
-]
+PAGES = {
+    file.relative_to(ROOT).as_posix(): file.read_text(encoding="utf-8")
+    for file in [ROOT / "README.md", *sorted((ROOT / "ovito_glassml" / "docs").glob("*.md"))]
+}
+README = PAGES["README.md"]
+MODELS = PAGES["ovito_glassml/docs/models.md"]
+COMMANDS = sorted(
+    {
+        line.strip()
+        for text in PAGES.values()
+        for block in re.findall(r"(?ms)^```\w*\n(.*?)^```$", text)
+        for line in block.replace("\\\n", " ").splitlines()
+        if line.strip().startswith("glassml ")
+    }
+)
+#: A kilobyte as file managers count it.
+KILOBYTE = 1000
 #: Two decimals of a number that the card has with three.
 ROUNDED = 0.0051
 
 
-def section(heading):
-    """Text below a heading, up to the next one of the same level."""
-    level = heading.split(" ")[0]
-    return TEXT.split(f"\n{heading}", 1)[1].split(f"\n{level} ", 1)[0]
-
-
 def rows(text):
     """Cells of all table rows."""
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    lines = [line.strip("|") for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)] for line in lines]
+
+
+def of_kind(kind):
+    """Name and cells of each row about a model in the page of all models."""
+    named = ((re.match(r"\[`(.*?)`\]", cells[0]), cells) for cells in rows(MODELS))
+    return [(name[1], cells) for name, cells in named if name and name[1].startswith(f"{kind}-")]
 
 
 def numbers(cell):
@@ -42,21 +53,52 @@ def numbers(cell):
 
 @pytest.mark.parametrize("entry", MODIFIERS, ids=lambda entry: entry.name)
 def test_every_parameter_is_listed_with_its_label_and_default(entry):
-    modifier = entry.load()()
-    (heading,) = re.findall(rf"(?m)^(### .*\(`{entry.class_name}`, `{entry.name}`\))$", TEXT)
-    listed = {cells[1].strip("`"): cells for cells in rows(section(heading)) if len(cells) == 4}
+    modifier, text = entry.load()(), PAGES[f"ovito_glassml/docs/{entry.name}.md"]
+    assert text.startswith(f"# {entry.title} (`{entry.class_name}`, `{entry.name}`)\n")
+    listed = {cells[1].strip("`"): cells for cells in rows(text) if len(cells) == 5}
+    assert set(listed) == {*modifier.editable_traits(), "In Python, `--set", "---"}
     for name in modifier.editable_traits():
         assert listed[name][0] == modifier.trait(name).label, name
-        default = listed[name][3].split(":")[0].strip("`").replace("'", '"')
+        default = listed[name][2].replace("`", "").replace("'", '"')
         value = getattr(modifier, name)
-        shown = f'"{value}"' if isinstance(value, str) else str(value)
-        assert default == ("none" if isinstance(value, FileSource) else shown), name
+        shown = "none" if isinstance(value, FileSource) else f'"{value}"' if isinstance(value, str) else str(value)
+        assert re.match(rf"{re.escape(shown)}($|[,:]| [(])", default), name
+
+
+def test_the_readme_names_every_modifier_and_stays_short():
+    for entry in MODIFIERS:
+        assert (
+            f"| [{entry.title}](ovito_glassml/docs/{entry.name}.md) | `{entry.name}` | `{entry.class_name}` |" in README
+        )
+    assert len(README.encode()) <= 15 * KILOBYTE
+
+
+def test_the_scores_of_the_readme_are_medians_and_worst_of_those_of_all_models():
+    listed = {cells[0]: cells for cells in rows(README) if len(cells) == 5}
+    made_for = {"stiffness-cuzr": "inherent structures", "stiffness-cuzr-300k": "snapshots at 300 K"}
+    of_models = {"Predicted stiffness": [], "Predicted activity": [], "Prototype similarity": []}
+    for cells in rows(MODELS):
+        name = re.match(r"\[`(.*?)`\]", cells[0])
+        if name and name[1].startswith("stiffness-") and cells[1] == made_for.get(name[1], "inherent structures"):
+            of_models["Predicted stiffness"].append((np.mean(numbers(cells[2])), name[1]))
+        elif name and name[1].startswith("activity-"):
+            of_models["Predicted activity"].append((numbers(cells[3])[0], name[1]))
+        elif name and name[1].startswith("scnn-"):
+            of_models["Prototype similarity"].append((numbers(cells[2])[0], name[1]))
+    for method, scores in of_models.items():
+        _, _, count, median, worst = listed[method]
+        assert int(count) == len(scores)
+        assert float(median) == pytest.approx(np.median([score for score, _ in scores]), abs=2 * ROUNDED)
+        assert numbers(worst.partition(" (")[0]) == pytest.approx([min(scores)[0]], abs=2 * ROUNDED)
+        assert min(scores)[1] in worst
+    (energies,) = [cells for cells in rows(MODELS) if cells[0] == "40 environments"]
+    assert float(listed["ULE barcode"][3]) == pytest.approx(float(energies[3]), abs=ROUNDED)
 
 
 def test_the_scores_of_activity_models_are_those_of_their_cards():
-    scores = {cells[0].strip("`"): cells for cells in rows(section("## Models")) if cells[0].startswith("`activity-")}
+    scores = dict(of_kind("activity"))
     assert set(scores) == {name for name in list_models() if name.startswith("activity-")}
-    for name, (_, made_from, accuracy, auc) in scores.items():
+    for name, (_, _, made_from, accuracy, auc) in scores.items():
         header = read_header(name)
         (own,) = [table for table in header.results if "kept aside, inherent" in table.title]
         (left_out,) = [table for table in header.results if table.title.startswith("All ")]
@@ -66,10 +108,10 @@ def test_the_scores_of_activity_models_are_those_of_their_cards():
 
 
 def test_the_scores_of_stiffness_models_are_those_of_their_cards():
-    found = [cells for cells in rows(section("## Models")) if cells[0].startswith("`stiffness-")]
-    assert {re.match("`(.*?)`", cells[0])[1] for cells in found} <= set(list_models())
-    for name, shown, by_atom, coarse, mean in found:
-        header = read_header(re.match("`(.*?)`", name)[1])
+    found = of_kind("stiffness")
+    assert {name for name, _ in found} == {name for name in list_models() if name.startswith("stiffness-")}
+    for name, (_, shown, by_atom, coarse, mean) in found:
+        header = read_header(name)
         state = "300 K" if "300 K" in shown else "inherent"
         (table,) = [table for table in header.results if "kept aside" in table.title and state in table.title]
         assert numbers(by_atom) == pytest.approx([float(row[1]) for row in table.rows], abs=ROUNDED)
@@ -80,24 +122,23 @@ def test_the_scores_of_stiffness_models_are_those_of_their_cards():
 def test_the_errors_of_energies_are_those_of_the_card():
     title = "Energies of annealed runs never trained on"
     (table,) = (one for one in read_header("ule-zr44cu56").results if one.title == title)
-    listed = {cells[0].split(" (")[0]: cells for cells in rows(section("## Models")) if len(cells) == 3}
+    listed = {cells[0]: cells for cells in rows(MODELS.split("## ULE barcode")[1])}
     for method, error, _, explained in table.rows:
-        _, shown_error, shown_explained = listed[method]
+        _, shown_error, _, shown_explained = listed[method]
         assert numbers(shown_error) == pytest.approx([error], abs=ROUNDED), method
         assert float(shown_explained.replace("−", "-")) == pytest.approx(explained, abs=ROUNDED), method
 
 
 def test_the_correlation_of_energies_of_atoms_is_that_of_the_card():
     (table,) = (one for one in read_header("ule-zr44cu56").results if one.title.startswith("Energies of atoms"))
-    (shown,) = re.findall(r"Energies of single atoms have a correlation of (0\.\d+)", section("## Models"))
-    for row in table.rows:
-        assert float(shown) == pytest.approx(row[-1], abs=ROUNDED)
+    (shown,) = re.findall(r"Energies of single atoms have a correlation of (0\.\d+ for Cu and 0\.\d+) for Zr", MODELS)
+    assert numbers(shown) == pytest.approx([row[-1] for row in table.rows], abs=ROUNDED)
 
 
 def test_the_scores_of_prototype_models_are_those_of_their_cards():
-    found = {cells[0].split(" ")[0].strip("`"): cells for cells in rows(section("## Models")) if "`scnn-" in cells[0]}
+    found = dict(of_kind("scnn"))
     assert set(found) == {name for name in list_models() if name.startswith("scnn-")}
-    for name, (_, _, aside, left_out, plain) in found.items():
+    for name, (_, aside, left_out, plain) in found.items():
         tables = {table.title: table.rows for table in read_header(name).results}
         own, mean = tables["This model on samples kept aside"], tables["Every sample left out in turn"][-1]
         assert numbers(aside) == pytest.approx([float(row[1]) for row in own], abs=ROUNDED), name
@@ -119,10 +160,12 @@ def test_commands_exist_with_the_options_given(line):
             assert word in options, word
 
 
-def test_links_lead_somewhere():
-    anchors = {re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in re.findall(r"(?m)^#+ (.*)$", TEXT)}
-    for target in re.findall(r"\]\((?!http)([^)]+)\)", TEXT):
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    text, folder = PAGES[page], (ROOT / page).parent
+    anchors = {re.sub(r"[^\w -]", "", line.lower()).replace(" ", "-") for line in re.findall(r"(?m)^#+ (.*)$", text)}
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", text):
         if target.startswith("#"):
             assert target[1:] in anchors, target
         else:
-            assert (ROOT / target).exists(), target
+            assert (folder / target).exists(), target

@@ -95,6 +95,17 @@ def structure_from_data(
         For data without particles, two-dimensional data (see `check_three_dimensional`), non-finite
         coordinates, unnamed types where names are needed, names that contradict those in the data, or
         `only_selected` without a selection.
+
+    Examples
+    --------
+    From any file that OVITO reads:
+
+    >>> from ovito.io import import_file
+    >>> from ovito_glassml.adapter.input import structure_from_data
+    >>> pipeline = import_file("sample_data/stiffness/vibrations-cu50zr50-1e12-1.xyz.gz")
+    >>> glass = structure_from_data(pipeline.compute())
+    >>> len(glass), glass.species_names
+    (4000, ('Cu', 'Zr'))
     """
     particles = particles_of(data)
     kinds, names = _species_of(particles, parse_species(species), names_needed)

@@ -10,6 +10,7 @@ from rich.console import Console
 from ovito_glassml.cli import apply
 from ovito_glassml.cli.figures import figures_app
 from ovito_glassml.cli.models import models_app
+from ovito_glassml.cli.modifiers import modifiers_app
 from ovito_glassml.cli.simulate import simulate_app
 from ovito_glassml.cli.study import study_app
 from ovito_glassml.cli.train import train_app
@@ -30,6 +31,7 @@ app = typer.Typer(
 
 apply.add_commands(app)
 for group, name in (
+    (modifiers_app, "modifiers"),
     (models_app, "models"),
     (train_app, "train"),
     (figures_app, "figures"),

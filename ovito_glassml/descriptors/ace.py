@@ -71,6 +71,15 @@ class ACEDescriptors:
     ------
     StructureError
         For settings out of range, and, when computing, as `build_cell_list` and for atoms of other species.
+
+    Examples
+    --------
+    The neighbours of one atom, and pairs of them:
+
+    >>> from ovito_glassml.descriptors.ace import ACEDescriptors
+    >>> descriptor = ACEDescriptors(species=("Cu",), cutoff=5.4, order=2)
+    >>> descriptor.compute(crystal).shape, descriptor.feature_names[0], descriptor.feature_names[10]
+    ((27, 51), 'Cu_n1', 'Cu_n1_l0_Cu_n1_l0')
     """
 
     species: tuple[str, ...]

@@ -43,6 +43,18 @@ class RDFDescriptors:
     StructureError
         For settings that make no range, and, when computing, for a structure without a cell if
         `number_density` is None or with species that `partial` does not name.
+
+    Examples
+    --------
+    In the cubic crystal every atom has six neighbours at 2.5 Å, which are in the bin from 2.4 to 2.6 Å:
+
+    >>> from ovito_glassml.descriptors.rdf import RDFDescriptors
+    >>> descriptor = RDFDescriptors()
+    >>> rows = descriptor.compute(crystal)
+    >>> rows.shape, descriptor.feature_names[2]
+    ((27, 40), 'r2_5')
+    >>> float(round(rows[0, 2] * 4 * np.pi * 2.5**2 * 0.2 * crystal.number_density, 3))
+    6.0
     """
 
     r_min: float = 2.0

@@ -84,6 +84,13 @@ class SOAPDescriptors:
     ------
     StructureError
         For settings out of range, and, when computing, as `build_cell_list` and for atoms of other species.
+
+    Examples
+    --------
+    >>> from ovito_glassml.descriptors.soap import SOAPDescriptors
+    >>> descriptor = SOAPDescriptors(species=("Cu",), n_max=4, l_max=3)
+    >>> descriptor.compute(crystal).shape, descriptor.feature_names[:2]
+    ((27, 40), ('Cu_n1_Cu_n1_l0', 'Cu_n1_Cu_n2_l0'))
     """
 
     species: tuple[str, ...]

@@ -74,6 +74,18 @@ def local_deformation(
     References
     ----------
     M. L. Falk, J. S. Langer, Phys. Rev. E 57, 7192 (1998).
+
+    Examples
+    --------
+    Shear deforms every neighbourhood and leaves nothing else; one atom that moves by itself does. It and its six
+    neighbours show it:
+
+    >>> from ovito_glassml.labels.nonaffine import local_deformation
+    >>> moves = np.zeros_like(glass.positions)
+    >>> moves[0] = 1.0, 0.0, 0.0
+    >>> fit = local_deformation(glass, moves, cutoff=3.6)
+    >>> int((fit.squares > 1e-9).sum()) == int(fit.neighbours[0]) + 1
+    True
     """
     moved = np.asarray(displacements, dtype=np.float64)
     count = len(reference)

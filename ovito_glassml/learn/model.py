@@ -145,6 +145,16 @@ def load_model(name_or_path: str | os.PathLike[str]) -> LearnedModel:
     ------
     ModelError
         If there is no such model, or its file is damaged, of another version, or of a kind that is not known.
+
+    Examples
+    --------
+    The mean stiffness of a glass in eV/Å², and the share of atoms unlike those that the model was trained on:
+
+    >>> from ovito_glassml.learn.model import load_model
+    >>> model = load_model("stiffness-cuzr")
+    >>> prediction = model.predict(glass)
+    >>> float(round(prediction.stiffness.mean(), 2)), float(round((prediction.extrapolation > 1).mean(), 2))
+    (0.81, 0.01)
     """
     kind = read_header(name_or_path).kind
     if kind not in CLASSES:

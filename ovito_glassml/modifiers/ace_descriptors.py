@@ -25,8 +25,14 @@ class ACEDescriptorsModifier(HasStrictTraits, ModifierInterface):
 
     A correlation of order ν sums products of ν one-neighbour functions R_n(r) Y_lm(r̂) over distinct neighbours,
     coupled so that it changes neither under rotation nor reflection. It is linear in the number of such ν-tuples:
-    order 1 is a radial histogram with smooth bins, order 2 sees angles, order 3 dihedrals. The
-    defaults suit Cu-Zr in Å; for Lennard-Jones units set the cutoff to 4 and the nearest distance to 1.
+    order 1 is a radial histogram with smooth bins, order 2 sees angles, order 3 dihedrals. The radial functions are::
+
+        R_n = (x − 1) P_(n−1)(x)
+        x = 1 − (y(s) − y(s_c)) / (y(0) − y(s_c)) · (1 − (r/r_c)⁴)
+        y(s) = (1 + s³) / (1 + s³ + 3/11 s⁴),  s = r/r_0,  s_c = r_c/r_0
+
+    with the cutoff r_c, the nearest-neighbour distance r_0, and Legendre polynomials P orthonormal on the range of x.
+    The defaults suit Cu-Zr in Å; for Lennard-Jones units set the cutoff to 4 and the nearest distance to 1.
 
     Outputs:
 
@@ -40,6 +46,9 @@ class ACEDescriptorsModifier(HasStrictTraits, ModifierInterface):
       modifier keep their defaults in Å, which is said in a line. Else 0.
 
     An error is raised for two atoms in one place.
+
+    Source: J. Rottler, C. Ortner, Analysis of local structure of mechanical and thermal rearrangements in glasses with
+    the atomic cluster expansion, arXiv:2410.03216 (2024); R. Drautz, Phys. Rev. B 99, 014104 (2019).
     """
 
     cutoff = Range(low=0.0, value=10.8, exclude_low=True, label="Cutoff (Å)", ovito_group="ACE descriptors")

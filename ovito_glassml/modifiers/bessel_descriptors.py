@@ -23,9 +23,17 @@ __all__ = ["BesselDescriptorsModifier"]
 class BesselDescriptorsModifier(HasStrictTraits, ModifierInterface):
     """Compute Bessel and orientation parameters of every atom and their shell averages.
 
-    With R_n(r) = √(2/r_c) sin(nπr/r_c) / r, B sums R_n over the neighbours of each species, and Q measures how
-    strongly R_n-weighted bonds to all neighbours prefer directions of degree l (a Steinhardt parameter for
-    every n). Averages weight neighbours by exp(−r/r_c). Lengths are in Å. Inherent structures give
+    B sums the radial functions R_n over the neighbours of each species, and Q measures how strongly bonds to all
+    neighbours, weighted by R_n, prefer directions of degree l (a Steinhardt parameter for every n). Averages weight
+    neighbours by exp(−r/r_c)::
+
+        R_n(r) = √(2/r_c) sin(nπr/r_c) / r
+        B_tn   = Σ_j δ(t, t_j) R_n(r_ij)
+        q_nlm  = Σ_j R_n(r_ij) Y_lm(r̂_ij) / Σ_j |R_n(r_ij)|
+        Q_nl   = √(4π/(2l+1) Σ_m |q_nlm|²)
+        X^(k)_i = Σ_j exp(−r_ij/r_c) X^(k−1)_j / Σ_j exp(−r_ij/r_c)
+
+    These are the inputs of the structural constraint neural network. Lengths are in Å. Inherent structures give
     sharper values than thermal snapshots.
 
     Outputs:
@@ -41,6 +49,9 @@ class BesselDescriptorsModifier(HasStrictTraits, ModifierInterface):
       modifier keep their defaults in Å, which is said in a line. Else 0.
 
     An error is raised for two atoms in one place.
+
+    Source: X. Jiang, Z. Tian, K. Li, W. Hu, Towards interpreting the thermally activated β dynamics in metallic glass
+    with the structural constraint neural network, arXiv:2401.03743 (2024).
     """
 
     cutoff = Range(low=0.0, value=5.0, exclude_low=True, label="Cutoff (Å)", ovito_group="Bessel descriptors")

@@ -118,6 +118,14 @@ class EvaluatePredictionModifier(HasStrictTraits, ModifierInterface):
 
     Errors are raised for properties that are not there, for a property that is compared with itself, and for
     true values that are no classes.
+
+    How well is the stiffness predicted in a glass that the model was not trained on? ::
+
+        glassml apply sample_data/stiffness/vibrations-cu50zr50-1e12-1.xyz.gz \\
+            -m stiffness -m evaluate -o scored.xyz --attributes scores.csv
+
+    prints ``EvaluatePrediction.pearson = 0.849582``, between 0.830 and 0.867. With ``--set task=classification --set
+    positive_share=0.2`` it tells how well the stiffest fifth is found: ``EvaluatePrediction.auc = 0.94619``.
     """
 
     predicted = _property("Predicted Stiffness", "Predicted property")

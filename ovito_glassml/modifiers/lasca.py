@@ -148,6 +148,8 @@ class LaSCAModifier(HasStrictTraits, ModifierInterface):
       typed: 555 for S555 of the bond from the centre to a neighbour, -1 for a bond of the shell.
 
     Errors are raised for a `max_cutoff` in the wrong unit, and for two atoms in one place.
+
+    Source: the labels and frequencies of X. Jiang, Z. Tian, K. Li, W. Hu, arXiv:2401.03743 (2024).
     """
 
     max_cutoff = _CutoffOrAuto("auto", label="Largest cutoff (length, or auto)", ovito_group="LaSCA")

@@ -71,6 +71,9 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
 
     Errors are raised for unnamed types, for species that no model knows, for a model file that is
     missing, damaged or of another kind, and for two atoms in one place.
+
+    Source: J. Rottler, C. Ortner, Analysis of local structure of mechanical and thermal rearrangements in glasses with
+    the atomic cluster expansion, arXiv:2410.03216 (2024).
     """
 
     model = Str(

@@ -65,6 +65,10 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
 
     Errors are raised for unnamed types, for species that the model does not know, for a model
     file that is missing, damaged or of another kind, and for two atoms in one place.
+
+    Source: Z.-H. Peng, Z.-Y. Yang, Y.-J. Wang, Machine learning atomic-scale stiffness in metallic glass, Extreme Mech.
+    Lett. 48, 101446 (2021). Theirs is the network of ``stiffness-cuzr-rdf40``; the other models also know species and
+    angles.
     """
 
     model = Str("stiffness-cuzr", label="Model (shipped name or file)", ovito_group="Predicted stiffness")

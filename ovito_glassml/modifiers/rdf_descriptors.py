@@ -48,6 +48,9 @@ class RDFDescriptorsModifier(HasStrictTraits, ModifierInterface):
 
     Errors are raised for unnamed types (only with `partial`), for a structure without a cell
     (unless `number_density` is given), and for two atoms in one place.
+
+    Source: Z.-H. Peng, Z.-Y. Yang, Y.-J. Wang, Machine learning atomic-scale stiffness in metallic glass, Extreme Mech.
+    Lett. 48, 101446 (2021).
     """
 
     partial = Bool(False, label="One RDF per neighbour species", ovito_group="RDF descriptors")

@@ -126,7 +126,7 @@ MODIFIERS = (
         "Nonaffine activity",
         "nonaffine_activity",
         "NonaffineActivityModifier",
-        "which atoms have rearranged: D²min against a reference frame or over many runs, and labels",
+        "which atoms have rearranged in a trajectory or in repeated runs: D²min, with labels to learn from",
         Example(
             SHEARED_GLASS,
             {
@@ -147,7 +147,7 @@ MODIFIERS = (
         "Predicted activity",
         "predicted_activity",
         "PredictedActivityModifier",
-        "which atoms will rearrange, from one structure",
+        "which atoms will rearrange, in heat or under shear, from one snapshot (Lennard-Jones, polymer, Cu-Zr)",
         Example(
             SHEARED_GLASS,
             {"activation": "shear"},
@@ -162,7 +162,7 @@ MODIFIERS = (
         "Atomic stiffness",
         "atomic_stiffness",
         "AtomicStiffnessModifier",
-        "measured stiffness k_B T / u² of every atom, from a trajectory",
+        "how stiffly every atom is held, measured from a trajectory: k_B T / u²",
         Example("trajectory/cu50zr50-300k.dump.gz", shown="Stiffness", meaning="measured stiffness at 300 K (eV/Å²)"),
     ),
     Modifier(
@@ -170,7 +170,7 @@ MODIFIERS = (
         "Predicted stiffness",
         "predicted_stiffness",
         "PredictedStiffnessModifier",
-        "predicted stiffness of every atom, from one structure",
+        "which atoms are soft: the stiffness of every atom, predicted from one snapshot of a Cu-Zr glass",
         Example(shown="Predicted Stiffness Coarse", meaning="predicted stiffness, mean within 6 Å (eV/Å²)"),
     ),
     Modifier(
@@ -178,7 +178,7 @@ MODIFIERS = (
         "Prototype similarity",
         "prototype_similarity",
         "PrototypeSimilarityModifier",
-        "similarity to four prototype environments, and the probability of a high activation energy",
+        "which atoms face high barriers, and which of four prototype atoms they are like, in Cu-Zr at rest",
         Example(BARRIER_GLASS),
     ),
     Modifier(
@@ -186,7 +186,7 @@ MODIFIERS = (
         "ULE barcode",
         "ule_barcode",
         "ULEBarcodeModifier",
-        "the glass as a barcode of unique local environments; its energy, atom by atom; its heterogeneity",
+        "where a Zr44Cu56 glass stores its energy, how much, and which local environments it is made of",
         Example("barcode/glass-zr44cu56.xyz.gz"),
     ),
     Modifier(
@@ -194,14 +194,14 @@ MODIFIERS = (
         "LaSCA",
         "lasca",
         "LaSCAModifier",
-        "largest standard clusters, common-neighbour sub-clusters and TCP labels",
+        "what surrounds an atom: an icosahedron, another close-packed cluster, a crystal",
     ),
     Modifier(
         "evaluate",
         "Evaluate prediction",
         "evaluate_prediction",
         "EvaluatePredictionModifier",
-        "how well one property predicts another: ROC, calibration, parity",
+        "whether a prediction is right: ROC, calibration and parity of any two properties",
         Example(before=("stiffness",), shown="Predicted Stiffness", meaning="predicted stiffness (eV/Å²)"),
     ),
 )

@@ -24,8 +24,12 @@ class SOAPDescriptorsModifier(HasStrictTraits, ModifierInterface):
     """Compute the smooth overlap of atomic positions (SOAP) of every atom.
 
     Each neighbour, and the atom itself, is a Gaussian; their density is expanded in radial functions and
-    spherical harmonics by species, and the power spectrum of the expansion does not change under rotation. Order of
-    columns, prefactors and cutoffs are those of DScribe. Lengths are in Å. A row of the default settings has
+    spherical harmonics by species, and the power spectrum of the expansion does not change under rotation::
+
+        c_znlm    = ∫ g_nl(r) Y_lm(r̂) Σ_j δ(z, z_j) exp(−|r − r_ij|² / 2σ²) d³r
+        p_zz'nn'l = π √(8 / (2l + 1)) Σ_m c_znlm c_z'n'lm
+
+    Order of columns, prefactors and cutoffs are those of DScribe. Lengths are in Å. A row of the default settings has
     13 kB for two species: a million atoms need 13 GB.
 
     Outputs:
@@ -40,6 +44,8 @@ class SOAPDescriptorsModifier(HasStrictTraits, ModifierInterface):
       modifier keep their defaults in Å, which is said in a line. Else 0.
 
     Errors are raised for two atoms in one place and for rows that exceed the memory.
+
+    Source: A. P. Bartók, R. Kondor, G. Csányi, On representing chemical environments, Phys. Rev. B 87, 184115 (2013).
     """
 
     cutoff = Range(low=0.0, value=5.0, exclude_low=True, label="Cutoff (Å)", ovito_group="SOAP descriptors")

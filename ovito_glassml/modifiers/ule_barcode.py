@@ -101,6 +101,9 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
     If no atom has an environment, that is said and all numbers from fractions are NaN. Errors are
     raised for unnamed types, for species that the model does not know, for a model file that is
     missing, damaged or of another kind, and for two atoms in one place.
+
+    Source: Concurrent prediction of metallic glasses' global energy and internal structural heterogeneity by
+    interpretable machine learning; code by its authors: github.com/fanyue-um/Metallic_Glasses.
     """
 
     model = Str("ule-zr44cu56", label="Model (shipped name or file)", ovito_group="ULE barcode")

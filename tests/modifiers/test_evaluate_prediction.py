@@ -251,18 +251,19 @@ def test_a_time_series_of_scores(as_pipeline, as_data, glass, tmp_path):
     np.testing.assert_allclose(np.loadtxt(tmp_path / "scores.txt"), series, rtol=1e-4)
 
 
-def test_the_example_of_the_readme(tmp_path):
+def test_the_example_of_the_readme_and_of_its_page(tmp_path):
     """Predicted against measured stiffness of a glass that the model was not trained on."""
     glass = str(sample_file("stiffness/vibrations-cu50zr50-1e12-1.xyz.gz"))
     command = ["apply", glass, "-m", "stiffness", "-m", "evaluate", "-o", str(tmp_path / "scored.xyz")]
     run = CliRunner().invoke(app, [*command, "--attributes", str(tmp_path / "scores.csv")])
     assert run.exit_code == 0, run.output
     (row,) = csv.DictReader((tmp_path / "scores.csv").open())
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     pattern = r"EvaluatePrediction.pearson = (0\.\d+)`, between (0\.\d+) and (0\.\d+)"
-    stated = [float(number) for number in re.search(pattern, readme).groups()]
     found = [float(row[f"EvaluatePrediction.pearson{end}"]) for end in ("", "_low", "_high")]
-    assert found == pytest.approx(stated, abs=0.001)
+    for page in ("README.md", "ovito_glassml/docs/evaluate.md"):
+        text = (Path(__file__).parents[2] / page).read_text(encoding="utf-8")
+        stated = [float(number) for number in re.search(pattern, text).groups()]
+        assert found == pytest.approx(stated, abs=0.001)
     assert int(row["EvaluatePrediction.count.Zr"]) == 2000
     # What has been written can be compared again, although the format has other names.
     again = ["apply", str(tmp_path / "scored.xyz"), "-m", "evaluate", "-o", str(tmp_path / "again.xyz")]

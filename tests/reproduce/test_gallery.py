@@ -99,12 +99,13 @@ def test_pictures_are_small(drawn):
             assert 400 < picture.width < 500
 
 
-def test_the_readme_shows_every_modifier_and_every_picture_exists():
+def test_the_reference_shows_every_modifier_and_every_picture_exists():
     pictures = ROOT / "sample_data" / "pictures"
     assert {file.stem for file in (pictures / "gallery").iterdir()} == set(by_name())
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    docs = ROOT / "ovito_glassml" / "docs"
     for file in (pictures / "gallery").iterdir():
-        assert f"(sample_data/pictures/gallery/{file.name})" in text
+        for page in ("README.md", f"{file.stem}.md"):
+            assert f"(../../sample_data/pictures/gallery/{file.name})" in (docs / page).read_text(encoding="utf-8")
         assert file.stat().st_size < 150_000
 
 
