@@ -175,7 +175,8 @@ def interrupted(monkeypatch):
             yield update
 
         with monkeypatch.context() as patch:
-            patch.setattr(cli, "progress_bar", bar)
+            for module in (cli.apply, cli.figures, cli.simulate, cli.study, cli.train):
+                patch.setattr(module, "progress_bar", bar)
             yield
         assert reached, f"the command never got to {moment:.0%} of {part}"
 
