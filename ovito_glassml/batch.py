@@ -30,6 +30,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import ovito_glassml
+from ovito_glassml.atomic import appearing, sole_writer, write_atomically
 from ovito_glassml.errors import GlassMLError
 
 __all__ = ["BatchError", "FrameRange", "annotate_in_ranges"]
@@ -138,6 +139,8 @@ def annotate_in_ranges(
 
     Raises
     ------
+    BusyError
+        If another process writes the same output.
     FileError
         As `annotate`, with the same sentence: that of the first frame that fails.
     BatchError
@@ -162,17 +165,18 @@ def annotate_in_ranges(
             part = list(selection[start : start + length])
             name = str(folder / _digest([key, part]))
             ranges.append(FrameRange(str(file), part, made_by, style, os.getcwd(), name))
-    _keep_only(folder, ranges)
-    try:
-        last = _compute_and_join(ranges, output, attributes, folder, jobs, scheduler, progress)
-    except FileError:
-        shutil.rmtree(folder)  # the input is at fault, so nothing of this will be wanted again
-        raise
-    except BaseException:
-        with suppress(OSError):
-            folder.rmdir()  # unless a range is done
-        raise
-    shutil.rmtree(folder)
+    with sole_writer(output, attributes):
+        _keep_only(folder, ranges)
+        try:
+            last = _compute_and_join(ranges, output, attributes, folder, jobs, scheduler, progress)
+        except FileError:
+            shutil.rmtree(folder)  # the input is at fault, so nothing of this will be wanted again
+            raise
+        except BaseException:
+            with suppress(OSError):
+                folder.rmdir()  # unless a range is done
+            raise
+        shutil.rmtree(folder, ignore_errors=True)  # a worker of a killed run may still write there
     return total, last
 
 
@@ -446,17 +450,12 @@ def _compute_range(item: FrameRange, report: Callable[[int], None]) -> None:
 
     file, records = Path(item.file), []
     modifiers = [_rebuilt(description) for description in item.modifiers]
-    frames, table = (item.path(f".{os.getpid()}.{ending}") for ending in ("frames", "json"))
-    with open(frames, "wb") as sink:
+    with appearing(item.path(".frames")) as sink:
         for frame, data in computed(open_trajectory(file), file, item.frames, modifiers):
             sink.write(formatted(data, item.style))
             records.append(record_of(data, file, frame))
             report(len(records))
-        sink.flush()
-        os.fsync(sink.fileno())
-    table.write_text(json.dumps(records))
-    os.replace(frames, item.path(".frames"))
-    os.replace(table, item.path(".json"))
+    write_atomically(item.path(".json"), json.dumps(records).encode())
 
 
 def _main() -> None:

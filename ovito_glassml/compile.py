@@ -5,22 +5,25 @@ from __future__ import annotations
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
-from typing import IO, Any
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 import numba
+from numba.core.caching import NullCache
 from numba.core.compiler_lock import global_compiler_lock
 
-try:
-    import fcntl
-except ImportError:  # Windows has no such lock
-    fcntl = None  # type: ignore[assignment]
+from ovito_glassml.locks import HeldError, locked
 
 __all__ = ["compile_clock", "compiled", "compiling"]
 
 #: Seconds after which people are told why nothing seems to happen; code that is there already loads faster.
 PATIENCE = 0.5
+
+#: Seconds after which a process that waits for another compiles by itself; no function takes as long.
+LONGEST_WAIT = 300.0
 
 #: When the outermost compilation began that goes on now, and when the last lengthy one ended.
 _began: float | None = None
@@ -44,8 +47,9 @@ def compiled(**options: Any) -> Callable[[Callable], Any]:
     without a home directory. The function is then compiled anew in every process.
 
     Two processes that file machine code for different types at the same time may swap it, and wrong code gives
-    wrong numbers; a lock keeps them apart. It also spares them compiling the same function side by side: whoever
-    comes second waits and loads.
+    wrong numbers; a lock keeps them apart, on any system. It also spares them compiling the same function side by
+    side: whoever comes second waits and loads. Where there can be no lock, or another process holds it for minutes,
+    code is compiled without the folder.
 
     Numba also keeps the machine code of a caller when only the file of a function it calls has
     changed, with the old callee inside. Here the code is renewed then.
@@ -86,7 +90,7 @@ def _compile_once(dispatcher: Any) -> None:
     The time is noted meanwhile, see `compiling`.
     """
     file: Any = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
-    locks = fcntl is not None and all(hasattr(file, name) for name in ("_cache_path", "_index_name"))
+    kept = all(hasattr(file, name) for name in ("_cache_path", "_index_name"))
     compile_or_load = dispatcher.compile
     inside = False
 
@@ -94,16 +98,33 @@ def _compile_once(dispatcher: Any) -> None:
         nonlocal inside
         # The compiler's own lock first, as a callee compiled for its caller finds it taken.
         with global_compiler_lock, compile_clock():
-            if inside or not locks:  # inside: a function that calls itself
+            if inside or not kept:  # inside: a function that calls itself
                 return compile_or_load(signature)
             inside = True
             try:
-                with _lock_of(file) or nullcontext():
+                with _lock_of(file):
                     return compile_or_load(signature)
+            except (HeldError, OSError) as error:
+                dispatcher._cache = NullCache()
+                _say_why(error)
+                return compile_or_load(signature)
             finally:
                 inside = False
 
     dispatcher.compile = compile_alone
+
+
+@contextmanager
+def _lock_of(file: Any) -> Iterator[None]:
+    """The lock of a cached function. Its file stays, one for each, as many may wait for it on a network file system."""
+    os.makedirs(file._cache_path, exist_ok=True)
+    with locked(Path(file._cache_path, f"{file._index_name}.lock"), LONGEST_WAIT, keep=True):
+        yield
+
+
+def _say_why(error: Exception) -> None:
+    why = f"{error.owner} has been at work there" if isinstance(error, HeldError) else str(error)
+    warnings.warn(f"Compiled code is neither loaded nor kept, because of its folder: {why}.", stacklevel=2)
 
 
 @contextmanager
@@ -120,14 +141,3 @@ def compile_clock() -> Iterator[None]:
             if compiling():
                 _ended = time.monotonic()
             _began = None
-
-
-def _lock_of(file: Any) -> IO[str] | None:
-    """The lock of a cached function, taken until it is closed; None where nobody can write, so nobody swaps."""
-    try:
-        os.makedirs(file._cache_path, exist_ok=True)
-        lock = open(os.path.join(file._cache_path, f"{file._index_name}.lock"), "a")  # noqa: SIM115
-    except OSError:
-        return None
-    fcntl.flock(lock, fcntl.LOCK_EX)  # type: ignore[union-attr]
-    return lock

@@ -1,6 +1,6 @@
 """What all errors caused by input have in common."""
 
-__all__ = ["GlassMLError", "SimulationError", "TrainingError"]
+__all__ = ["BusyError", "GlassMLError", "SimulationError", "TrainingError"]
 
 
 class GlassMLError(ValueError):
@@ -16,3 +16,7 @@ class TrainingError(GlassMLError):
 
 class SimulationError(GlassMLError):
     """A simulation cannot be run; the message says why and what to do."""
+
+
+class BusyError(GlassMLError):
+    """Another process is at work on the same files; the message says which, and what to do."""

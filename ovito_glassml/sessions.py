@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -194,7 +193,7 @@ def make_sessions(
         structure = root / example.structure
         if not structure.exists():
             structure.parent.mkdir(exist_ok=True)
-            shutil.copyfile(sample_file(example.structure), structure)
+            write_atomically(structure, sample_file(example.structure).read_bytes())
         written.append(root / "sessions" / f"{name}.ovito")
         _save(example_pipeline(modifier, structure), example.frame, written[-1], root)
     return written

@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from ovito_glassml.atomic import write_atomically
+from ovito_glassml.atomic import sole_writer, write_atomically
+from ovito_glassml.errors import BusyError
 
 #: Is killed by its own hand at the last moment: everything is written, nothing has its name yet.
 KILLED = """
@@ -47,3 +49,132 @@ def test_a_kill_leaves_the_old_file(tmp_path):
     assert killed.returncode != 0
     assert file.read_bytes() == b"old"
     assert [path for path in tmp_path.iterdir() if not path.name.startswith(".")] == [file]
+
+
+#: Makes the operating system's locks fail, as some network file systems do.
+WITHOUT_LOCKS = """
+import errno, fcntl
+def refused(*arguments):
+    raise OSError(errno.{code}, "not here")
+fcntl.flock = refused
+"""
+WORKING = """
+import sys
+from pathlib import Path
+from ovito_glassml.atomic import sole_writer
+with sole_writer(Path(sys.argv[1])):
+    print("working", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture(params=["flock", "ENOSYS", "EOPNOTSUPP", "ENOLCK"])
+def work_on(request, monkeypatch):
+    """Start a process that works on a file until it is killed or told to end, with locks or without."""
+    program = WORKING
+    if request.param != "flock":
+        pytest.importorskip("fcntl")
+        without = WITHOUT_LOCKS.format(code=request.param)
+        program = without + WORKING
+        monkeypatch.setattr("fcntl.flock", None)  # is put back afterwards
+        exec(without, {})
+
+    def start(file):
+        process = subprocess.Popen(
+            [sys.executable, "-c", program, str(file)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout.readline() == "working\n"
+        return process
+
+    return start
+
+
+@pytest.mark.parametrize("end", ["kill", "communicate"])
+def test_who_writes_a_file_is_named_until_he_ends_however_that_is(work_on, end, tmp_path):
+    file = tmp_path / "glass.xyz"
+    other = work_on(file)
+    with (
+        pytest.raises(BusyError, match=rf"glass\.xyz is being written by process {other.pid}; wait until"),
+        sole_writer(file),
+    ):
+        pass
+    getattr(other, end)()
+    other.wait()
+    with sole_writer(file):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_files_whose_names_begin_alike_are_written_side_by_side(work_on, tmp_path):
+    other = work_on(tmp_path / "glass.xyz.gz")
+    with sole_writer(tmp_path / "glass.xyz", tmp_path / "glass.xyz.csv"):
+        assert other.poll() is None
+    other.communicate()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_is_worked_on_by_one(work_on, tmp_path):
+    other = work_on(tmp_path)
+    with (
+        pytest.raises(BusyError, match=f"{tmp_path.name} is being written by process {other.pid}"),
+        sole_writer(tmp_path),
+    ):
+        pass
+    other.kill()
+    other.wait()
+    with sole_writer(tmp_path, tmp_path / "glass.xyz"):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_lock_of_another_machine_says_what_to_do(tmp_path, monkeypatch):
+    """Where files are the locks, nobody can know whether a process of another machine is still there."""
+    pytest.importorskip("fcntl")
+    monkeypatch.setattr("fcntl.flock", None)
+    exec(WITHOUT_LOCKS.format(code="ENOLCK"), {})
+    mark = tmp_path / ".glass.xyz.lock.held"
+    mark.write_text("4321\nnode7\n")
+    expected = rf"by process 4321 on node7 \(if that is gone, delete {mark}\)"
+    with pytest.raises(BusyError, match=expected), sole_writer(tmp_path / "glass.xyz"):
+        pass
+
+
+def test_who_has_a_file_may_take_it_again(tmp_path):
+    file = tmp_path / "glass.xyz"
+    with sole_writer(file):
+        temporary = tmp_path / ".glass.xyz.1-0a0a0a0a.tmp"
+        temporary.write_text("growing")
+        with sole_writer(file):
+            assert temporary.exists()
+        assert (tmp_path / ".glass.xyz.lock").exists()
+        temporary.unlink()
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_what_was_left_of_the_same_file_is_removed(tmp_path):
+    left = [".glass.xyz.4321.tmp", ".glass.xyz.4321-00ff00ff.tmp"]
+    others = [
+        ".glass.xyz.gz.4321.tmp",
+        ".glass.xyz.1.xyz.4321-00ff00ff.tmp",
+        ".glass.xyz.b.tmp.4321.tmp",
+        "..glass.xyz.1.tmp",
+    ]
+    for name in left + others:
+        (tmp_path / name).touch()
+    with sole_writer(tmp_path / "glass.xyz"):
+        pass
+    assert {path.name for path in tmp_path.iterdir()} == set(others)
+
+
+def test_threads_that_write_the_same_file_do_not_meet(tmp_path, monkeypatch):
+    file, replace = tmp_path / "numbers.csv", os.replace
+
+    def interrupted(source, target):
+        monkeypatch.setattr(os, "replace", replace)
+        write_atomically(Path(target), b"second")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    write_atomically(file, b"first, and long")
+    assert file.read_bytes() == b"first, and long"
+    assert list(tmp_path.iterdir()) == [file]

@@ -124,6 +124,35 @@ def test_killed_it_goes_on_with_the_frames_that_are_missing(dump, alone, tmp_pat
     assert [path.name for path in tmp_path.iterdir()] == ["out.xyz"]
 
 
+def test_an_equal_run_that_comes_second_is_refused_and_the_first_goes_on(dump, alone, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "ovito_glassml",
+        "apply",
+        dump,
+        "-m",
+        "rdf",
+        "--jobs",
+        "2",
+        "-o",
+        tmp_path / "out.xyz",
+    ]
+    refused = []
+
+    def progress(fraction, text):
+        if text == "1 of 6 frames done":
+            second = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+            refused.append((second.returncode, second.stderr))
+
+    in_ranges(dump, tmp_path / "out.xyz", progress=progress)
+    ((status, sentence),) = refused
+    assert status == 2
+    assert f"is being written by process {os.getpid()}" in " ".join(sentence.split())
+    assert (tmp_path / "out.xyz").read_bytes() == (alone / "out.xyz").read_bytes()
+    assert [path.name for path in tmp_path.iterdir()] == ["out.xyz"]
+
+
 def wait_until(condition, seconds=120):
     deadline = time.monotonic() + seconds
     while not condition():

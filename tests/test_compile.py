@@ -1,10 +1,24 @@
 """Compiled functions are cached on disk, and the cache never answers for changed code."""
 
 import os
+import socket
 import subprocess
 import sys
 
 import pytest
+
+#: Goes before a program: the operating system's locks fail, as they do on some network file systems.
+WITHOUT_LOCKS = """
+import fcntl
+def refused(*arguments):
+    raise OSError({code}, "not here")
+fcntl.flock = refused
+"""
+LOCKS = pytest.mark.parametrize("code", ["", "errno.ENOLCK", "errno.EOPNOTSUPP", "errno.ENOSYS"])
+
+
+def prologue(code):
+    return code and "import errno" + WITHOUT_LOCKS.format(code=code)
 
 
 def run(folder, code):
@@ -38,18 +52,19 @@ def test_code_is_cached_and_renewed_when_a_function_further_down_changes(tmp_pat
     assert run(tmp_path, ask) == "2 1"
 
 
-def test_processes_that_start_together_compile_once(tmp_path):
+@LOCKS
+def test_processes_that_start_together_compile_once(code, tmp_path):
     """With a callee of its own, as all kernels have, and a function that calls itself."""
-    pytest.importorskip("fcntl")
     text = "@compiled()\ndef deep(value):\n    return deep(value - 1) + 1 if value > 0 else 0\n"
     text += "@compiled(parallel=True)\ndef top(value):\n    return deep(value) + deep(value + 1)\n"
     write_module(tmp_path, "both", text)
-    code = "from both import deep, top; print(top(3), sum(top.stats.cache_misses.values()))"
+    code = prologue(code) + "from both import deep, top; print(top(3), sum(top.stats.cache_misses.values()))"
     started = [
         subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
         for _ in range(3)
     ]
     assert sorted(process.communicate(timeout=120)[0].strip() for process in started) == ["7 0", "7 0", "7 1"]
+    assert not list((tmp_path / "__pycache__").glob("*.held"))
 
 
 def test_compiling_is_known_while_it_lasts_and_not_while_code_is_loaded(tmp_path):
@@ -91,3 +106,42 @@ def test_code_is_not_filed_while_another_process_holds_the_lock(tmp_path):
         assert not list((tmp_path / "__pycache__").glob("lonely.half-*.nbi"))
     assert second.communicate(timeout=120)[0].strip() == "0.5 0.5"
     assert len(list((tmp_path / "__pycache__").glob("lonely.half-*.nbc"))) == 2
+
+
+@pytest.mark.parametrize("owner", ["gone", "elsewhere"])
+def test_a_lock_that_a_process_left_does_not_stop_the_next(owner, tmp_path):
+    """Where files are the locks: one of this machine is known to be gone, for one of another it waits a while."""
+    pytest.importorskip("fcntl")
+    write_module(tmp_path, "lonely", "@compiled()\ndef half(value):\n    return value / 2\n")
+    host = socket.gethostname() if owner == "gone" else "node7"
+    code = f"""
+import warnings
+from pathlib import Path
+import lonely
+from ovito_glassml import compile
+compile.LONGEST_WAIT = 0.5
+file = lonely.half._cache._cache_file
+Path(file._cache_path).mkdir(exist_ok=True)
+Path(file._cache_path, f"{{file._index_name}}.lock.held").write_text("4000000\\n{host}\\n")
+with warnings.catch_warnings(record=True) as seen:
+    print(lonely.half(1), *(warning.message for warning in seen))
+"""
+    said = (
+        "" if owner == "gone" else " Compiled code is neither loaded nor kept, because of its folder: process 4000000"
+    )
+    assert run(tmp_path, prologue("errno.ENOLCK") + code).startswith("0.5" + said)
+    assert len(list((tmp_path / "__pycache__").glob("lonely.half-*.nbc"))) == (owner == "gone")
+
+
+def test_without_a_folder_to_keep_it_code_is_compiled_all_the_same(tmp_path):
+    """A disk may be full, or a folder closed later on."""
+    write_module(tmp_path, "lonely", "@compiled()\ndef half(value):\n    return value / 2\n")
+    code = """
+import os, shutil, warnings
+import lonely
+warnings.simplefilter("ignore")
+shutil.rmtree("__pycache__", ignore_errors=True)
+open("__pycache__", "w").close()
+print(lonely.half(1), lonely.half(1.0))
+"""
+    assert run(tmp_path, code) == "0.5 0.5"

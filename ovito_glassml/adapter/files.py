@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import csv
-import glob
 import gzip
 import io
 import itertools
 import json
-import os
 import re
 import tempfile
 import textwrap
@@ -26,6 +24,7 @@ from ovito.pipeline import ModifierInterface, Pipeline
 
 from ovito_glassml.adapter.compression import gzip_has_one_part, zstandard_has_one_part
 from ovito_glassml.adapter.input import plain_name, structure_from_data
+from ovito_glassml.atomic import appearing, sole_writer
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.structure import Structure
 
@@ -222,6 +221,13 @@ def annotate(
     -------
     int
         Number of frames written.
+
+    Raises
+    ------
+    FileError
+        If a file cannot be read or written, or a modifier refuses a frame.
+    BusyError
+        If another process writes the same output.
     """
     style = output_style(output, attributes, files)
     pipelines = [open_trajectory(file) for file in files]
@@ -232,7 +238,7 @@ def annotate(
     if total == 0:
         raise FileError("No frame is selected; give a range that the trajectory has.")
     done = 0
-    with whole_or_nothing(output) as sink, AttributeTable(attributes) as table:
+    with sole_writer(output, attributes), whole_or_nothing(output) as sink, AttributeTable(attributes) as table:
         for file, pipeline, selection in zip(files, pipelines, chosen, strict=True):
             for frame, data in computed(pipeline, file, selection, modifiers):
                 sink.write(formatted(data, style))
@@ -370,8 +376,7 @@ def output_style(output: Path, attributes: Path | None = None, inputs: Sequence[
 def whole_or_nothing(output: Path, folder: Path | None = None) -> Iterator[BinaryIO]:
     """A file that appears under its name when it is complete; ``.gz`` is compressed.
 
-    Equal content gives equal files: neither time nor name go into the compressed ones. What killed runs left of
-    the same file goes when it is complete.
+    Equal content gives equal files: neither time nor name go into the compressed ones.
 
     Parameters
     ----------
@@ -380,19 +385,12 @@ def whole_or_nothing(output: Path, folder: Path | None = None) -> Iterator[Binar
     folder : Path, optional
         Where it grows, on the same disk; beside `output` by default.
     """
-    temporary = (folder or output.parent) / f".{output.name}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "wb") as sink:
-            if output.suffix == ".gz":
-                with gzip.GzipFile("", "wb", compresslevel=6, fileobj=sink, mtime=0) as packed:
-                    yield packed  # type: ignore[misc]
-            else:
-                yield sink
-        os.replace(temporary, output)
-        for left_over in temporary.parent.glob(f".{glob.escape(output.name)}.*.tmp"):
-            left_over.unlink(missing_ok=True)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with appearing(output, folder) as sink:
+        if output.suffix == ".gz":
+            with gzip.GzipFile("", "wb", compresslevel=6, fileobj=sink, mtime=0) as packed:
+                yield packed  # type: ignore[misc]
+        else:
+            yield sink
 
 
 def formatted(data: DataCollection, style: str) -> bytes:

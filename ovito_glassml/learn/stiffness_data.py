@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -64,8 +65,6 @@ def _heated(
     from ovito_glassml.simulate.vibrations import create_atoms
 
     interaction = copper_zirconium()
-    checkpoint = Path(folder) / f".heated-{temperature:g}K-{seed}.checkpoint.npz"
-    checkpoint.unlink(missing_ok=True)
 
     def start(lammps: Any) -> None:
         create_atoms(lammps, structure, interaction)
@@ -74,10 +73,9 @@ def _heated(
 
     steps = round(picoseconds / TIMESTEP)
     stages = [Stage("heating", steps, temperature, temperature, TIMESTEP, pressure=0.0)]
-    try:
+    with TemporaryDirectory(prefix=".heated-", dir=folder) as alone:  # others may heat there at the same time
+        checkpoint = Path(alone) / "checkpoint.npz"
         final = run_stages(interaction, stages, checkpoint, start, lambda fraction, text: None, finish)
-    finally:
-        checkpoint.unlink(missing_ok=True)
     return structure_of(final, interaction.species)
 
 

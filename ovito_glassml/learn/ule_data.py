@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.atomic import write_atomically
+from ovito_glassml.atomic import save_atomically
 from ovito_glassml.descriptors.soap import SOAPDescriptors
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.ule import is_icosahedron
@@ -182,9 +181,7 @@ def save_tables(path: Path, tables: dict[str, BarcodeTable]) -> None:
     first = next(iter(tables.values()))
     arrays: dict[str, Any] = {name: getattr(first, name) for name in _COMMON}
     arrays |= {f"counts_{name}": table.counts.astype(np.uint16) for name, table in tables.items()}
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
-    write_atomically(path, buffer.getvalue())
+    save_atomically(path, arrays, compressed=True)
 
 
 def load_tables(path: Path) -> dict[str, BarcodeTable]:

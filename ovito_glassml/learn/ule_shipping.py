@@ -30,6 +30,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from ovito_glassml.atomic import save_atomically, write_atomically
 from ovito_glassml.descriptors.blocks import species_columns
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.model_file import ResultTable, save_model, write_card
@@ -238,14 +239,14 @@ def collect(
 
 def _save_soft(path: Path, done: SoftPass) -> None:
     moments = done.soft.moments
-    np.savez(
-        path,
-        means=done.soft.means,
-        shares=done.soft.shares,
-        fold=done.fold,
-        squares=np.array([moments[fold].squares for fold in sorted(moments)]),
-        atoms=np.array([moments[fold].atoms for fold in sorted(moments)]),
-    )
+    arrays = {
+        "means": done.soft.means,
+        "shares": done.soft.shares,
+        "fold": done.fold,
+        "squares": np.array([moments[fold].squares for fold in sorted(moments)]),
+        "atoms": np.array([moments[fold].atoms for fold in sorted(moments)]),
+    }
+    save_atomically(path, arrays)
 
 
 class _Soft(NamedTuple):
@@ -475,7 +476,7 @@ def shuffle(
         tuple(rows),
         f"Energies of one sample in {every}, from similarities with the best {design.environments}.",
     )
-    (folder / SHUFFLED).write_text(json.dumps(asdict(result)), encoding="utf-8")
+    write_atomically(folder / SHUFFLED, json.dumps(asdict(result)).encode())
     return result
 
 
@@ -602,8 +603,8 @@ def how_made(campaign: Path) -> dict[str, Any]:
 def _save_environments(
     path: Path, found: UniqueEnvironments, chosen: Mapping[int, NDArray[np.int64]] | None = None
 ) -> None:
-    sets: dict[str, Any] = {f"{CHOSEN}{size}": best for size, best in (chosen or {}).items()}
-    np.savez(path, **vars(found), **sets)
+    sets = {f"{CHOSEN}{size}": best for size, best in (chosen or {}).items()}
+    save_atomically(path, vars(found) | sets)
 
 
 def _load_environments(path: Path) -> UniqueEnvironments:

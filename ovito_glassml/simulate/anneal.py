@@ -10,7 +10,13 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ovito_glassml.errors import SimulationError
-from ovito_glassml.simulate.checkpoints import claim_intermediate, clear_intermediate, intermediate, made_once
+from ovito_glassml.simulate.checkpoints import (
+    claim_intermediate,
+    clear_intermediate,
+    intermediate,
+    made_once,
+    writes_alone,
+)
 from ovito_glassml.simulate.engine import (
     CHECKPOINT_ATOM_STEPS,
     Interaction,
@@ -103,6 +109,7 @@ class AnnealSettings:
         return atoms * sum(self.durations)
 
 
+@writes_alone
 def anneal(settings: AnnealSettings, output: Path, progress: Progress) -> None:
     """Run the protocol and write all inherent structures as the frames of `output` (``.xyz.gz``).
 

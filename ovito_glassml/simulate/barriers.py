@@ -23,6 +23,7 @@ from ovito_glassml.simulate.checkpoints import (
     intermediate,
     load_checkpoint,
     save_atomically,
+    writes_alone,
 )
 from ovito_glassml.simulate.engine import Progress
 from ovito_glassml.simulate.local_forces import MARGIN, Surroundings, energy_and_forces, read_tables
@@ -117,6 +118,7 @@ class BarrierSettings:
         return min(atoms, self.labelled or atoms) * self.events * CALLS_PER_EVENT * moving
 
 
+@writes_alone
 def barriers(
     structure: Structure,
     settings: BarrierSettings,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import itertools
 import json
 import os
@@ -17,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ovito_glassml.atomic import write_atomically
+from ovito_glassml.atomic import remove_left_overs, sole_writer, write_atomically
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.anneal import AnnealSettings, anneal
 from ovito_glassml.simulate.anneal_together import anneal_together
@@ -27,7 +26,7 @@ from ovito_glassml.simulate.checkpoints import clear_intermediate, differences
 from ovito_glassml.simulate.engine import Progress, progress_parts
 from ovito_glassml.simulate.isoconfigurational import IsoconfigurationalSettings, isoconfigurational
 from ovito_glassml.simulate.quench import QuenchSettings, quench
-from ovito_glassml.simulate.shards import Shard, made_with, read_frames, read_header, read_shard
+from ovito_glassml.simulate.shards import Shard, curve_file, made_with, read_frames, read_header, read_shard
 from ovito_glassml.simulate.shear_aqs import ShearAQSSettings, shear_aqs
 from ovito_glassml.simulate.shear_md import ShearMDSettings, shear_md
 from ovito_glassml.simulate.vibrations import VibrationSettings, vibrations
@@ -114,6 +113,9 @@ PROTOCOLS = {
     "shear-md": Protocol(ShearMDSettings, _shear_md_job),
     "isoconfigurational": Protocol(IsoconfigurationalSettings, _from_scratch(isoconfigurational)),
 }
+
+#: Seconds in which the jobs of a campaign that was killed end.
+DYING = 60.0
 
 #: Atom-steps per core second assumed until a job of a kind has been timed: reduced units, and Cu-Zr.
 ASSUMED_RATE = {"kob-andersen": 1.7e6, "wahnstrom": 1.7e6, "polymer": 2.5e6, "": 4.5e5}
@@ -206,9 +208,19 @@ def _check(jobs: Sequence[Job]) -> None:
 
 
 def run_job(job: Job, folder: Path) -> None:
-    """Run one job in this process from its last checkpoint and file the core seconds it took."""
-    if job.output(folder).exists():
-        return
+    """Run one job in this process from its last checkpoint and file the core seconds it took.
+
+    Raises
+    ------
+    BusyError
+        If another process has been at work on it for a minute.
+    """
+    with sole_writer(job.output(folder), patience=DYING):
+        if not job.output(folder).exists():
+            _run_alone(job, folder)
+
+
+def _run_alone(job: Job, folder: Path) -> None:
     progress_file = job.progress_file(folder)
     spent = _read(progress_file).get("seconds", 0.0)
     begun, last = time.process_time(), time.monotonic()
@@ -235,9 +247,9 @@ def _tidy(job: Job, folder: Path) -> None:
     """Remove what only the restart of a finished job needed, also what a kill left half-written."""
     job.progress_file(folder).unlink(missing_ok=True)
     clear_intermediate(job.output(folder))
-    for pattern in (f".{glob.escape(job.name)}.*.tmp", f"..{glob.escape(job.name)}.*.tmp"):
-        for file in folder.glob(pattern):
-            file.unlink(missing_ok=True)
+    output = job.output(folder)
+    for file in (output, curve_file(output), job.progress_file(folder), job.timing_file(folder)):
+        remove_left_overs(file)
 
 
 def status(jobs: Iterable[Job], folder: Path) -> list[dict]:
@@ -318,16 +330,27 @@ def run_campaign(
     """Run what is not yet done, `cores` jobs at a time, and return the names of failed jobs.
 
     Every job is a process of its own that ends when this one does, however it ends.
+
+    Raises
+    ------
+    SimulationError
+        If shards were made with other settings.
+    BusyError
+        If another campaign is at work in the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    with sole_writer(folder):
+        return _run_all(jobs, folder, cores, report, interval)
+
+
+def _run_all(
+    jobs: list[Job], folder: Path, cores: int, report: Callable[[list[dict]], None], interval: float
+) -> list[str]:
     for job in jobs:
         _check_settings(job, folder)
     for job in jobs:
-        # A kill may have come between the shard and the rest.
-        if job.output(folder).exists() and not job.timing_file(folder).exists():
-            _finish(job, folder, _read(job.progress_file(folder)).get("seconds", 0.0))
-        elif job.output(folder).exists():
-            _tidy(job, folder)
+        if job.output(folder).exists():
+            _end(job, folder)
     running: dict[str, subprocess.Popen] = {}
     failed: list[str] = []
     try:
@@ -349,6 +372,15 @@ def run_campaign(
         for process in running.values():
             process.kill()
             process.wait()
+
+
+def _end(job: Job, folder: Path) -> None:
+    """Do what a kill between the shard and the rest may have left undone."""
+    with sole_writer(job.output(folder), patience=DYING):
+        if job.timing_file(folder).exists():
+            _tidy(job, folder)
+        else:
+            _finish(job, folder, _read(job.progress_file(folder)).get("seconds", 0.0))
 
 
 def _check_settings(job: Job, folder: Path) -> None:
@@ -382,9 +414,15 @@ def run_on_card(jobs: list[Job], folder: Path, progress: Progress, device: Devic
     ------
     SimulationError
         If there is no card, or shards were made with other settings.
+    BusyError
+        If another campaign is at work in the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    device = device or GraphicsCard()
+    with sole_writer(folder):
+        _run_on(device or GraphicsCard(), jobs, folder, progress)
+
+
+def _run_on(device: Device, jobs: list[Job], folder: Path, progress: Progress) -> None:
     for job in jobs:
         _check_settings(job, folder)
     ready = [job for job in jobs if _is_ready(job, folder, {}, [])]

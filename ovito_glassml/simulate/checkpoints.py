@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import glob
 import hashlib
-import io
+import inspect
 import json
+import re
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import wraps
 from pathlib import Path
+from typing import ParamSpec
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.atomic import write_atomically
+from ovito_glassml.atomic import save_atomically, sole_writer, write_atomically
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.structure import Structure
 
@@ -26,14 +29,22 @@ __all__ = [
     "load_checkpoint",
     "made_once",
     "save_atomically",
+    "writes_alone",
 ]
 
+Parameters = ParamSpec("Parameters")
 
-def save_atomically(path: Path, arrays: dict[str, NDArray]) -> None:
-    """Write an uncompressed NumPy archive that is either whole or absent."""
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
-    write_atomically(path, buffer.getvalue())
+
+def writes_alone(protocol: Callable[Parameters, None]) -> Callable[Parameters, None]:
+    """Decorator of a protocol: no other process may work on its `output` while it runs, see `sole_writer`."""
+    signature = inspect.signature(protocol)
+
+    @wraps(protocol)
+    def run(*arguments: Parameters.args, **options: Parameters.kwargs) -> None:
+        with sole_writer(signature.bind(*arguments, **options).arguments["output"]):
+            protocol(*arguments, **options)
+
+    return run
 
 
 def made_once(result: Path, make: Callable[[], dict[str, NDArray]]) -> dict[str, NDArray]:
@@ -76,7 +87,7 @@ def claim_intermediate(
         content = b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
         asked["structure"] = hashlib.sha256(content).hexdigest()
     record = output.with_name(f".{output.name}.settings.json")
-    left = list(output.parent.glob(f".{glob.escape(output.name)}.*.npz"))
+    left = [file for file in _left_over(output) if file.suffix == ".npz"]
     try:
         known = {**added, **json.loads(record.read_text())}
     except (OSError, ValueError):
@@ -104,10 +115,17 @@ def _told(names: Sequence[str], known: Mapping[str, object], asked: Mapping[str,
 
 def clear_intermediate(output: Path) -> None:
     """Remove the intermediate files of a finished job, also those that a kill left half-written."""
-    name = glob.escape(output.name)
-    for pattern in (f".{name}.*.npz", f".{name}.settings.json", f"..{name}.*.tmp", f".{name}.*.tmp"):
-        for file in output.parent.glob(pattern):
-            file.unlink(missing_ok=True)
+    for file in _left_over(output):
+        file.unlink(missing_ok=True)
+
+
+def _left_over(output: Path) -> Iterator[Path]:
+    """Intermediate files of a job, and what a kill left of them."""
+    # Those of the output a.xyz.gz.b.xyz.gz begin like those of a.xyz.gz, but no part of a job has an ending in it.
+    name = re.escape(output.name)
+    ours = re.compile(rf"\.{name}\.((?!.*\.xyz).*\.npz|settings\.json)|\.\.{name}\.(?!.*\.xyz).*\.tmp")
+    for pattern in (f".{glob.escape(output.name)}.*", f"..{glob.escape(output.name)}.*"):
+        yield from (file for file in output.parent.glob(pattern) if ours.fullmatch(file.name))
 
 
 def load_checkpoint(path: Path) -> dict[str, NDArray]:

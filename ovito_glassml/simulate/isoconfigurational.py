@@ -9,7 +9,13 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ovito_glassml.errors import SimulationError
-from ovito_glassml.simulate.checkpoints import claim_intermediate, clear_intermediate, intermediate, made_once
+from ovito_glassml.simulate.checkpoints import (
+    claim_intermediate,
+    clear_intermediate,
+    intermediate,
+    made_once,
+    writes_alone,
+)
 from ovito_glassml.simulate.engine import (
     CHECKPOINT_ATOM_STEPS,
     Progress,
@@ -80,6 +86,7 @@ class IsoconfigurationalSettings:
         return atoms * sum(self.durations(system(self.system).timestep))
 
 
+@writes_alone
 def isoconfigurational(settings: IsoconfigurationalSettings, output: Path, progress: Progress) -> None:
     """Equilibrate, run all replicas and write start and ends to `output` (``.xyz.gz``).
 

@@ -18,6 +18,7 @@ from ovito_glassml.simulate.checkpoints import (
     intermediate,
     load_checkpoint,
     save_atomically,
+    writes_alone,
 )
 from ovito_glassml.simulate.engine import (
     CHECKPOINT_ATOM_STEPS,
@@ -151,6 +152,7 @@ def parse_composition(text: str) -> dict[str, float]:
     return {name: float(number) / total for name, number in parts}
 
 
+@writes_alone
 def quench(settings: QuenchSettings, output: Path, progress: Progress) -> None:
     """Run the protocol and write the inherent structure to `output` (``.xyz.gz``).
 

@@ -28,6 +28,7 @@ from ovito_glassml.structure import Structure
 
 __all__ = [
     "Shard",
+    "curve_file",
     "made_with",
     "provenance",
     "read_frames",
@@ -99,8 +100,12 @@ def write_curve(output: Path, columns: Mapping[str, NDArray], formats: Sequence[
     text = io.StringIO()
     table = np.stack(list(columns.values()), axis=1)
     np.savetxt(text, table, fmt=formats, delimiter=",", header=",".join(columns))
-    path = output.with_name(output.name.removesuffix(".xyz.gz") + ".curve.csv")
-    write_atomically(path, text.getvalue().encode())
+    write_atomically(curve_file(output), text.getvalue().encode())
+
+
+def curve_file(output: Path) -> Path:
+    """Where `write_curve` writes."""
+    return output.with_name(output.name.removesuffix(".xyz.gz") + ".curve.csv")
 
 
 def _formatted(frame: Shard) -> str:

@@ -17,6 +17,7 @@ from ovito_glassml.simulate.checkpoints import (
     load_checkpoint,
     made_once,
     save_atomically,
+    writes_alone,
 )
 from ovito_glassml.simulate.engine import (
     CHECKPOINT_ATOM_STEPS,
@@ -131,6 +132,7 @@ class ShearAQSSettings:
         return atoms * sum(self.durations(system(self.system).timestep))
 
 
+@writes_alone
 def shear_aqs(settings: ShearAQSSettings, output: Path, progress: Progress) -> None:
     """Quench, shear and label; write one frame for each plastic event to `output` (``.xyz.gz``).
 

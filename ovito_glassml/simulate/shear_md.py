@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ovito_glassml.errors import SimulationError
-from ovito_glassml.simulate.checkpoints import claim_intermediate, clear_intermediate, intermediate
+from ovito_glassml.simulate.checkpoints import claim_intermediate, clear_intermediate, intermediate, writes_alone
 from ovito_glassml.simulate.engine import CHECKPOINT_ATOM_STEPS, Progress, Stage, run_stages
 from ovito_glassml.simulate.minima import InherentStructures, saved_configurations
 from ovito_glassml.simulate.potentials import copper_zirconium
@@ -81,6 +81,7 @@ class ShearMDSettings:
         return atoms * (self.equilibration / TIMESTEP + self.structures * (self.stride + MINIMISATION_STEPS))
 
 
+@writes_alone
 def shear_md(
     structure: Structure,
     settings: ShearMDSettings,

@@ -18,6 +18,7 @@ from ovito_glassml.simulate.checkpoints import (
     intermediate,
     load_checkpoint,
     save_atomically,
+    writes_alone,
 )
 from ovito_glassml.simulate.engine import (
     CHECKPOINT_ATOM_STEPS,
@@ -132,6 +133,7 @@ class _Displacements:
         self.accumulator.restore(state)
 
 
+@writes_alone
 def vibrations(
     structure: Structure,
     settings: VibrationSettings,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ovito_glassml
-from ovito_glassml.atomic import write_atomically
+from ovito_glassml.atomic import save_atomically
 
 __all__ = ["Numbers", "Piece", "digest_of", "run_pieces"]
 
@@ -103,6 +102,4 @@ def _kept(piece: Piece, folder: Path) -> Numbers | None:
 
 
 def _keep(piece: Piece, folder: Path, numbers: Numbers) -> None:
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **{_DIGEST: np.array(piece.digest)}, **numbers)  # type: ignore[arg-type]
-    write_atomically(folder / f"{piece.name}.npz", buffer.getvalue())
+    save_atomically(folder / f"{piece.name}.npz", {_DIGEST: np.array(piece.digest), **numbers}, compressed=True)

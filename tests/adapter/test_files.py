@@ -1,11 +1,15 @@
 """Files through OVITO's readers: frames in order, labels found, damage named."""
 
+import threading
+
 import numpy as np
 import pytest
 
 from ovito_glassml import PredictedActivityModifier, RDFDescriptorsModifier
 from ovito_glassml.adapter.files import FileError, annotate, open_trajectory, read_columns, read_labelled
+from ovito_glassml.atomic import sole_writer
 from ovito_glassml.batch import annotate_in_ranges
+from ovito_glassml.errors import BusyError
 from ovito_glassml.learn.model_file import model_path
 
 XYZ_FRAME = """2
@@ -84,3 +88,48 @@ def test_a_folder_is_neither_read_nor_written(two_frames, tmp_path):
         FileError, match=r"folder\.xyz is a folder; name the file in it, or several, such as .*dump\.\*"
     ):
         open_trajectory(tmp_path / "folder.xyz")
+
+
+def written_meanwhile(source, output, other):
+    """Annotate a file to `output`, and once a frame of it is done, to `other` from its beginning to its end."""
+
+    def on_frame(done, total, data):
+        if done == 1:
+            annotate([source], [RDFDescriptorsModifier()], other)
+
+    annotate([source], [RDFDescriptorsModifier()], output, on_frame=on_frame)
+    return output.read_bytes(), other.read_bytes()
+
+
+@pytest.mark.parametrize(("name", "other"), [("a.xyz.gz", "a.xyz"), ("a.xyz", "a.xyz.gz"), ("a.b.xyz", "a.xyz")])
+def test_two_jobs_in_one_folder_leave_each_other_alone(name, other, two_frames, tmp_path):
+    folder = tmp_path / "results"
+    folder.mkdir()
+    first, second = written_meanwhile(two_frames, folder / name, folder / other)
+    annotate([two_frames], [RDFDescriptorsModifier()], tmp_path / name)
+    annotate([two_frames], [RDFDescriptorsModifier()], tmp_path / other)
+    assert first == (tmp_path / name).read_bytes()
+    assert second == (tmp_path / other).read_bytes()
+    assert {path.name for path in folder.iterdir()} == {name, other}
+
+
+@pytest.mark.parametrize("way", [annotate, annotate_in_ranges])
+@pytest.mark.parametrize("shared", ["out.xyz", "out.csv"])
+def test_who_comes_second_to_an_output_is_told_so(shared, way, two_frames, tmp_path):
+    begun, ended = threading.Event(), threading.Event()
+
+    def first():
+        with sole_writer(tmp_path / shared):
+            begun.set()
+            ended.wait()
+
+    thread = threading.Thread(target=first)  # stands for a process
+    thread.start()
+    begun.wait()
+    try:
+        with pytest.raises(BusyError, match=rf"{shared} is being written by process \d+; wait until"):
+            way([two_frames], [RDFDescriptorsModifier()], tmp_path / "out.xyz", attributes=tmp_path / "out.csv")
+    finally:
+        ended.set()
+        thread.join()
+    assert [path.name for path in tmp_path.iterdir()] == ["two.xyz"]

@@ -4,13 +4,15 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ovito_glassml.errors import SimulationError
+from ovito_glassml.atomic import sole_writer
+from ovito_glassml.errors import BusyError, SimulationError
 from ovito_glassml.simulate.campaign import (
     PROTOCOLS,
     Job,
@@ -183,6 +185,58 @@ def test_what_a_kill_left_beside_a_finished_shard_is_tidied(campaign_file, tmp_p
     run_campaign(jobs, folder, 1, lambda records: None)
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
     assert status(jobs, folder)[0]["seconds"] == 12.5
+
+
+def test_jobs_whose_names_begin_alike_keep_their_files(tmp_path):
+    done, going_on = Job("run", "quench"), Job("run.b", "quench")
+    write_shard(done.output(tmp_path), ATOM, {}, provenance("quench", {}))
+    kept = [f".{going_on.name}.xyz.gz.4321-00ff00ff.tmp", f"..{going_on.name}.progress.json.4321-00ff00ff.tmp"]
+    for name in kept:
+        (tmp_path / name).touch()
+    run_campaign([done], tmp_path, 1, lambda records: None)
+    assert [(tmp_path / name).exists() for name in kept] == [True, True]
+
+
+def in_a_thread(run, *arguments):
+    """The sentence with which another thread, or process, is refused."""
+    refused = []
+
+    def second():
+        try:
+            run(*arguments)
+        except BusyError as error:
+            refused.append(str(error))
+
+    thread = threading.Thread(target=second)
+    thread.start()
+    thread.join()
+    return refused
+
+
+def test_a_second_campaign_in_a_folder_is_refused(campaign_file, tmp_path):
+    folder = tmp_path / "shards"
+    folder.mkdir()
+    with sole_writer(folder):
+        (sentence,) = in_a_thread(run_campaign, load_campaign(campaign_file), folder, 1, print)
+    assert f"{folder} is being written by process" in sentence
+    assert not list(folder.iterdir())
+
+
+def test_a_job_that_another_process_has_just_done_is_not_done_again(tmp_path):
+    job, begun = Job("run", "quench", {"composition": "nonsense"}), threading.Event()
+
+    def first():
+        with sole_writer(job.output(tmp_path)):
+            begun.set()
+            time.sleep(0.5)
+            write_shard(job.output(tmp_path), ATOM, {}, provenance("quench", {}))
+
+    thread = threading.Thread(target=first)
+    thread.start()
+    begun.wait()
+    run_job(job, tmp_path)
+    thread.join()
+    assert [path.name for path in tmp_path.iterdir()] == ["run.xyz.gz"]
 
 
 def test_a_shard_made_with_other_settings_is_not_taken_for_done(campaign_file, tmp_path):

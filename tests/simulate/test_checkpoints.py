@@ -1,12 +1,14 @@
 """What a stopped run leaves belongs to that run alone."""
 
 import json
+import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from ovito_glassml.errors import SimulationError
+from ovito_glassml.atomic import sole_writer
+from ovito_glassml.errors import BusyError, SimulationError
 from ovito_glassml.simulate.anneal import AnnealSettings, anneal
 from ovito_glassml.simulate.checkpoints import (
     claim_intermediate,
@@ -97,6 +99,36 @@ def test_a_finished_run_leaves_nothing_and_its_name_is_free(tmp_path):
 def test_the_files_of_another_output_do_not_count(tmp_path):
     save_atomically(intermediate(tmp_path / "run-1.xyz.gz", "start"), {"stage": np.array(0)})
     claim_intermediate(tmp_path / "run.xyz.gz", {"seed": 1})
+
+
+def test_runs_whose_names_begin_alike_keep_their_files(tmp_path):
+    run, longer = tmp_path / "run.xyz.gz", tmp_path / "run.xyz.gz.b.xyz.gz"
+    claim_intermediate(longer, {"seed": 2})
+    save_atomically(intermediate(longer, "0.5K"), {"stage": np.array(0)})
+    (tmp_path / "..run.xyz.gz.b.xyz.gz.0.5K.npz.4321-00ff00ff.tmp").touch()
+    kept = sorted(tmp_path.iterdir())
+    claim_intermediate(run, {"seed": 1})
+    save_atomically(intermediate(run, "0.5K"), {"stage": np.array(0)})
+    (tmp_path / "..run.xyz.gz.0.5K.npz.4321-00ff00ff.tmp").touch()
+    clear_intermediate(run)
+    assert sorted(tmp_path.iterdir()) == kept
+
+
+def test_a_run_that_another_process_makes_is_refused(tmp_path):
+    output, refused = tmp_path / "run.xyz.gz", []
+
+    def second():
+        try:
+            quench(QuenchSettings("Cu50Zr50", **SHORT), output, stop)
+        except BusyError as error:
+            refused.append(str(error))
+
+    with sole_writer(output):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join()
+    assert f"{output} is being written by process" in refused[0]
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path):
