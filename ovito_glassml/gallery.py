@@ -21,7 +21,7 @@ from PIL import Image
 from ovito_glassml.adapter.input import particle_column, structure_from_data
 from ovito_glassml.adapter.render import render_colours, render_property
 from ovito_glassml.atomic import write_atomically
-from ovito_glassml.figures.style import COLOURS, drawn, new_figure, save_table
+from ovito_glassml.figures.style import COLOURS, new_figure, save_figure, save_table
 from ovito_glassml.sessions import Example, example_of, example_pipeline
 from ovito_glassml.shipped import sample_file
 
@@ -92,7 +92,7 @@ def _save_small(figure: Figure, file: Path) -> Path:
     """As `save_figure`, with few colours."""
     for text in figure.findobj(Text):
         text.set_fontsize(FONT_SIZE)
-    with Image.open(io.BytesIO(drawn(figure))) as picture:
+    with Image.open(save_figure(figure, file)) as picture:
         small = picture.convert("RGB").quantize(COLOURS_IN_PNG, dither=Image.Dither.NONE)
     content = io.BytesIO()
     small.save(content, "png", optimize=True)

@@ -9,7 +9,6 @@ from functools import lru_cache, partial
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from ovito_glassml.compile import compiled
 from ovito_glassml.descriptors.blocks import Fill, check_dtype, fill_rows, separate_blocks, species_columns
@@ -33,6 +32,7 @@ from ovito_glassml.descriptors.radial import (
 )
 from ovito_glassml.neighbours import CHUNK_SIZE, CellGrid, Progress, buffer_size, build_cell_list
 from ovito_glassml.structure import Structure, StructureError
+from ovito_glassml.threads import one_blas_thread
 
 __all__ = ["RADIAL_BASES", "SOAPDescriptors"]
 
@@ -193,7 +193,7 @@ class SOAPDescriptors:
         columns = np.ascontiguousarray(matrix, dtype=self.dtype)
         for grid, block, expansion, prefactors in self._expansions(structure):
             products = np.empty((len(block), columns.shape[1]), dtype=self.dtype)
-            with threadpool_limits(1, "blas"):  # its threads would fight with those of the kernel
+            with one_blas_thread():  # its threads would fight with those of the kernel
                 _multiplied_spectra(grid, block, expansion, self.n_max, prefactors, columns, products)
             yield grid.atom[block].astype(np.int64), products
 

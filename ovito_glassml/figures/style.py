@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from ovito_glassml.atomic import write_atomically
 
-__all__ = ["drawn", "new_figure", "save_figure", "save_table"]
+__all__ = ["new_figure", "save_figure", "save_table"]
 
 #: Okabe-Ito colours, distinguishable with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -28,15 +28,10 @@ def new_figure(width: float, height: float) -> Figure:
 
 def save_figure(figure: Figure, file: Path) -> Path:
     """Write a PNG at 150 dots per inch."""
-    write_atomically(file, drawn(figure))
-    return file
-
-
-def drawn(figure: Figure) -> bytes:
-    """The bytes of that PNG."""
     picture = io.BytesIO()
     figure.savefig(picture, dpi=150, format="png")
-    return picture.getvalue()
+    write_atomically(file, picture.getvalue())
+    return file
 
 
 def save_table(columns: Mapping[str, Sequence[Any]], file: Path) -> Path:

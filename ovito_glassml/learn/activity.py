@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from ovito_glassml.descriptors.ace import ACEDescriptors
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
@@ -28,6 +27,7 @@ from ovito_glassml.learn.model_file import (
 )
 from ovito_glassml.neighbours import Progress, reporting, stage, within_reach
 from ovito_glassml.structure import Structure
+from ovito_glassml.threads import one_blas_thread
 
 __all__ = [
     "ACTIVATIONS",
@@ -197,7 +197,7 @@ class ActivityModel:
         active = active_atoms(structure, self.active_species)
         wanted = active if structure.mask is None else active & structure.mask
         if wanted.any():
-            with threadpool_limits(1, "blas"):
+            with one_blas_thread():
                 embedding = self._evaluate(structure, active, wanted, probability, stage(progress, 0.0, 0.9))
             everywhere = self.score.evaluate(structure, embedding, stage(progress, 0.9, 1.0))
             extrapolation[wanted] = everywhere[wanted]

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from ovito_glassml.descriptors.ace import ACEDescriptors
 from ovito_glassml.errors import TrainingError
@@ -17,6 +16,7 @@ from ovito_glassml.learn.activity import KIND, ActivityModel, LinearClassifier, 
 from ovito_glassml.learn.activity_data import ActivitySample, configurations
 from ovito_glassml.learn.extrapolation import ExtrapolationScore, fit_extrapolation
 from ovito_glassml.learn.model_file import ModelHeader, ResultTable
+from ovito_glassml.threads import one_blas_thread
 
 __all__ = [
     "FOLDS",
@@ -225,7 +225,7 @@ def cross_validate(
     tried = []
     for strength in strengths or (STRENGTHS if METHODS[method].regularised else (0.0,)):
         decisions = np.empty(len(data.labels))
-        with threadpool_limits(1, "blas"):  # more threads are slower: the products are small, and there are many
+        with one_blas_thread():  # more threads are slower: the products are small, and there are many
             for number in np.unique(fold):
                 held = fold == number
                 decisions[held] = fit_line(data.atoms(~held), method, strength).decide(data.rows[held])

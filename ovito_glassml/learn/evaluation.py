@@ -14,10 +14,10 @@ from typing import NamedTuple
 import numpy as np
 import scipy  # its parts are loaded when first used: scipy.stats takes half a second
 from numpy.typing import ArrayLike, NDArray
-from threadpoolctl import threadpool_limits
 
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.structure import Structure
+from ovito_glassml.threads import one_blas_thread
 
 __all__ = [
     "CLASSIFICATION",
@@ -180,7 +180,7 @@ def evaluate(
         return classification_scores(values, labels[atoms] == 1, boxes, resamples=resamples, progress=share)
 
     names = structure.species_names
-    with threadpool_limits(1, "blas"):  # whose sums would depend on the number of threads
+    with one_blas_thread():  # whose sums would depend on the number of threads
         overall, by_species = scores(None), {name: scores(number) for number, name in enumerate(names)}
     return Evaluation(compared, labels, overall, by_species)
 

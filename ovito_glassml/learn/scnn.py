@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from ovito_glassml.descriptors.bessel import BesselDescriptors
 from ovito_glassml.descriptors.soap import SOAPDescriptors
@@ -23,6 +22,7 @@ from ovito_glassml.learn.model_file import ModelError, ModelHeader, loaded_as, r
 from ovito_glassml.learn.stiffness import ANY_SPECIES
 from ovito_glassml.neighbours import Progress, reporting, stage, within_reach
 from ovito_glassml.structure import Structure
+from ovito_glassml.threads import one_blas_thread
 
 __all__ = [
     "CLASSES",
@@ -313,7 +313,7 @@ class ScnnModel:
         if wanted.any():
             needed = self.needed(structure)
             blocks = self._blocks(needed, rows, stage(progress, 0.0, 0.6))
-            with threadpool_limits(1, "blas"):
+            with one_blas_thread():
                 for indices, block in reporting(blocks, len(needed.selected), stage(progress, 0.6, 0.9)):
                     similarity[indices] = self.network.similarities(self.network.embed(block))
                     coordinates[indices] = self.score.embed(ANY_SPECIES, block)

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from ovito_glassml.descriptors.rdf import RDFDescriptors
 from ovito_glassml.learn.angles import AngularSums
@@ -32,6 +31,7 @@ from ovito_glassml.learn.model_file import (
 from ovito_glassml.learn.shells import shell_sums
 from ovito_glassml.neighbours import Progress, average_within, reporting, stage, within_reach
 from ovito_glassml.structure import Structure
+from ovito_glassml.threads import one_blas_thread
 
 __all__ = [
     "KIND",
@@ -343,7 +343,7 @@ class StiffnessModel:
         coarse, extrapolation, of_sample = values.copy(), values.copy(), float("nan")
         if wanted.any():
             needed = within_reach(structure, wanted, max(coarse_graining_radius, self.score.radius))
-            with threadpool_limits(1, "blas"):
+            with one_blas_thread():
                 shells = self._neighbour_inputs(structure, features, needed, stage(progress, 0.0, 0.4))
                 embedding = self._evaluate(structure, features, needed, shells, values, stage(progress, 0.4, 0.8))
             coarse = average_within(structure, values, coarse_graining_radius, stage(progress, 0.8, 0.9))

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from ovito_glassml.descriptors.rdf import RDFDescriptors
 from ovito_glassml.errors import TrainingError
@@ -27,6 +26,7 @@ from ovito_glassml.learn.stiffness import (
 )
 from ovito_glassml.learn.torch_threads import one_torch_thread
 from ovito_glassml.structure import Structure, combined_species
+from ovito_glassml.threads import one_blas_thread
 
 __all__ = [
     "BY_SPECIES",
@@ -158,7 +158,7 @@ class _Data(NamedTuple):
 
 
 # Many small products, for which more threads are slower.
-@threadpool_limits.wrap(limits=1, user_api="blas")
+@one_blas_thread()
 def train(
     samples: Sequence[LabelledSample | tuple[Structure, NDArray, str]],
     *,

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from ovito_glassml.descriptors.soap import SOAPDescriptors
 from ovito_glassml.errors import GlassMLError
@@ -34,6 +33,7 @@ from ovito_glassml.learn.ule_similarity import SimilarityEnergy, kernel
 from ovito_glassml.learn.unique_environments import least_product
 from ovito_glassml.neighbours import Progress, reporting, stage, within_reach
 from ovito_glassml.structure import Structure
+from ovito_glassml.threads import one_blas_thread
 
 __all__ = [
     "GROUPS",
@@ -449,7 +449,7 @@ class UleModel:
         compared = _Compared(structure, self)
         extrapolation = np.full(len(structure), np.nan)
         if wanted.any():
-            with threadpool_limits(1, "blas"):
+            with one_blas_thread():
                 self._compare(structure, wanted, compared, stage(progress, 0.0, 0.9))
             everywhere = self.score.evaluate(structure, compared.embedding, stage(progress, 0.9, 1.0))
             extrapolation[wanted] = everywhere[wanted]

@@ -26,13 +26,13 @@ from dataclasses import dataclass, replace
 import numba
 import numpy as np
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits
 
 from ovito_glassml.compile import compiled
 from ovito_glassml.descriptors.soap import SOAPDescriptors
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.neighbours import Progress
 from ovito_glassml.structure import Structure
+from ovito_glassml.threads import one_blas_thread
 
 __all__ = [
     "SIMILARITY",
@@ -93,7 +93,7 @@ class UniqueEnvironments:
         kept, _ = _coordinates(self.rows, self.axes)
         for first in range(0, len(rows), BLOCK):
             part = slice(first, first + BLOCK)
-            with threadpool_limits(1, "blas"):
+            with one_blas_thread():
                 coordinates, _ = _coordinates(rows[part], self.axes)
                 bounds = coordinates @ kept.T
             _find_nearest(rows[part], self.rows, bounds, index[part], product[part])
@@ -159,7 +159,7 @@ def select_environments(
     order = order[: max(1, round(share * len(structures)))]
     if not sum(len(structures[number]) for number in order):
         raise TrainingError("There are no atoms to select environments from; give at least one structure.")
-    with threadpool_limits(1, "blas"):  # its threads would fight with those of the descriptor
+    with one_blas_thread():  # its threads would fight with those of the descriptor
         axes = principal_axes(sample_rows([structures[number] for number in order], descriptor, seed))
         kept = _Kept(descriptor.feature_count, axes, least_product(similarity))
         for done, number in enumerate(order):

@@ -15,7 +15,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
-from threadpoolctl import threadpool_limits
 
 from ovito_glassml.descriptors.ace import ACEDescriptors
 from ovito_glassml.errors import TrainingError
@@ -41,6 +40,7 @@ from ovito_glassml.structure import Structure
 from ovito_glassml.study.evidence import fit_ard
 from ovito_glassml.study.pieces import Numbers, Piece, run_pieces
 from ovito_glassml.study.selection import forward_selection
+from ovito_glassml.threads import one_blas_thread
 
 __all__ = [
     "COLUMNS",
@@ -286,7 +286,7 @@ def run_study(
         Fraction and text.
     """
     pieces = {group.name: _pieces(study, group) for group in groups}
-    with threadpool_limits(1, "blas"):
+    with one_blas_thread():
         results = run_pieces([piece for part in pieces.values() for piece in part], folder, progress)
     return {
         name: {piece.name.removeprefix(f"{name}-"): results[piece.name] for piece in part}
