@@ -12,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numba
+from numba import types
 from numba.core.caching import NullCache
 from numba.core.compiler_lock import global_compiler_lock
+from numba.extending import intrinsic
 
 from ovito_glassml.locks import HeldError, locked
 
-__all__ = ["compile_clock", "compiled", "compiling"]
+__all__ = ["compile_clock", "compiled", "compiling", "kernel", "unowned"]
 
 #: Seconds after which people are told why nothing seems to happen; code that is there already loads faster.
 PATIENCE = 0.5
@@ -70,6 +72,43 @@ def compiled(**options: Any) -> Callable[[Callable], Any]:
         return dispatcher
 
     return decorate
+
+
+def kernel(function: Callable) -> Any:
+    """`compiled` for a function on one task, ``function(begin, end, …)``, see `ovito_glassml.threads.run_tasks`.
+
+    Other threads run meanwhile, and division by zero gives infinity or NaN as in NumPy. Its first line should take
+    the arrays' owners away, see `unowned`.
+    """
+    return compiled(nogil=True, error_model="numpy")(function)
+
+
+def _unowned(typing_context, arrays):  # type: ignore[no-untyped-def]
+    """The same arrays, in a tuple of arrays and of named tuples of arrays, but without an owner.
+
+    Compiled code counts references to every array that it takes from a tuple, millions of times in a loop over
+    neighbours. Whoever called the function holds the arrays, so there is nothing to count; never return them.
+    """
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return _without_owner(context, builder, arrays, arguments[0])
+
+    return arrays(arrays), generate
+
+
+unowned: Any = intrinsic(_unowned)
+
+
+def _without_owner(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+    if isinstance(kind, types.BaseTuple):
+        parts: Any = enumerate(kind)  # type: ignore[arg-type]
+        items = [_without_owner(context, builder, part, builder.extract_value(value, k)) for k, part in parts]
+        return context.make_tuple(builder, kind, items)
+    if isinstance(kind, types.Array):
+        array = context.make_array(kind)(context, builder, value)
+        array.meminfo, array.parent = array.meminfo.type(None), array.parent.type(None)
+        return array._getvalue()
+    return value
 
 
 def _renew_with_callees(dispatcher: Any) -> None:

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.compile import compiled
+from ovito_glassml.compile import compiled, kernel, unowned
 from ovito_glassml.descriptors.blocks import Fill, check_dtype, fill_rows, separate_blocks, species_columns
 from ovito_glassml.descriptors.density import (
     Expansion,
@@ -30,9 +29,9 @@ from ovito_glassml.descriptors.radial import (
     polynomial_soap_functions,
     tabulate,
 )
-from ovito_glassml.neighbours import CHUNK_SIZE, CellGrid, Progress, buffer_size, build_cell_list
+from ovito_glassml.neighbours import CellGrid, Progress, buffer_size, build_cell_list
 from ovito_glassml.structure import Structure, StructureError
-from ovito_glassml.threads import one_blas_thread
+from ovito_glassml.threads import one_blas_thread, run_tasks
 
 __all__ = ["RADIAL_BASES", "SOAPDescriptors"]
 
@@ -193,14 +192,15 @@ class SOAPDescriptors:
         columns = np.ascontiguousarray(matrix, dtype=self.dtype)
         for grid, block, expansion, prefactors in self._expansions(structure):
             products = np.empty((len(block), columns.shape[1]), dtype=self.dtype)
+            arguments = (grid, block, expansion, self.n_max, prefactors, columns, products)
             with one_blas_thread():  # its threads would fight with those of the kernel
-                _multiplied_spectra(grid, block, expansion, self.n_max, prefactors, columns, products)
+                run_tasks(_multiplied_spectra, len(block), *arguments)
             yield grid.atom[block].astype(np.int64), products
 
     def _blocks(self, structure: Structure) -> Iterator[tuple[NDArray[np.int64], Fill]]:
         """Yield (atom indices, function that writes their rows)."""
         for grid, block, expansion, prefactors in self._expansions(structure):
-            fill = partial(_power_spectra, grid, block, expansion, self.n_max, prefactors)
+            fill = partial(run_tasks, _power_spectra, len(block), grid, block, expansion, self.n_max, prefactors)
             yield grid.atom[block].astype(np.int64), fill
 
     def _expansions(self, structure: Structure) -> Iterator[tuple[CellGrid, NDArray[np.int64], Expansion, NDArray]]:
@@ -234,33 +234,40 @@ def _load_blas() -> None:
     import scipy.linalg.cython_blas  # noqa: F401
 
 
-@compiled(parallel=True)
-def _power_spectra(grid, block, expansion, n_max, prefactors, places, rows):
-    """Expand the densities of each atom of the block and contract them over m."""
-    for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
-        chunk_end = min((chunk + 1) * CHUNK_SIZE, len(block))
-        capacity = buffer_size(grid, block, chunk * CHUNK_SIZE, chunk_end, expansion.cutoff)
-        work = make_workspace(expansion, capacity + 1)
-        products = np.empty(n_max * expansion.width, dtype=rows.dtype)
-        for t in range(chunk * CHUNK_SIZE, chunk_end):
-            _power_spectrum(grid, block[t], expansion, n_max, prefactors, work, products, rows[places[t]])
+@kernel
+def _power_spectra(begin, end, grid, block, expansion, n_max, prefactors, places, rows):
+    """Expand the densities of some atoms of the block and contract them over m."""
+    grid, block, expansion, prefactors = unowned((grid, block, expansion, prefactors))
+    places, rows = unowned((places, rows))
+    work = make_workspace(expansion, buffer_size(grid, block, begin, end, expansion.cutoff) + 1)
+    products = np.empty(n_max * expansion.width, dtype=rows.dtype)
+    for t in range(begin, end):
+        _power_spectrum(grid, block[t], expansion, n_max, prefactors, work, products, rows[places[t]])
 
 
-@compiled(parallel=True)
-def _multiplied_spectra(grid, block, expansion, n_max, prefactors, matrix, results):
-    """Rows as `_power_spectra` computes them, scaled to length one and multiplied by a matrix, chunk by chunk."""
-    for chunk in numba.prange((len(block) + PRODUCT_ROWS - 1) // PRODUCT_ROWS):
-        chunk_end = min((chunk + 1) * PRODUCT_ROWS, len(block))
-        capacity = buffer_size(grid, block, chunk * PRODUCT_ROWS, chunk_end, expansion.cutoff)
-        work = make_workspace(expansion, capacity + 1)
-        products = np.empty(n_max * expansion.width, dtype=matrix.dtype)
-        rows = np.empty((chunk_end - chunk * PRODUCT_ROWS, len(matrix)), dtype=matrix.dtype)
+@kernel
+def _multiplied_spectra(begin, end, grid, block, expansion, n_max, prefactors, matrix, results):
+    """Rows as `_power_spectra` computes them, scaled to length one and multiplied by a matrix."""
+    grid, block, expansion, prefactors = unowned((grid, block, expansion, prefactors))
+    matrix, results = unowned((matrix, results))
+    work = make_workspace(expansion, buffer_size(grid, block, begin, end, expansion.cutoff) + 1)
+    products = np.empty(n_max * expansion.width, dtype=matrix.dtype)
+    for first in range(begin, end, PRODUCT_ROWS):
+        rows = np.empty((min(PRODUCT_ROWS, end - first), len(matrix)), dtype=matrix.dtype)
         for k in range(len(rows)):
-            i = block[chunk * PRODUCT_ROWS + k]
-            _power_spectrum(grid, i, expansion, n_max, prefactors, work, products, rows[k])
+            _power_spectrum(grid, block[first + k], expansion, n_max, prefactors, work, products, rows[k])
         multiplied = np.dot(rows, matrix)
         for k in range(len(rows)):
-            results[chunk * PRODUCT_ROWS + k] = multiplied[k] / np.sqrt(np.dot(rows[k], rows[k]))
+            results[first + k] = multiplied[k] / np.sqrt(_square(rows[k]))
+
+
+@compiled()
+def _square(row):
+    """Squared length, summed in double precision and in order: BLAS has another order on every processor."""
+    total = 0.0
+    for k in range(len(row)):
+        total += row[k] * row[k]
+    return total
 
 
 @compiled()

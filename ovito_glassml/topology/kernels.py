@@ -8,11 +8,11 @@ come from the intersections of such sets.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
-from ovito_glassml.compile import compiled
-from ovito_glassml.neighbours import CHUNK_SIZE, buffer_size, gather_neighbours
+from ovito_glassml.compile import compiled, kernel, unowned
+from ovito_glassml.neighbours import gather_neighbours, neighbour_space
+from ovito_glassml.threads import TASK_SIZE
 from ovito_glassml.topology.coding import key_of_codes, label_of_codes
 
 __all__ = ["MOST_NEIGHBOURS", "describe_clusters", "measure_clusters", "pair_histogram"]
@@ -210,12 +210,16 @@ def _code(common, bonds):
     return (_count(common) * 64 + j) * 64 + k
 
 
-@compiled(parallel=True)
-def measure_clusters(grid, block, limit, acute, kinds, within, coordination, cutoffs, capped, keys, labels, fractions):
-    """Size, cutoff and sub-clusters of the largest standard cluster of one block of atoms.
+@kernel
+def measure_clusters(
+    begin, end, grid, block, limit, acute, kinds, within, coordination, cutoffs, capped, keys, labels, fractions
+):  # fmt: skip
+    """Size, cutoff and sub-clusters of the largest standard cluster of some atoms of a block.
 
     Parameters
     ----------
+    begin, end : int
+        Range of the atoms in the block.
     grid : CellGrid
     block : (B,) int64 array
         Grid entries of the centres.
@@ -234,27 +238,27 @@ def measure_clusters(grid, block, limit, acute, kinds, within, coordination, cut
     fractions : (B, F + 1) float32 array
         Filled; the last column is for all other sub-clusters.
     """
-    for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
-        first, last = chunk * CHUNK_SIZE, min((chunk + 1) * CHUNK_SIZE, len(block))
-        entries, vectors, squares, order = _candidate_space(grid, block, first, last, limit)
-        members, places, near, thresholds, events, bonds = _cluster_space()
-        codes = np.empty(MOST_NEIGHBOURS, dtype=np.int64)
-        for t in range(first, last):
-            within[t] = gather_neighbours(grid, block[t], limit, entries, vectors, squares)
-            n = _nearest_first(within[t], entries, vectors, squares, order, members, places, near)
-            size, square, capped[t] = _largest_cluster(n, places, near, limit * limit, acute, thresholds, events, bonds)
-            coordination[t] = size
-            cutoffs[t] = np.sqrt(square)
-            fractions[t] = 0.0
-            for a in range(size):
-                codes[a] = _code(bonds[a], bonds)
-                column = 0
-                while column < len(kinds) and kinds[column] != codes[a]:
-                    column += 1
-                fractions[t, column] += np.float32(1.0)
-            fractions[t] /= np.float32(max(size, 1))
-            keys[t] = key_of_codes(codes, size)
-            labels[t] = label_of_codes(codes, size)
+    grid, block, kinds, within, coordination = unowned((grid, block, kinds, within, coordination))
+    cutoffs, capped, keys, labels, fractions = unowned((cutoffs, capped, keys, labels, fractions))
+    entries, vectors, squares = neighbour_space(grid, block, begin, end, limit)
+    order, members, places, near, thresholds, events, bonds = _cluster_space()
+    codes = np.empty(MOST_NEIGHBOURS, dtype=np.int64)
+    for t in range(begin, end):
+        within[t] = gather_neighbours(grid, block[t], limit, entries, vectors, squares)
+        n = _nearest_first(within[t], entries, vectors, squares, order, members, places, near)
+        size, square, capped[t] = _largest_cluster(n, places, near, limit * limit, acute, thresholds, events, bonds)
+        coordination[t] = size
+        cutoffs[t] = np.sqrt(square)
+        fractions[t] = 0.0
+        for a in range(size):
+            codes[a] = _code(bonds[a], bonds)
+            column = 0
+            while column < len(kinds) and kinds[column] != codes[a]:
+                column += 1
+            fractions[t, column] += np.float32(1.0)
+        fractions[t] /= np.float32(max(size, 1))
+        keys[t] = key_of_codes(codes, size)
+        labels[t] = label_of_codes(codes, size)
 
 
 @compiled()
@@ -272,8 +276,8 @@ def describe_clusters(grid, block, limit, acute, members, codes, bonds_of):
     bonds_of : (B, 60) uint64 array
         Filled with the sets of neighbours that each neighbour is bonded to.
     """
-    entries, vectors, squares, order = _candidate_space(grid, block, 0, len(block), limit)
-    nearest, places, near, thresholds, events, bonds = _cluster_space()
+    entries, vectors, squares = neighbour_space(grid, block, 0, len(block), limit)
+    order, nearest, places, near, thresholds, events, bonds = _cluster_space()
     for t in range(len(block)):
         n = gather_neighbours(grid, block[t], limit, entries, vectors, squares)
         n = _nearest_first(n, entries, vectors, squares, order, nearest, places, near)
@@ -287,22 +291,11 @@ def describe_clusters(grid, block, limit, acute, members, codes, bonds_of):
 
 
 @compiled()
-def _candidate_space(grid, block, first, last, cutoff):
-    """Work space for the neighbours of some atoms of the block before the nearest are chosen."""
-    capacity = buffer_size(grid, block, first, last, cutoff)
-    return (
-        np.empty(capacity, dtype=np.int32),
-        np.empty((3, capacity)),
-        np.empty(capacity),
-        np.empty(MOST_NEIGHBOURS, dtype=np.int64),
-    )
-
-
-@compiled()
 def _cluster_space():
-    """Work space of one cluster: members, places, squares, thresholds, events, bonds."""
+    """Work space of one cluster: order, members, places, squares, thresholds, events, bonds."""
     n = MOST_NEIGHBOURS
     return (
+        np.empty(n, dtype=np.int64),
         np.empty(n, dtype=np.int64),
         np.empty((n, 3)),
         np.empty(n),
@@ -312,12 +305,14 @@ def _cluster_space():
     )
 
 
-@compiled(parallel=True)
-def pair_histogram(grid, block, reach, bins_per_factor, shortest, counts, nearest):
+@kernel
+def pair_histogram(begin, end, grid, block, reach, bins_per_factor, shortest, counts, nearest):
     """Count neighbours in bins of equal ratio, and find the nearest of every atom.
 
     Parameters
     ----------
+    begin, end : int
+        Range of the atoms in the block.
     grid : CellGrid
     block : (B,) int64 array
         Grid entries.
@@ -327,20 +322,19 @@ def pair_histogram(grid, block, reach, bins_per_factor, shortest, counts, neares
         Number of bins in a factor e of the distance.
     shortest : float
         Lower edge of bin 0.
-    counts : (chunks, bins) int64 array
-        One row for each `CHUNK_SIZE` atoms, added to. What lies beyond the bins is left out.
+    counts : (tasks, bins) int64 array
+        One row for each `TASK_SIZE` atoms, added to. What lies beyond the bins is left out.
     nearest : (B,) float64 array
         Filled with the smallest distance; infinity where there is no neighbour.
     """
-    for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
-        first, last = chunk * CHUNK_SIZE, min((chunk + 1) * CHUNK_SIZE, len(block))
-        entries, vectors, squares, _ = _candidate_space(grid, block, first, last, reach)
-        for t in range(first, last):
-            n = gather_neighbours(grid, block[t], reach, entries, vectors, squares)
-            smallest = np.inf
-            for k in range(n):
-                smallest = min(smallest, squares[k])
-                place = int(np.floor(0.5 * np.log(squares[k] / (shortest * shortest)) * bins_per_factor))
-                if 0 <= place < counts.shape[1]:
-                    counts[chunk, place] += 1
-            nearest[t] = np.sqrt(smallest)
+    grid, block, counts, nearest = unowned((grid, block, counts, nearest))
+    entries, vectors, squares = neighbour_space(grid, block, begin, end, reach)
+    for t in range(begin, end):
+        n = gather_neighbours(grid, block[t], reach, entries, vectors, squares)
+        smallest = np.inf
+        for k in range(n):
+            smallest = min(smallest, squares[k])
+            place = int(np.floor(0.5 * np.log(squares[k] / (shortest * shortest)) * bins_per_factor))
+            if 0 <= place < counts.shape[1]:
+                counts[begin // TASK_SIZE, place] += 1
+        nearest[t] = np.sqrt(smallest)
