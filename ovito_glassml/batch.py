@@ -78,6 +78,8 @@ class FrameRange:
         Where the process works, and where `part` is understood.
     part : str
         Results go to this path with ``.frames`` and ``.json`` appended; the latter comes last.
+    atom_style : str
+        Of a LAMMPS data file that does not say it.
     """
 
     file: str
@@ -86,6 +88,7 @@ class FrameRange:
     style: str
     folder: str
     part: str
+    atom_style: str = ""
 
     def path(self, ending: str) -> Path:
         return Path(self.folder, self.part + ending)
@@ -99,12 +102,13 @@ class FrameRange:
 
 
 def annotate_in_ranges(
-    files: Sequence[Path],
+    files: Sequence[Path | str],
     modifiers: Sequence[Any],
     output: Path,
     *,
     frames: slice = slice(None),
     attributes: Path | None = None,
+    atom_style: str = "",
     jobs: int = 1,
     scheduler: str | None = None,
     range_length: int | None = None,
@@ -149,7 +153,7 @@ def annotate_in_ranges(
     from ovito_glassml.adapter.files import FileError, check_rows, open_trajectory, output_style
 
     style = output_style(output, attributes, files)
-    chosen = [range(open_trajectory(file).num_frames)[frames] for file in files]
+    chosen = [range(open_trajectory(file, atom_style).num_frames)[frames] for file in files]
     for file in files:
         check_rows(file)
     total = sum(len(selection) for selection in chosen)
@@ -160,11 +164,12 @@ def annotate_in_ranges(
     made_by = [_described(modifier) for modifier in modifiers]
     ranges = []
     for file, selection in zip(files, chosen, strict=True):
-        key = _digest([ovito_glassml.__version__, style, made_by, _stamps(made_by), str(file), _stamp(str(file))])
+        made_from = [str(file), _stamp(str(file)), atom_style]
+        key = _digest([ovito_glassml.__version__, style, made_by, _stamps(made_by), *made_from])
         for start in range(0, len(selection), length):
             part = list(selection[start : start + length])
             name = str(folder / _digest([key, part]))
-            ranges.append(FrameRange(str(file), part, made_by, style, os.getcwd(), name))
+            ranges.append(FrameRange(str(file), part, made_by, style, os.getcwd(), name, atom_style))
     with sole_writer(output, attributes):
         _keep_only(folder, ranges)
         try:
@@ -446,13 +451,14 @@ def _wait_until_seen(item: FrameRange) -> None:
 
 
 def _compute_range(item: FrameRange, report: Callable[[int], None]) -> None:
-    from ovito_glassml.adapter.files import computed, formatted, open_trajectory, record_of
+    from ovito_glassml.adapter.files import computed, open_trajectory, record_of
 
-    file, records = Path(item.file), []
+    file, records = item.file, []
     modifiers = [_rebuilt(description) for description in item.modifiers]
+    pipeline = open_trajectory(file, item.atom_style)
     with appearing(item.path(".frames")) as sink:
-        for frame, data in computed(open_trajectory(file), file, item.frames, modifiers):
-            sink.write(formatted(data, item.style))
+        for frame, data, text in computed(pipeline, file, item.frames, modifiers, item.style):
+            sink.write(text)
             records.append(record_of(data, file, frame))
             report(len(records))
     write_atomically(item.path(".json"), json.dumps(records).encode())

@@ -113,7 +113,13 @@ def demo(
 
 @app.command()
 def apply(
-    files: Annotated[list[Path], typer.Argument(help="Structures or trajectories in any format OVITO reads.")],
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            help="Structures or trajectories in any format OVITO reads, also compressed (.gz, .zst, .xz, .bz2), "
+            "or their addresses (https:// or sftp://)."
+        ),
+    ],
     modifier: Annotated[list[str], typer.Option("--modifier", "-m", help=f"One or more of: {', '.join(MODIFIERS)}.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Annotated file: .xyz, .dump, also with .gz.")],
     model: Annotated[str | None, typer.Option(help="Shipped model name or model file.")] = None,
@@ -121,6 +127,9 @@ def apply(
     parameter: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other parameter of the modifier.")
     ] = None,
+    atom_style: Annotated[
+        str, typer.Option(help="Of LAMMPS data files that do not say it: charge, full, hybrid molecular charge.")
+    ] = "",
     frames: Annotated[str, typer.Option(metavar="START:STOP:STEP", help="Frames, as a Python slice.")] = ":",
     attributes: Annotated[Path | None, typer.Option(help="CSV file for the global attributes of each frame.")] = None,
     jobs: Annotated[
@@ -146,8 +155,10 @@ def apply(
         settings["species"] = species
     chain = _modifiers(modifier, settings)
     last: dict[str, Any] = {}
-    written: dict[str, Any] = {"frames": _slice(frames), "attributes": attributes}
-    with progress_bar(f"Reading {files[0].name}") as update:
+    written: dict[str, Any] = {"frames": _slice(frames), "attributes": attributes, "atom_style": atom_style}
+    # A path would take a slash out of an address.
+    sources = [file if "://" in file else Path(file) for file in files]
+    with progress_bar(f"Reading {Path(files[0]).name}") as update:
 
         def on_frame(done: int, total: int, data: Any) -> None:
             last.update(data.attributes)
@@ -155,9 +166,9 @@ def apply(
 
         if jobs or scheduler:
             sharing: dict[str, Any] = {"jobs": jobs or 1, "scheduler": scheduler, "progress": update}
-            count, last = annotate_in_ranges(files, chain, output, **written, **sharing)
+            count, last = annotate_in_ranges(sources, chain, output, **written, **sharing)
         else:
-            count = annotate(files, chain, output, **written, on_frame=on_frame)
+            count = annotate(sources, chain, output, **written, on_frame=on_frame)
     for name, value in last.items():
         if "." in name and isinstance(value, int | float):
             console.print(f"{name} = {value:.6g}", highlight=False)

@@ -41,7 +41,6 @@ __all__ = [
     "cut_out",
     "gather_neighbours",
     "neighbour_counts",
-    "neighbour_flatness",
     "neighbour_lists",
     "neighbour_space",
     "reporting",
@@ -519,25 +518,6 @@ def neighbour_counts(cells: CellList, progress: Progress | None = None) -> NDArr
     return counts
 
 
-def neighbour_flatness(cells: CellList, progress: Progress | None = None) -> NDArray[np.float64]:
-    """How thick every atom's surroundings are compared with their extent, in the structure's order.
-
-    Returns
-    -------
-    (N,) array
-        Smallest over largest eigenvalue of Σ r rᵀ over the vectors r to the neighbours of `neighbour_counts`:
-        the square of a ratio of lengths, 1 in a cubic crystal, 0 for neighbours in a plane or none.
-    """
-    flatness = np.zeros(len(cells.order))
-    for block, share in block_stages(cells.blocks(), len(flatness), progress):
-        moments = np.zeros((len(block), 3, 3))
-        run_tasks(_moments_of_block, len(block), cells.grid, block, cells.cutoff, moments, progress=share)
-        values = np.linalg.eigvalsh(moments)
-        largest = np.where(values[:, 2] > 0, values[:, 2], 1.0)
-        flatness[cells.grid.atom[block]] = np.maximum(values[:, 0], 0.0) / largest
-    return flatness
-
-
 def stage(progress: Progress | None, begin: float, end: float) -> Progress | None:
     """Callback for a step of longer work that goes from fraction `begin` to `end` of it."""
     if progress is None:
@@ -582,18 +562,6 @@ def _count_block(begin, end, grid, block, cutoff, counts):
                     dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
                     n += dx * dx + dy * dy + dz * dz < cutoff * cutoff
         counts[grid.atom[i]] = n
-
-
-@kernel
-def _moments_of_block(begin, end, grid, block, cutoff, moments):
-    grid, block, moments = unowned((grid, block, moments))
-    entries, vectors, squares = neighbour_space(grid, block, begin, end, cutoff)
-    for t in range(begin, end):
-        n = gather_neighbours(grid, block[t], cutoff, entries, vectors, squares)
-        for row in range(3):
-            for column in range(row + 1):
-                for k in range(n):
-                    moments[t, row, column] += vectors[row, k] * vectors[column, k]
 
 
 @kernel

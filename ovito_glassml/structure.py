@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,7 +10,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from ovito_glassml.errors import GlassMLError
 
-__all__ = ["Structure", "StructureError", "combined_species"]
+__all__ = ["Structure", "StructureError", "chemical_order", "combined_species"]
+
+_SYMBOLS = """
+H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr
+Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu
+Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr
+Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og
+"""
+_ATOMIC_NUMBER = {symbol: number for number, symbol in enumerate(_SYMBOLS.split(), start=1)}
 
 
 class StructureError(GlassMLError):
@@ -37,7 +45,7 @@ class Structure:
     species : (N,) integer array
         Index of every atom's species in `species_names`.
     species_names : sequence of str
-        Names in canonical order: by atomic number, names that are no element alphabetically.
+        Names in the order of `chemical_order`.
     cell : (3, 3) array or None
         Cell vectors as *rows*. None means no cell: open boundaries in all directions.
     origin : (3,) array
@@ -160,8 +168,18 @@ def _checked_cell(cell: ArrayLike) -> NDArray[np.float64]:
     return vectors
 
 
-def combined_species(structures: Sequence[Structure]) -> tuple[str, ...]:
-    """Species of all structures; the order is that of the first structure that has most of them."""
-    longest = max((structure.species_names for structure in structures), key=len)
-    others = {name for structure in structures for name in structure.species_names} - set(longest)
-    return (*longest, *sorted(others))
+def chemical_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Distinct names in the order that columns, models and files of this package have.
+
+    By atomic number where every name is an element, otherwise alphabetically: A comes before B in a Lennard-Jones
+    mixture, although B is boron too.
+    """
+    distinct = sorted(set(names))
+    if all(name in _ATOMIC_NUMBER for name in distinct):
+        distinct.sort(key=_ATOMIC_NUMBER.__getitem__)
+    return tuple(distinct)
+
+
+def combined_species(structures: Iterable[Structure]) -> tuple[str, ...]:
+    """Species of all structures, in `chemical_order`."""
+    return chemical_order(name for structure in structures for name in structure.species_names)

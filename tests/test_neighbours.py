@@ -15,7 +15,6 @@ from ovito_glassml.neighbours import (
     build_cell_list,
     cut_out,
     neighbour_counts,
-    neighbour_flatness,
     neighbour_lists,
 )
 from ovito_glassml.structure import Structure, StructureError
@@ -196,19 +195,3 @@ def test_cut_out_has_every_neighbour_once_for_each_image(small_periodic):
     distances = np.linalg.norm(environment.positions[1:], axis=1)
     np.testing.assert_allclose(distances, np.sort(lists.distances[own]), rtol=1e-6)
     assert environment.species[0] == small_periodic.species[3]
-
-
-def test_flatness_is_the_ratio_of_second_moments(any_structure, true_neighbours):
-    cells = build_cell_list(any_structure, 4.5)
-    expected = []
-    for _, vectors in true_neighbours(any_structure, 4.5):
-        values = np.linalg.eigvalsh(vectors.T @ vectors)
-        expected.append(values[0] / values[2] if len(vectors) else 0.0)
-    np.testing.assert_allclose(neighbour_flatness(cells), expected, rtol=1e-9, atol=1e-12)
-
-
-def test_a_tilted_layer_is_flat_and_a_crystal_is_not(fcc):
-    cell = np.array([[2.5, 0.3, 0.4], [-0.6, 2.2, 1.0], [0.0, 0.0, 50.0]])
-    layer = Structure(np.array([[0.3, 0.4, 0.5]]), [0], ("Cu",), cell, pbc=(True, True, False))
-    assert neighbour_flatness(build_cell_list(layer, 6.0)) < 1e-14
-    np.testing.assert_allclose(neighbour_flatness(build_cell_list(fcc, 3.0)), 1.0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ovito_glassml.structure import Structure, StructureError
+from ovito_glassml.structure import Structure, StructureError, chemical_order, combined_species
 
 
 def test_arrays_are_read_only_copies():
@@ -59,3 +59,24 @@ def test_impossible_input_is_refused(arguments, message):
 
 def test_no_atoms_is_a_structure():
     assert len(Structure(np.empty((0, 3)), cell=np.eye(3)).selected) == 0
+
+
+@pytest.mark.parametrize(
+    ("names", "order"),
+    [
+        ("Zr Cu Al", "Al Cu Zr"),
+        ("B A", "A B"),
+        ("O Si B", "B O Si"),
+        ("Zr B Cu A Al Zr", "A Al B Cu Zr"),
+        ("Cu Zr1 Zr2", "Cu Zr1 Zr2"),
+        ("", ""),
+    ],
+)
+def test_elements_come_by_atomic_number_and_all_others_by_alphabet(names, order):
+    """B of a Lennard-Jones mixture is no boron, so A comes first."""
+    assert chemical_order(names.split()) == tuple(order.split())
+
+
+def test_species_of_several_structures_have_the_order_of_one():
+    first, second = (Structure(np.zeros((1, 3)), [0], names) for names in (("Zr", "Cu"), ("Al",)))
+    assert combined_species([first, second]) == combined_species([second, first]) == ("Al", "Cu", "Zr")

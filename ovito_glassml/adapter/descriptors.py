@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from typing import Protocol
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from ovito.data import DataCollection
+from ovito.pipeline import ModifierInterface
 
-from ovito_glassml.adapter.input import UNTYPED, declared_species, structure_from_data
+from ovito_glassml.adapter.input import UNTYPED, species_of_run, structure_from_data
+from ovito_glassml.adapter.notices import note_foreign_unit, note_missing_cell
 from ovito_glassml.adapter.output import scatter, write_attributes, write_property
 from ovito_glassml.adapter.progress import with_progress
 from ovito_glassml.structure import Structure
@@ -27,7 +29,15 @@ class Descriptor(Protocol):
 
 
 def describe_particles(
-    data: DataCollection, name: str, make: Callable[[tuple[str, ...]], Descriptor], species: str, only_selected: bool
+    data: DataCollection,
+    name: str,
+    make: Callable[[tuple[str, ...]], Descriptor],
+    modifier: Any,
+    lengths: Sequence[str],
+    *,
+    input_slots: Mapping[str, ModifierInterface.InputSlot],
+    data_cache: DataCollection,
+    **kwargs: Any,
 ) -> Generator[str | float, None, None]:
     """Compute a descriptor for the particles of a frame and add it to them, yielding progress.
 
@@ -38,13 +48,16 @@ def describe_particles(
     data : DataCollection
     name : str
         Name of the particle property, such as ``"SOAP Descriptors"``; without spaces, the prefix of the
-        attributes ``features`` (number of columns) and ``undefined`` (particles without a complete row).
+        attributes ``features`` (number of columns), ``undefined`` (particles without a complete row) and those
+        of `note_missing_cell` and `note_foreign_unit`.
     make : callable
-        Gives the descriptor for the names of the declared species, in canonical order.
-    species : str
-        Names in type order for data that have none.
-    only_selected : bool
-        Give the other particles NaN.
+        Gives the descriptor for the names that `species_of_run` finds, in canonical order.
+    modifier : modifier
+        Whose parameters `species`, `only_selected` and those with a default length in Å count.
+    lengths : sequence of str
+        Names of the latter.
+    input_slots, data_cache, **kwargs
+        What OVITO hands to a modifier.
 
     Raises
     ------
@@ -52,8 +65,11 @@ def describe_particles(
         As `structure_from_data` and the descriptor.
     """
     yield "Reading particles"
-    structure = structure_from_data(data, species=species, only_selected=only_selected, names_needed=False)
-    descriptor = make(declared_species(data, species, names_needed=False) or (UNTYPED,))
+    species = modifier.species
+    structure = structure_from_data(data, species=species, only_selected=modifier.only_selected, names_needed=False)
+    note_missing_cell(data, data_cache, modifier)
+    note_foreign_unit(data, data_cache, modifier, *lengths)
+    descriptor = make(species_of_run(data, species, input_slots, data_cache, names_needed=False) or (UNTYPED,))
     yield f"Computing {name}"
     rows = yield from with_progress(lambda report: descriptor.compute(structure, report))
     yield "Writing properties"

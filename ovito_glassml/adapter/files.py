@@ -12,30 +12,30 @@ import tempfile
 import textwrap
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from ovito.data import DataCollection
-from ovito.io import export_file, import_file
+from ovito.io import import_file
 from ovito.pipeline import ModifierInterface, Pipeline
 
 from ovito_glassml.adapter.compression import gzip_has_one_part, zstandard_has_one_part
+from ovito_glassml.adapter.formats import FORMATS, formatted
 from ovito_glassml.adapter.input import plain_name, structure_from_data
+from ovito_glassml.adapter.sources import FileError, location_of, original_of
 from ovito_glassml.atomic import appearing, sole_writer
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.structure import Structure
 
 __all__ = [
-    "FORMATS",
     "AttributeTable",
     "FileError",
     "annotate",
     "check_rows",
     "computed",
-    "formatted",
     "open_trajectory",
     "output_style",
     "read_columns",
@@ -44,45 +44,48 @@ __all__ = [
     "whole_or_nothing",
 ]
 
-#: Output formats whose frames may simply follow one another, by file name ending.
-FORMATS = {".xyz": "xyz", ".extxyz": "xyz", ".dump": "lammps/dump", ".lammpstrj": "lammps/dump"}
-
-#: What OVITO puts there to draw particles; of no use in a file.
-_DISPLAY_PROPERTIES = {"Color", "Transparency", "Selection"}
-
-
 #: Bytes in which a LAMMPS data file names its cell.
 LONGEST_HEADER = 4096
 
 #: Letters of OVITO's own words in a message.
 LONGEST_REPORT = 300
 
-_LEADING_COLUMNS = ("Particle Identifier", "Particle Type", "Position")
+_STYLE_REMEDY = " Write it into the file, as in 'Atoms # charge', or give it, as in --atom-style charge."
 
 
-class FileError(GlassMLError):
-    """A file cannot be read or written; the message says why and what to do."""
-
-
-def open_trajectory(file: Path) -> Pipeline:
+def open_trajectory(file: Path | str, atom_style: str = "") -> Pipeline:
     """Pipeline over the frames of any file OVITO reads.
+
+    Parameters
+    ----------
+    file : Path or str
+        Also a pattern with ``*``, or an address that begins with ``https://``, ``http://`` or ``sftp://``.
+    atom_style : str
+        Of a LAMMPS data file that does not say it, such as ``"charge"`` or ``"hybrid molecular charge"``.
 
     Raises
     ------
     FileError
         If the file is missing, damaged, or of a format that OVITO does not know.
     """
-    if Path(file).is_dir():
-        raise FileError(f"{file} is a folder; name the file in it, or several, such as {Path(file) / 'dump.*'}.")
-    if not str(file).startswith(("http:", "sftp:")) and "*" not in str(file) and not Path(file).is_file():
-        raise FileError(f"{file} does not exist; check the path.")
+    location = location_of(file)
+    name = location if "://" in location else file
+    style, *parts = atom_style.split() or [""]
+    options = {"atom_style": style} if style else {}
+    if parts:
+        options["atom_substyles"] = tuple(parts)  # type: ignore[assignment]
     try:
-        return import_file(str(file))
+        return import_file(location, **options)
+    except KeyError as error:
+        if not style:
+            raise
+        raise FileError(f"{name} cannot be read with atom style {atom_style!r}: {_one_line(error.args[0])}") from error
     except RuntimeError as error:
-        raise FileError(f"{file} cannot be read: {_one_line(str(error))}") from error
+        remedy = "" if style or "atom style" not in str(error) else _STYLE_REMEDY
+        raise FileError(f"{name} cannot be read: {_one_line(str(error))}{remedy}") from error
 
 
-def check_rows(file: Path) -> None:
+def check_rows(file: Path | str) -> None:
     """Refuse files of which OVITO would leave out a part without an error; reads the file once.
 
     These are files with more atoms than their headers count (LAMMPS files, XYZ and POSCAR, unless compressed as
@@ -98,7 +101,7 @@ def check_rows(file: Path) -> None:
     if not file.is_file():
         return
     try:
-        surplus, one_part = _examined(file)
+        surplus, one_part = _examined(Path(location_of(file)))
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise FileError(f"{file} is damaged ({_one_line(str(error))}); write it again.") from error
     if surplus:
@@ -191,20 +194,21 @@ def _surplus_in_poscar(numbered: Iterator[tuple[int, bytes]]) -> int:
 
 
 def annotate(
-    files: Sequence[Path],
+    files: Sequence[Path | str],
     modifiers: Sequence[ModifierInterface],
     output: Path,
     *,
     frames: slice = slice(None),
     attributes: Path | None = None,
+    atom_style: str = "",
     on_frame: Callable[[int, int, DataCollection], None] = lambda done, total, data: None,
 ) -> int:
     """Run every frame of every file through the modifiers and write the annotated particles.
 
     Parameters
     ----------
-    files : sequence of Path
-        Anything OVITO reads.
+    files : sequence of Path or str
+        Anything OVITO reads, see `open_trajectory`.
     modifiers : sequence
         Applied in this order.
     output : Path
@@ -214,6 +218,8 @@ def annotate(
         Which frames of each file.
     attributes : Path, optional
         CSV of all scalar global attributes, one row a frame.
+    atom_style : str
+        Of LAMMPS data files that do not say it.
     on_frame : callable
         Called after each frame with its running number, the total and the data.
 
@@ -230,7 +236,7 @@ def annotate(
         If another process writes the same output.
     """
     style = output_style(output, attributes, files)
-    pipelines = [open_trajectory(file) for file in files]
+    pipelines = [open_trajectory(file, atom_style) for file in files]
     for file in files:
         check_rows(file)
     chosen = [range(pipeline.num_frames)[frames] for pipeline in pipelines]
@@ -240,8 +246,8 @@ def annotate(
     done = 0
     with sole_writer(output, attributes), whole_or_nothing(output) as sink, AttributeTable(attributes) as table:
         for file, pipeline, selection in zip(files, pipelines, chosen, strict=True):
-            for frame, data in computed(pipeline, file, selection, modifiers):
-                sink.write(formatted(data, style))
+            for frame, data, text in computed(pipeline, file, selection, modifiers, style):
+                sink.write(text)
                 table.add(record_of(data, file, frame))
                 done += 1
                 on_frame(done, total, data)
@@ -250,9 +256,11 @@ def annotate(
 
 
 def computed(
-    pipeline: Pipeline, file: Path, frames: Iterable[int], modifiers: Sequence[ModifierInterface]
-) -> Iterator[tuple[int, DataCollection]]:
-    """Yield the number of every frame and what the modifiers make of it.
+    pipeline: Pipeline, file: Path | str, frames: Iterable[int], modifiers: Sequence[ModifierInterface], style: str
+) -> Iterator[tuple[int, DataCollection, bytes]]:
+    """Yield the number of every frame, what the modifiers make of it, and how that stands in a file of this format.
+
+    What modifiers print is printed with file and frame, the same sentence once.
 
     Raises
     ------
@@ -261,8 +269,12 @@ def computed(
     """
     for modifier in modifiers:
         pipeline.modifiers.append(modifier)
+    said: set[str] = set()
     for frame in frames:
-        yield frame, _compute(pipeline, file, frame)
+        with _named(file, frame, said):
+            data = pipeline.compute(frame)
+            text = formatted(data, style)
+        yield frame, data, text
 
 
 def read_labelled(file: Path, label: str, *, species: str = "") -> Iterator[tuple[Structure, NDArray[np.float64]]]:
@@ -308,9 +320,12 @@ def read_columns(
     pipeline = open_trajectory(file)
     check_rows(file)
     for frame in range(pipeline.num_frames):
-        data = _compute(pipeline, file, frame)
+        with _named(file, frame, set()):
+            data = pipeline.compute(frame)
         structure = structure_from_data(data, species=species)
-        names = {plain_name(name): name for name in data.particles}
+        names = {plain_name(name): name for name in data.particles} | {
+            plain_name(label): label for label in (*needed, *optional) if label in data.particles
+        }
         for label in needed:
             if plain_name(label) not in names:
                 raise FileError(f"{file} has no column {label!r}; it has {', '.join(data.particles)}.")
@@ -321,11 +336,20 @@ def read_columns(
         )
 
 
-def _compute(pipeline: Pipeline, file: Path, frame: int) -> DataCollection:
+@contextmanager
+def _named(file: Path | str, frame: int, said: set[str]) -> Iterator[None]:
+    """Say file and frame before what is raised or printed; lines that were said before are not said again."""
+    printed = io.StringIO()
     try:
-        return pipeline.compute(frame)
+        with redirect_stdout(printed):
+            yield
     except (RuntimeError, GlassMLError) as error:
         raise FileError(f"{file}, frame {frame}: {_cause(error)}") from error
+    finally:
+        lines = dict.fromkeys(printed.getvalue().splitlines())
+        for line in filter(None, (line for line in lines if line not in said)):
+            print(f"{file}, frame {frame}: {line}")
+        said.update(lines)
 
 
 def _cause(error: BaseException) -> str:
@@ -347,7 +371,7 @@ def _one_line(text: str) -> str:
     return textwrap.shorten(printable, LONGEST_REPORT, placeholder=" …")
 
 
-def output_style(output: Path, attributes: Path | None = None, inputs: Sequence[Path] = ()) -> str:
+def output_style(output: Path, attributes: Path | None = None, inputs: Sequence[Path | str] = ()) -> str:
     """OVITO's name for the format of an output file.
 
     Raises
@@ -393,23 +417,12 @@ def whole_or_nothing(output: Path, folder: Path | None = None) -> Iterator[Binar
             yield sink
 
 
-def formatted(data: DataCollection, style: str) -> bytes:
-    """The particles of a frame as they stand in a file."""
-    leading = [name for name in _LEADING_COLUMNS if name in data.particles]
-    others = [name for name in data.particles if name not in _DISPLAY_PROPERTIES | set(_LEADING_COLUMNS)]
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "frame"
-        export_file(data, str(file), style, columns=leading + others, precision=9)
-        return file.read_bytes()
-
-
-def record_of(data: DataCollection, file: Path, frame: int) -> dict[str, object]:
+def record_of(data: DataCollection, file: Path | str, frame: int) -> dict[str, object]:
     """File, frame and the scalar global attributes."""
-    return {"file": str(file), "frame": frame, **_scalars(data)}
-
-
-def _scalars(data: DataCollection) -> dict[str, object]:
-    return {name: value for name, value in data.attributes.items() if isinstance(value, int | float | str)}
+    scalars = {name: value for name, value in data.attributes.items() if isinstance(value, int | float | str)}
+    if "SourceFile" in scalars:
+        scalars["SourceFile"] = original_of(str(scalars["SourceFile"]))
+    return {"file": str(file), "frame": frame, **scalars}
 
 
 class AttributeTable:

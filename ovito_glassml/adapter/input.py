@@ -3,40 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from ovito.data import DataCollection, Particles
+from ovito.pipeline import ModifierInterface
 
-from ovito_glassml.structure import Structure, StructureError
+from ovito_glassml.adapter.notices import say_once
+from ovito_glassml.dimension import check_three_dimensional
+from ovito_glassml.errors import GlassMLError
+from ovito_glassml.structure import Structure, StructureError, chemical_order
 
 __all__ = [
-    "chemical_order",
     "declared_species",
     "parse_species",
     "particle_column",
     "particles_of",
     "plain_name",
+    "species_of_run",
     "structure_from_data",
 ]
 
-_SYMBOLS = """
-H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr
-Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu
-Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr
-Rf Db Sg Bh Hs Mt Ds Rg Cn Nh Fl Mc Lv Ts Og
-"""
-_ATOMIC_NUMBER = {symbol: number for number, symbol in enumerate(_SYMBOLS.split(), start=1)}
+#: Type numbers that span more than this are sorted: counting takes memory for each.
+MOST_COUNTED = 1_000_000
 
 #: Name of the single species of particles that have no types.
 UNTYPED = "X"
-
-
-def chemical_order(names: Iterable[str]) -> tuple[str, ...]:
-    """Distinct names by atomic number, then those that are no element, alphabetically."""
-    return tuple(sorted(set(names), key=lambda name: (_ATOMIC_NUMBER.get(name, np.inf), name)))
 
 
 def parse_species(species: str | Sequence[str]) -> tuple[str, ...]:
@@ -79,9 +73,9 @@ def structure_from_data(
     data : DataCollection
         One frame of OVITO's pipeline.
     species : str or sequence of str
-        Names in ascending order of the numeric particle types, as ``"Cu,Zr"``. Needed where the
-        file does not name its types; where it does, these names take their place, unless they are the
-        same names for other types.
+        Names of the numeric particle types 1, 2 and so on, as ``"Cu,Zr"``, whether the frame has them or not;
+        or of any numbers, as ``"0=Cu,7=Zr"``. Needed where the file does not name its types; where it does, these
+        names take their place, unless they are the same names for other types.
     only_selected : bool
         Ask for results of the selected particles only; the others remain neighbours.
     names_needed : bool
@@ -97,14 +91,15 @@ def structure_from_data(
     Raises
     ------
     StructureError
-        For data without particles, a 2D cell, non-finite coordinates, unnamed types where names
-        are needed, names that contradict those in the data, or `only_selected` without a selection.
+        For data without particles, two-dimensional data (see `check_three_dimensional`), non-finite
+        coordinates, unnamed types where names are needed, names that contradict those in the data, or
+        `only_selected` without a selection.
     """
     particles = particles_of(data)
     kinds, names = _species_of(particles, parse_species(species), names_needed)
     cell, origin, pbc = _cell_of(data)
     identifiers = particles.identifiers
-    return Structure(
+    structure = Structure(
         particles.positions[...],
         kinds,
         names,
@@ -114,17 +109,67 @@ def structure_from_data(
         ids=None if identifiers is None else identifiers[...],
         mask=_selection_mask(particles) if only_selected else None,
     )
+    check_three_dimensional(structure)
+    return structure
 
 
 def declared_species(
     data: DataCollection, species: str | Sequence[str] = "", names_needed: bool = True
 ) -> tuple[str, ...]:
-    """Names of all particle types a frame declares, present or not, in canonical order.
+    """Names of all particle types of a frame, present or not, in canonical order: those given, or else those declared.
 
     Parameters as for `structure_from_data`. Unlike the species of a `Structure`, these do not
     change when the last atom of a kind leaves, so columns made from them keep their meaning.
     """
-    return chemical_order(_type_names(particles_of(data), parse_species(species), names_needed).values())
+    names = _type_names(particles_of(data), parse_species(species), names_needed)
+    return chemical_order(name for name in names.values() if name)
+
+
+def species_of_run(
+    data: DataCollection,
+    species: str,
+    input_slots: Mapping[str, ModifierInterface.InputSlot],
+    cache: DataCollection,
+    names_needed: bool = True,
+) -> tuple[str, ...]:
+    """Names that make the same columns in every frame of a trajectory, in canonical order.
+
+    Those given, or else those that this frame, the first and the last declare. A file may hold types in other frames
+    that these three do not have; that is said, since this frame then has columns of its own.
+
+    Parameters
+    ----------
+    data, species, names_needed
+        As for `structure_from_data`.
+    input_slots, cache
+        What OVITO hands to a modifier. The first and the last frame are read once.
+    """
+    here = declared_species(data, species, names_needed)
+    if parse_species(species):
+        return here
+    if "species" not in cache.attributes:
+        upstream = input_slots["upstream"]
+        ends = (0, upstream.num_frames - 1) if upstream.num_frames > 1 else ()
+        names = {name for end in ends for name in _declared_in(upstream, end, names_needed)}
+        cache.attributes["species"] = "\n".join(chemical_order(names))
+    known = str(cache.attributes["species"]).split("\n")
+    extra = [name for name in here if name not in known]
+    if extra and any(known):
+        say_once(
+            cache,
+            "species",
+            f"Frames from here on may have other columns: neither the first nor the last frame has {', '.join(extra)}; "
+            "give species with the names of all types to have the same columns in all frames.",
+        )
+    return chemical_order({*here, *filter(None, known)})
+
+
+def _declared_in(upstream: ModifierInterface.InputSlot, frame: int, names_needed: bool) -> tuple[str, ...]:
+    """As `declared_species`, for a frame that may have no particles or be of no use, which is then its own affair."""
+    try:
+        return declared_species(upstream.compute(frame), names_needed=names_needed)
+    except (RuntimeError, GlassMLError):
+        return ()
 
 
 def plain_name(name: str) -> str:
@@ -177,38 +222,52 @@ def particle_column(data: DataCollection, name: str, parameter: str) -> NDArray[
 
 
 def _type_names(particles: Particles, given: tuple[str, ...], names_needed: bool) -> dict[int, str]:
-    """Name of every numeric type, declared or used."""
+    """Name of every numeric type, given, declared or used."""
     types = particles.particle_types
-    if types is None:
-        declared = {0: ""}
-    else:
-        declared = {int(kind): "" for kind in _distinct(types[...])}
-        declared.update({kind.id: kind.name for kind in types.types})
-    numbers = sorted(declared)
+    if types is None and len(given) > 1 and particles.count:
+        raise StructureError(
+            f"The particles have no types, so species can name only one element, not {', '.join(given)}; "
+            "read the types from the file, or give the name of that element."
+        )
+    used = [0] * min(particles.count, 1) if types is None else _distinct(types[...]).tolist()
+    declared = dict.fromkeys(used, "")
+    if types is not None:
+        declared |= {kind.id: kind.name for kind in types.types}
     if given:
-        if types is None and len(given) > 1:
+        names = {0: given[0]} if types is None and len(given) == 1 else _by_number(given)
+        missing = [number for number in used if number not in names]
+        if missing:
+            known = ", ".join(f"{number} = {name}" for number, name in sorted(names.items()))
             raise StructureError(
-                f"The particles have no types, so species can name only one element, not {', '.join(given)}; "
-                "read the types from the file, or give the name of that element."
+                f"species names the types {known}, but there are particles of type {', '.join(map(str, missing))}; "
+                f"give the names of types 1, 2 and so on, present or not, or with numbers, such as {missing[0]}=Cu."
             )
-        if len(given) != len(numbers):
-            raise StructureError(
-                f"species names {len(given)} types ({', '.join(given)}) but the particles have {len(numbers)} "
-                f"({', '.join(map(str, numbers))}); give one name for each type, in this order."
-            )
-        names = dict(zip(numbers, given, strict=True))
         _check_not_mixed_up(names, declared)
         return names
     if not names_needed:
-        return {number: declared[number] or (UNTYPED if types is None else f"type {number}") for number in numbers}
+        return {number: name or (UNTYPED if types is None else f"type {number}") for number, name in declared.items()}
     return declared
+
+
+def _by_number(given: tuple[str, ...]) -> dict[int, str]:
+    """Names of types 1, 2 and so on, or of the numbers that stand before them, as in ``0=Cu``."""
+    names: dict[int, str] = {}
+    for place, text in enumerate(given, start=1):
+        number, _, name = text.rpartition("=")
+        if not re.fullmatch(r"-?\d{1,10}|", number) or not name or int(number or place) in names:
+            raise StructureError(
+                f"species holds {text!r}, which names no type, or one that has a name; give the names of types 1, 2 "
+                "and so on, such as Cu,Zr, or with their numbers, such as 0=Cu,7=Zr."
+            )
+        names[int(number or place)] = name
+    return names
 
 
 def _check_not_mixed_up(given: dict[int, str], declared: dict[int, str]) -> None:
     """Refuse names that the data has too, but for other types: readers number types as they come in the file."""
     for number, name in given.items():
         owners = [owner for owner, called in declared.items() if called == name]
-        if owners and name not in [given[owner] for owner in owners]:
+        if owners and name not in [given.get(owner) for owner in owners]:
             known = ", ".join(f"{owner} = {called}" for owner, called in sorted(declared.items()))
             raise StructureError(
                 f"species calls type {number} {name}, but in the data that is the name of type {owners[0]} ({known}); "
@@ -231,7 +290,8 @@ def _species_of(
             f"{what}, but this analysis knows elements by name; set species to the names in type order, such as Cu,Zr "
             "(--species Cu,Zr)."
         )
-    names = chemical_order(name_of[int(kind)] for kind in present)
+    here = {name_of[int(kind)] for kind in present}
+    names = tuple(name for name in chemical_order(filter(None, name_of.values())) if name in here)
     index = np.array([names.index(name_of[int(kind)]) for kind in present], dtype=np.int32)
     species = index[np.searchsorted(present, kinds)] if len(kinds) else np.zeros(0, dtype=np.int32)
     return species, names or (UNTYPED,)
@@ -241,7 +301,9 @@ def _distinct(kinds: NDArray) -> NDArray:
     """Sorted distinct type numbers; they are few, so counting beats sorting a million atoms."""
     if not len(kinds):
         return kinds
-    lowest = kinds.min()
+    lowest, highest = int(kinds.min()), int(kinds.max())
+    if highest - lowest > MOST_COUNTED:
+        return np.unique(kinds)
     return np.flatnonzero(np.bincount(kinds - lowest)) + lowest
 
 

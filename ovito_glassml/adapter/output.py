@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from ovito.data import DataCollection, DataTable, ElementType, Property
+from ovito.data import DataCollection, DataTable, ElementType, Particles, Property
 from ovito.modifiers import ColorCodingModifier
 
 from ovito_glassml.structure import Structure
@@ -61,6 +62,9 @@ def write_property(
 ) -> Property:
     """Add a particle property, or replace the one of this name whatever its shape.
 
+    Files know names without spaces, readers change capitals, and LAMMPS dumps hold each component in a column of
+    its own: what an earlier run of the same analysis left in such a form is replaced too.
+
     Parameters
     ----------
     data : DataCollection
@@ -76,12 +80,46 @@ def write_property(
     if dtype not in _OVITO_TYPES:
         dtype = np.float64 if values.dtype.kind == "f" else np.int64
     particles = data.particles_
-    if name in particles:
-        del particles[name]
+    for old in _earlier_values(particles, name, components, values.ndim > 1):
+        del particles[old]
     if values.ndim == 1:
         return particles.create_property(name, dtype=dtype, data=values)
     columns = list(components) if components is not None else values.shape[1]
     return particles.create_property(name, dtype=dtype, components=columns, data=values)
+
+
+def _earlier_values(particles: Particles, name: str, components: Sequence[str] | None, vector: bool) -> list[str]:
+    """Names of the properties that hold what a property held before, as it or as a file has them.
+
+    Columns of a dump belong to a vector if they are numbered from 0 or 1 on, or called as its components are but
+    for numbers and the element in front, which depend on settings.
+    """
+    stem = _in_file(name)
+    parts = {old: _in_file(old).removeprefix(stem) for old in particles if _in_file(old).startswith(stem)}
+    found = [old for old, part in parts.items() if not part]
+    parts = {old: part.strip("._[]") for old, part in parts.items() if part}
+    if not vector or not parts:
+        return found
+    types = particles.particle_types
+    elements = [kind.name for kind in types.types if kind.name] if types is not None else []
+    shapes = {_shape(component, elements) for component in components or ()}
+    numbers = {old: int(part) for old, part in parts.items() if re.fullmatch("[0-9]{1,9}", part)}
+    first = min(numbers.values(), default=0)
+    if len(numbers) > 1 and first < 2 and sorted(numbers.values()) == list(range(first, first + len(numbers))):
+        found += numbers
+    return found + [old for old, part in parts.items() if old not in numbers and _shape(part, elements) in shapes]
+
+
+def _in_file(name: str) -> str:
+    """A name as it may come back: files have no spaces, readers of dumps no capitals."""
+    return name.replace(" ", "").lower()
+
+
+def _shape(component: str, elements: Sequence[str]) -> str:
+    """The name of a component without the element in front and without numbers: ``Cu_r2_1`` and ``r10`` are alike."""
+    known = "|".join(re.escape(_in_file(element)) for element in sorted(elements, key=len, reverse=True))
+    bare = re.sub(f"^(?:{known})_?", "", _in_file(component)) if known else _in_file(component)
+    return re.sub("[0-9]+(_[0-9]+)*", "#", bare)
 
 
 def write_typed_property(

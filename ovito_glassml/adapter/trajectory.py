@@ -15,6 +15,14 @@ from ovito.traits import OvitoObject
 
 from ovito_glassml.adapter.files import open_trajectory
 from ovito_glassml.adapter.input import particles_of, structure_from_data
+from ovito_glassml.displacements import (
+    closest_axes,
+    crossings_in,
+    displacements_between,
+    fractions_of,
+    product,
+    reduced_axes,
+)
 from ovito_glassml.structure import Structure, StructureError
 
 __all__ = [
@@ -28,6 +36,12 @@ __all__ = [
     "recall_per_atom",
     "reference_file",
 ]
+
+#: Change of the cell's lengths up to which frames are taken for one cell that breathes.
+LARGEST_BREATH = 0.2
+
+#: Change of the cell's lengths over a window that moves sites by as much as a large cell's atoms vibrate.
+LARGEST_DRIFT = 0.005
 
 
 def frame_window(total: int, first: int = 0, count: int = 0, every: int = 1) -> range:
@@ -128,8 +142,7 @@ def motion_between(reference: DataCollection, data: DataCollection, minimum_imag
     ------
     StructureError
         For frames that do not match: none of the particles in common, other types, other numbers of
-        particles without identifiers, a cell in only one of them. Without `minimum_image`, for
-        displacements by more than half a cell.
+        particles without identifiers; and as `displacements_between`.
     """
     earlier = structure_from_data(reference, names_needed=False)
     later = structure_from_data(data, names_needed=False)
@@ -141,14 +154,14 @@ def motion_between(reference: DataCollection, data: DataCollection, minimum_imag
             f"None of the {len(later)} particles is in the reference, which has {len(earlier)}; "
             "compare frames with the same particle identifiers."
         )
-    _check_same_types(earlier.species[start_rows], later.species[end_rows])
+    _check_same_types(earlier, later, start_rows, end_rows)
     start = replace(
         earlier,
         positions=earlier.positions[start_rows],
         species=earlier.species[start_rows],
         ids=earlier.ids[start_rows],
     )
-    displacements, deformation = _displacements(start, later, later.positions[end_rows], minimum_image)
+    displacements, deformation = displacements_between(start, later, later.positions[end_rows], minimum_image)
     return Motion(start, start_rows, end_rows, displacements, deformation)
 
 
@@ -161,45 +174,31 @@ def _matched(first: Particles, second: Particles) -> NDArray[np.int64]:
     return np.arange(first.count)
 
 
-def _check_same_types(before: NDArray, now: NDArray) -> None:
-    """Refuse particles that change types; names do not matter, since one of two files may have none."""
-    width = now.max(initial=0) + 1
-    met = np.bincount(before * width + now, minlength=(before.max(initial=0) + 1) * width).reshape(-1, width) > 0
-    if met.sum() > max(met.any(axis=0).sum(), met.any(axis=1).sum()):
+def _check_same_types(before: Structure, now: Structure, rows_before: NDArray, rows_now: NDArray) -> None:
+    """Refuse atoms that change types.
+
+    Names that only one of the frames knows do not matter, since one of two files may have none.
+    """
+    first, second = before.species_names, now.species_names
+    kinds = before.species[rows_before] * len(second) + now.species[rows_now]
+    met = np.bincount(kinds, minlength=len(first) * len(second)).reshape(len(first), len(second)) > 0
+    known = set(first) & set(second)
+    renamed = any(known.issuperset({first[i], second[j]}) and first[i] != second[j] for i, j in np.argwhere(met))
+    if renamed or met.sum() > max(met.any(axis=0).sum(), met.any(axis=1).sum()):
         raise StructureError(
             "Particles have other types than in the reference, so they are not the same; "
             "compare frames of one simulation and write particle identifiers to its files."
         )
 
 
-def _displacements(start: Structure, later: Structure, ends: NDArray, minimum_image: bool) -> tuple[NDArray, NDArray]:
-    if (start.cell is None) != (later.cell is None):
-        raise StructureError(
-            "Only one of the two frames has a simulation cell; give both the same kind of cell, or none."
-        )
-    if start.cell is None or later.cell is None:
-        return ends - start.positions, np.eye(3)
-    fractions = _combined(start.positions - start.origin, np.linalg.inv(start.cell))
-    shift = _combined(ends - later.origin, np.linalg.inv(later.cell)) - fractions
-    # A mean on the circle, since crossings must not count in the drift that they are judged by.
-    drift = np.angle(np.exp(2j * np.pi * shift).sum(axis=0)) / (2 * np.pi)
-    crossings = np.rint(shift - drift) * start.pbc
-    if not minimum_image and (crossings != crossings[:1]).any():
-        jumping = int((crossings != np.median(crossings, axis=0)).any(axis=1).sum())
-        raise StructureError(
-            f"{jumping} particles move by more than half the periodic cell; "
-            "switch minimum_image_convention on or unwrap the trajectory."
-        )
-    return _combined(shift - crossings, start.cell), np.linalg.solve(start.cell, later.cell).T
-
-
 class TrajectoryFollower:
-    """Unwrapped positions of the atoms of a first frame in later frames, drift removed.
+    """Unwrapped positions of the atoms of a first frame in later frames, drift and breathing of the cell removed.
 
     Atoms are matched by identifier, so their order in a frame does not matter. Crossings of
-    periodic boundaries are undone by the property Periodic Image where frames have it, else by
-    taking the nearest image of the atom's place in the previous frame, which is right as long
-    as no atom moves by half a cell between frames.
+    periodic boundaries are undone by taking the nearest image of the atom's place in the previous
+    frame, which is right as long as no atom moves by half a cell relative to the others between frames.
+    The property Periodic Image can only say the same, or it does not belong to the positions, as beside unwrapped
+    coordinates; then it is wrong, and `contradicted` says where.
 
     Parameters
     ----------
@@ -212,15 +211,18 @@ class TrajectoryFollower:
         Identifiers of the first frame; None if it has none, then atoms are matched by position
         in the file.
     reference : (N, 3) array
-        Unwrapped positions in the first frame.
+        Positions in the first frame.
     complete : (N,) bool array
         Atoms that were present in every frame so far.
+    contradicted : (N,) bool array
+        Atoms whose Periodic Image has told of another step than to the nearest image.
 
     Raises
     ------
     StructureError
         For a first frame without atoms, two-dimensional or non-finite ones, identifiers that occur
-        twice, or atoms without identifiers whose number changes.
+        twice, atoms without identifiers whose number changes, atoms that change types, and a cell that changes
+        its boundary conditions or by more than `LARGEST_BREATH`.
     """
 
     def __init__(self, first: DataCollection) -> None:
@@ -228,31 +230,75 @@ class TrajectoryFollower:
         if not len(structure):
             raise StructureError("The first frame has no atoms to follow; begin the window at a later frame.")
         self.ids = identifiers_of(first.particles)
-        self.reference = _unwrapped_by_images(structure, first.particles)
-        self.complete = np.ones(len(self.reference), dtype=np.bool_)
-        self._previous = self.reference.copy()
+        self.reference = structure.positions
+        self.complete = np.ones(len(structure), dtype=np.bool_)
+        self.contradicted = np.zeros(len(structure), dtype=np.bool_)
+        self._first = structure
+        self._axes, self._periodic = reduced_axes(structure)
+        self._start = self._previous = fractions_of(structure.positions, structure, self._axes)
+        self._flagged: NDArray[np.float64] | None = None
+        self._lattices: list[NDArray[np.float64]] = []
 
     def follow(self, data: DataCollection) -> NDArray[np.float64]:
-        """Positions in the next frame, in the order of the first, without drift.
+        """Positions in the next frame as they would be in the first cell, in the order of the first, without drift.
 
         Drift is the mean displacement of the atoms that are present in all frames. Atoms that
         are not stay at their place in the first frame; `complete` says which.
         """
         structure = structure_from_data(data, names_needed=False)
         index = self._match(data.particles)
-        missing = index < 0
-        self.complete &= ~missing
-        if len(structure):
-            positions = _unwrapped_by_images(structure, data.particles)[index]
-            if "Periodic Image" not in data.particles:
-                positions = _nearest_image(positions, self._previous, structure)
-            positions[missing] = self._previous[missing]
-            self._previous = positions
-        displacement = self._previous - self.reference
+        found = index >= 0
+        self.complete &= found
+        _check_same_types(self._first, structure, np.flatnonzero(found), index[found])
+        axes = closest_axes(self._axes, self._periodic, structure, LARGEST_BREATH)
+        self._lattices.append(axes[: self._periodic])
+        if found.any():
+            step = fractions_of(structure.positions, structure, axes)[index] - self._previous
+            step[~found] = 0.0
+            step[:, : self._periodic] -= crossings_in(step[:, : self._periodic])
+            self._previous = self._previous + step
+            self._compare_flags(structure, data.particles, axes, index, step)
+        displacement = product(self._previous - self._start, self._axes)
         displacement[~self.complete] = 0.0
         displacement -= displacement.sum(axis=0) / max(self.complete.sum(), 1)
         displacement[~self.complete] = 0.0
         return displacement + self.reference
+
+    def mean_scale(self) -> float:
+        """Edge of the mean cell of the frames so far over that of the first.
+
+        Raises
+        ------
+        StructureError
+            If the cell drifts by more than `LARGEST_DRIFT` over these frames, by a straight line through them.
+        """
+        if not self._periodic:
+            return 1.0
+        cells, time = np.array(self._lattices), np.linspace(-0.5, 0.5, len(self._lattices))
+        mean = cells.mean(axis=0)
+        change = np.einsum("t,tij->ij", time, cells) / (time @ time)
+        drift = np.linalg.norm(np.linalg.pinv(mean) @ change, 2)
+        if drift > LARGEST_DRIFT:
+            raise StructureError(
+                f"The cell drifts by {100 * drift:.2g} % in the window, but atoms vibrate about fixed sites; "
+                f"choose a window in which it drifts by less than {100 * LARGEST_DRIFT:g} %."
+            )
+        sizes = [np.linalg.det(lattice @ lattice.T) for lattice in (mean, self._axes[: self._periodic])]
+        return float((sizes[0] / sizes[1]) ** (1 / 6))
+
+    def _compare_flags(
+        self, structure: Structure, particles: Particles, axes: NDArray, index: NDArray, step: NDArray
+    ) -> None:
+        """Note the atoms whose step by image flags, where this and the previous frame have some, is not `step`."""
+        before, self._flagged = self._flagged, None
+        if structure.cell is None or "Periodic Image" not in particles:
+            return
+        unwrapped = structure.positions + product(particles["Periodic Image"][...], structure.cell)
+        self._flagged = fractions_of(unwrapped, structure, axes)[index]
+        if before is not None:
+            excess = np.rint(self._flagged - before - step)[:, : self._periodic]
+            if excess.any():  # and not of all atoms, which is a matter of the corner of the cell
+                self.contradicted |= self.complete & (excess != np.median(excess, axis=0)).any(axis=1)
 
     def _match(self, particles: Particles) -> NDArray[np.int64]:
         ids = identifiers_of(particles)
@@ -289,26 +335,6 @@ def identifiers_of(particles: Particles) -> NDArray | None:
             "number the atoms of the trajectory uniquely."
         )
     return ids
-
-
-def _unwrapped_by_images(structure: Structure, particles: Particles) -> NDArray[np.float64]:
-    """Positions with the recorded crossings of periodic boundaries undone; as they are if none are recorded."""
-    if structure.cell is None or "Periodic Image" not in particles:
-        return structure.positions
-    return structure.positions + _combined(particles["Periodic Image"][...], structure.cell)
-
-
-def _nearest_image(positions: NDArray, previous: NDArray, structure: Structure) -> NDArray[np.float64]:
-    """The periodic image of every position that lies nearest to the previous one."""
-    if structure.cell is None:
-        return positions
-    crossings = np.rint(_combined(positions - previous, np.linalg.inv(structure.cell)))
-    return positions - _combined(crossings * structure.pbc, structure.cell)
-
-
-def _combined(coefficients: NDArray, vectors: NDArray) -> NDArray[np.float64]:
-    """Matrix product of (N, 3) and (3, 3); the threads of BLAS would cost more than they save here."""
-    return np.einsum("ij,jk->ik", coefficients, vectors)
 
 
 def keep_per_atom(cache: DataCollection, ids: NDArray | None, columns: Mapping[str, NDArray]) -> None:

@@ -47,7 +47,7 @@ ACTIVATIONS = ("thermal", "shear")
 
 @dataclass(frozen=True)
 class ActivityPrediction:
-    """One value per atom of the structure; NaN where no result was wanted and for other species.
+    """One value per atom of the structure; NaN where no result was wanted, for other species and without neighbours.
 
     Attributes
     ----------
@@ -200,9 +200,9 @@ class ActivityModel:
             with one_blas_thread():
                 embedding = self._evaluate(structure, active, wanted, probability, stage(progress, 0.0, 0.9))
             everywhere = self.score.evaluate(structure, embedding, stage(progress, 0.9, 1.0))
-            extrapolation[wanted] = everywhere[wanted]
-            of_sample = self.score.evaluate_sample(embedding[wanted])
             probability[~wanted] = np.nan
+            extrapolation = np.where(np.isfinite(probability), everywhere, np.nan)
+            of_sample = self.score.evaluate_sample(embedding[wanted])
         return ActivityPrediction(probability, extrapolation, of_sample)
 
     def _evaluate(
@@ -213,13 +213,16 @@ class ActivityModel:
         probability: NDArray,
         progress: Progress | None,
     ) -> NDArray[np.float32]:
-        """Fill `probability` for active atoms near wanted ones; return the coordinates in which novelty is measured."""
+        """Fill `probability` for active atoms with neighbours near wanted ones; return the coordinates of novelty."""
         needed = active
         if not wanted[active].all():
             needed = active & within_reach(structure, wanted, self.score.radius)
         embedding = np.full((len(structure), self.score.width), np.nan, dtype=np.float32)
         blocks = self.descriptor.iterate_blocks(replace(structure, mask=needed))
         for indices, rows in reporting(blocks, int(needed.sum()), progress):
+            caged = rows.any(axis=1)
+            if not caged.all():
+                indices, rows = indices[caged], rows[caged]
             probability[indices] = self.classifier.probability(rows)
             embedding[indices] = self.score.embed(self.active_species, rows)
         return embedding

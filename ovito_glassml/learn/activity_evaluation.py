@@ -74,7 +74,7 @@ def score_samples(
     novelty: dict[str, list[NDArray]] = {name: [] for name in labels}
     for sample, structure in zip(samples, structures, strict=True):
         prediction = model.predict(structure)
-        chosen = sample.scored
+        chosen = sample.scored & np.isfinite(prediction.probability)
         labels[sample.configuration].append(sample.activity[chosen])
         values[sample.configuration].append(prediction.probability[chosen])
         novelty[sample.configuration].append(prediction.extrapolation[chosen])

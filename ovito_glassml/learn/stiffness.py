@@ -56,20 +56,25 @@ class StiffnessPrediction:
     Attributes
     ----------
     stiffness : (N,) array
-        K_i, mean over 50 to 300 K of k_B T / u_i², in eV/Å².
+        K_i, mean over 50 to 300 K of k_B T / u_i², in eV/Å²; 0 where the model comes to less. NaN also for atoms
+        without neighbours.
     coarse : (N,) array
         Mean predicted stiffness of all atoms within the coarse-graining radius.
     extrapolation : (N,) array
-        Distance from the training data; 1 is the 99th percentile of the training atoms.
+        Distance from the training data; 1 is the 99th percentile of the training atoms. NaN for atoms without
+        neighbours.
     sample_extrapolation : float
         The same of the selected atoms as a whole; above 1 they are no sample like those of the training. NaN for models
         that do not know.
+    negative : int
+        Number of atoms whose predicted stiffness was below 0.
     """
 
     stiffness: NDArray[np.float64]
     coarse: NDArray[np.float64]
     extrapolation: NDArray[np.float64]
     sample_extrapolation: float
+    negative: int
 
 
 @dataclass(frozen=True)
@@ -340,18 +345,23 @@ class StiffnessModel:
         wanted = np.ones(len(structure), dtype=bool) if structure.mask is None else structure.mask
         features = self.features.with_density(number_density)
         values = np.full(len(structure), np.nan)
-        coarse, extrapolation, of_sample = values.copy(), values.copy(), float("nan")
+        coarse, extrapolation, of_sample, negative = values.copy(), values.copy(), float("nan"), 0
         if wanted.any():
             needed = within_reach(structure, wanted, max(coarse_graining_radius, self.score.radius))
             with one_blas_thread():
                 shells = self._neighbour_inputs(structure, features, needed, stage(progress, 0.0, 0.4))
                 embedding = self._evaluate(structure, features, needed, shells, values, stage(progress, 0.4, 0.8))
+            # Nothing holds such an atom. NaN would take the softest atoms out of all means.
+            below = values < 0
+            values[below] = 0.0
             coarse = average_within(structure, values, coarse_graining_radius, stage(progress, 0.8, 0.9))
             extrapolation = self.score.evaluate(structure, embedding, stage(progress, 0.9, 1.0))
             of_sample = self.score.evaluate_sample(embedding[wanted])
+            extrapolation[np.isnan(values)] = np.nan
+            negative = int((below & wanted).sum())
         for result in (values, coarse, extrapolation):
             result[~wanted] = np.nan
-        return StiffnessPrediction(values, coarse, extrapolation, of_sample)
+        return StiffnessPrediction(values, coarse, extrapolation, of_sample, negative)
 
     def _neighbour_inputs(
         self, structure: Structure, features: LocalFeatures, needed: NDArray, progress: Progress | None
@@ -378,10 +388,13 @@ class StiffnessModel:
         values: NDArray,
         progress: Progress | None,
     ) -> NDArray[np.float32]:
-        """Fill `values` for the needed atoms and return the coordinates in which novelty is measured."""
+        """Fill `values` for the needed atoms with neighbours; return the coordinates in which novelty is measured."""
         embedding = np.full((len(structure), self.score.width), np.nan, dtype=np.float32)
         narrow = replace(structure, mask=needed)
         for indices, rows in reporting(features.iterate_blocks(narrow), len(narrow.selected), progress):
+            held = rows.any(axis=1)
+            if not held.all():
+                indices, rows = indices[held], rows[held]
             inputs = np.concatenate([rows, shells[indices]], axis=1)
             for name, members in by_head(structure, indices, tuple(self.heads)):
                 values[indices[members]] = self.heads[name].predict(inputs[members])

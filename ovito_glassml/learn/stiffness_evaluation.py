@@ -83,7 +83,7 @@ def score_sample(model: StiffnessModel, sample: LabelledSample, seen: Structure 
     structure = sample.structure if seen is None else seen
     prediction = model.predict(structure, coarse_graining_radius=COARSE_RADIUS)
     measured_coarse = average_within(sample.structure, sample.stiffness, COARSE_RADIUS)
-    labelled = np.isfinite(sample.stiffness)
+    labelled = np.isfinite(sample.stiffness) & np.isfinite(prediction.stiffness)
     measured, predicted = sample.stiffness[labelled], prediction.stiffness[labelled]
     return SampleScore(
         name=sample.name,

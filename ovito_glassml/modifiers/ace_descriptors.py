@@ -34,6 +34,10 @@ class ACEDescriptorsModifier(HasStrictTraits, ModifierInterface):
       species, n and l of every factor: ``Cu_n1``, ``Cu_n1_l1_Zr_n2_l1``. NaN for unselected atoms.
     * ``ACEDescriptors.features``: attribute, the number of columns: 574 for two species.
     * ``ACEDescriptors.undefined``: attribute, the number of atoms without values.
+    * ``ACEDescriptors.no_cell``: attribute, 1 if there is no simulation cell: all boundaries are open,
+      which is said in a line. Else 0.
+    * ``ACEDescriptors.foreign_unit``: attribute, 1 if atoms are too dense for lengths in Å and those of this
+      modifier keep their defaults in Å, which is said in a line. Else 0.
 
     An error is raised for two atoms in one place.
     """
@@ -93,10 +97,12 @@ class ACEDescriptorsModifier(HasStrictTraits, ModifierInterface):
 
     species = Str("", label="Species of unnamed types", ovito_group="ACE descriptors", ovito_placeholder="Cu,Zr")
     """
-    Names in the order of the numeric particle types, such as ``"Cu,Zr"``, for files that do not name them. They
-    set the order of the columns: by atomic number.
+    Names of particle types 1, 2 and so on, such as ``"Cu,Zr"``, or of any types, as ``"0=Cu,7=Zr"``. All frames
+    get columns of these species, whether they have such particles or not, in the order of atomic number (of the
+    alphabet, if not all are elements).
 
-    :Default: ``""``, the names in the data; types without a name count as species all the same.
+    :Default: ``""``, the names in this frame, the first and the last; types without a name count as species
+              all the same.
     """
 
     only_selected = Bool(False, label="Use only selected particles", ovito_group="ACE descriptors")
@@ -119,4 +125,4 @@ class ACEDescriptorsModifier(HasStrictTraits, ModifierInterface):
                 self.purified,
             )
 
-        yield from describe_particles(data, "ACE Descriptors", descriptor, self.species, self.only_selected)
+        yield from describe_particles(data, "ACE Descriptors", descriptor, self, ("cutoff", "nearest"), **kwargs)

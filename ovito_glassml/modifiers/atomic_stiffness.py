@@ -15,6 +15,7 @@ from ovito.data import DataCollection
 from ovito.pipeline import ModifierInterface
 from traits.api import Bool, HasStrictTraits, Range
 
+from ovito_glassml.adapter.notices import note_missing_cell
 from ovito_glassml.adapter.output import color_by, mean_and_spread, write_attributes, write_histogram, write_property
 from ovito_glassml.adapter.trajectory import TrajectoryFollower, frame_window, keep_per_atom, recall_per_atom
 from ovito_glassml.labels.vibrations import VibrationAccumulator, stiffness_from_msd
@@ -30,14 +31,18 @@ FRAMES_PER_BLOCK = 5
 #: Atoms evaluated between two signs of life.
 BLOCK_SIZE = 4096
 
+#: Attribute: atoms whose image flags are wrong.
+IGNORED_FLAGS = "ignored_image_flags"
+
 
 class AtomicStiffnessModifier(HasStrictTraits, ModifierInterface):
     """Measure how stiffly every atom is held: K_i = k_B T / u_i².
 
     u_i² is the mean-squared displacement of atom i about its mean position over a window of
-    frames of a simulation at constant temperature and cell. Crossings of periodic boundaries are
-    undone (by the property Periodic Image, or by the nearest image from one frame to the next),
-    atoms are matched by identifier, and the drift of the whole is removed. Lengths are in Å. The
+    frames of a simulation at constant temperature. Crossings of periodic boundaries are
+    undone by the nearest image from one frame to the next, atoms are matched by identifier, and the
+    drift of the whole is removed. So is the breathing of a cell under a barostat: displacements are
+    those in the mean cell, and the cell may be flipped. Lengths are in Å. The
     window should be 100 ps long and have a few hundred frames: a short one misses slow motion
     and gives too large a stiffness.
 
@@ -60,11 +65,17 @@ class AtomicStiffnessModifier(HasStrictTraits, ModifierInterface):
       attributes, mean and standard deviation of K in eV/Å².
     * ``AtomicStiffness.hopping_fraction``: attribute, the fraction of atoms that hopped.
     * ``AtomicStiffness.frames``: attribute, the number of frames averaged over.
+    * ``AtomicStiffness.ignored_image_flags``: attribute, the number of atoms whose property Periodic
+      Image tells of another step than to the nearest image. Image flags of coordinates that are
+      already unwrapped do, and those that are not kept up. They are not used, and one line says so.
+    * ``AtomicStiffness.no_cell``: attribute, 1 if there is no simulation cell: all boundaries are open,
+      which is said in a line. Else 0.
     * ``AtomicStiffness.undefined``: attribute, the number of atoms without a stiffness: those
       missing in a frame of the window (NaN, and −1 hops) and those that never moved.
 
     Every frame shows the same values, which are computed once. Errors are raised for fewer than
-    two frames and for atoms that cannot be followed.
+    two frames, for atoms that cannot be followed or change their type, and for a cell that drifts by
+    more than 0.5 % in the window.
     """
 
     temperature = Range(
@@ -97,8 +108,8 @@ class AtomicStiffnessModifier(HasStrictTraits, ModifierInterface):
 
     every_nth_frame = Range(low=1, value=1, label="Use every nth frame", ovito_group="Window")
     """
-    Use only every nth frame of the window, to save time. Without periodic images in the file,
-    no atom may move by half a cell between the frames that are used.
+    Use only every nth frame of the window, to save time. No atom may move by half a cell relative to
+    the others between the frames that are used.
 
     :Default: ``1``
     """
@@ -135,7 +146,9 @@ class AtomicStiffnessModifier(HasStrictTraits, ModifierInterface):
             yield from self._measure(upstream, window, data_cache)
         yield "Writing properties"
         self._write(data, data_cache)
-        write_attributes(data, "AtomicStiffness", {"frames": len(window)})
+        note_missing_cell(data, data_cache, self)
+        ignored = data_cache.attributes[IGNORED_FLAGS]
+        write_attributes(data, "AtomicStiffness", {"frames": len(window), IGNORED_FLAGS: ignored})
 
     def _measure(
         self, upstream: ModifierInterface.InputSlot, window: range, data_cache: DataCollection
@@ -155,11 +168,19 @@ class AtomicStiffnessModifier(HasStrictTraits, ModifierInterface):
             result = vibrations.result(atoms)
             msd[atoms], corrected[atoms], hops[atoms] = result.msd, result.hop_corrected_msd, result.hops
             yield min(1.0, (first + BLOCK_SIZE) / count)
+        area = follower.mean_scale() ** 2
         columns = {
-            "Vibrational MSD": np.where(follower.complete, msd, np.nan),
-            "Hop Corrected MSD": np.where(follower.complete, corrected, np.nan),
+            "Vibrational MSD": np.where(follower.complete, msd * area, np.nan),
+            "Hop Corrected MSD": np.where(follower.complete, corrected * area, np.nan),
             "Hops": np.where(follower.complete, hops, -1).astype(np.int32),
         }
+        ignored = int(follower.contradicted.sum())
+        if ignored:
+            print(
+                f"Atomic stiffness: the image flags of {ignored} of {count} atoms do not belong to their positions; "
+                "they are not used, and atoms are followed to the nearest image."
+            )
+        data_cache.attributes[IGNORED_FLAGS] = ignored
         keep_per_atom(data_cache, follower.ids, columns)
 
     def _write(self, data: DataCollection, data_cache: DataCollection) -> None:

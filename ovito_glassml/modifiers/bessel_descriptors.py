@@ -35,6 +35,10 @@ class BesselDescriptorsModifier(HasStrictTraits, ModifierInterface):
       averages are NaN for atoms without neighbours.
     * ``BesselDescriptors.features``: attribute, the number of columns: 264 for two species.
     * ``BesselDescriptors.undefined``: attribute, the number of atoms without a complete row.
+    * ``BesselDescriptors.no_cell``: attribute, 1 if there is no simulation cell: all boundaries are open,
+      which is said in a line. Else 0.
+    * ``BesselDescriptors.foreign_unit``: attribute, 1 if atoms are too dense for lengths in Å and those of this
+      modifier keep their defaults in Å, which is said in a line. Else 0.
 
     An error is raised for two atoms in one place.
     """
@@ -77,10 +81,12 @@ class BesselDescriptorsModifier(HasStrictTraits, ModifierInterface):
 
     species = Str("", label="Species of unnamed types", ovito_group="Bessel descriptors", ovito_placeholder="Cu,Zr")
     """
-    Names in the order of the numeric particle types, such as ``"Cu,Zr"``, for files that do not name them. They
-    set the order of the columns: by atomic number.
+    Names of particle types 1, 2 and so on, such as ``"Cu,Zr"``, or of any types, as ``"0=Cu,7=Zr"``. All frames
+    get columns of these species, whether they have such particles or not, in the order of atomic number (of the
+    alphabet, if not all are elements).
 
-    :Default: ``""``, the names in the data; types without a name count as species all the same.
+    :Default: ``""``, the names in this frame, the first and the last; types without a name count as species
+              all the same.
     """
 
     only_selected = Bool(False, label="Use only selected particles", ovito_group="Bessel descriptors")
@@ -101,4 +107,4 @@ class BesselDescriptorsModifier(HasStrictTraits, ModifierInterface):
                 self.normalization,
             )
 
-        yield from describe_particles(data, "Bessel Descriptors", descriptor, self.species, self.only_selected)
+        yield from describe_particles(data, "Bessel Descriptors", descriptor, self, ("cutoff",), **kwargs)

@@ -17,7 +17,7 @@ from ovito.pipeline import ModifierInterface
 from ovito.traits import PropertyReference
 from traits.api import Bool, Enum, HasStrictTraits, Range, Str
 
-from ovito_glassml.adapter.input import declared_species, particle_column, plain_name, structure_from_data
+from ovito_glassml.adapter.input import particle_column, plain_name, species_of_run, structure_from_data
 from ovito_glassml.adapter.output import write_attributes, write_table
 from ovito_glassml.adapter.progress import with_progress
 from ovito_glassml.learn.evaluation import (
@@ -175,7 +175,7 @@ class EvaluatePredictionModifier(HasStrictTraits, ModifierInterface):
 
     species = Str("", label="Species of unnamed types", ovito_group="Evaluate prediction", ovito_placeholder="Cu,Zr")
     """
-    Names in the order of the numeric particle types, such as ``"Cu,Zr"``, for the names of the attributes.
+    Names of particle types 1, 2 and so on, such as ``"Cu,Zr"``, for the names of the attributes.
 
     :Default: ``""``: the names in the data; types without one are called ``type 1`` and so on.
     """
@@ -187,7 +187,14 @@ class EvaluatePredictionModifier(HasStrictTraits, ModifierInterface):
     :Default: ``False``
     """
 
-    def modify(self, data: DataCollection, **kwargs: Any) -> Generator[str | float, None, None]:
+    def modify(
+        self,
+        data: DataCollection,
+        *,
+        input_slots: dict[str, ModifierInterface.InputSlot],
+        data_cache: DataCollection,
+        **kwargs: Any,
+    ) -> Generator[str | float, None, None]:
         yield "Reading values"
         structure = structure_from_data(
             data, species=self.species, only_selected=self.only_selected, names_needed=False
@@ -209,7 +216,7 @@ class EvaluatePredictionModifier(HasStrictTraits, ModifierInterface):
             )
         )
         yield "Writing scores"
-        names = declared_species(data, self.species, names_needed=False)
+        names = species_of_run(data, self.species, input_slots, data_cache, names_needed=False)
         write_attributes(data, "EvaluatePrediction", _statistics(structure, result, SCORES[self.task], names))
         if result.labels is None:
             self._write_parity(data, predicted[result.compared], true[result.compared])

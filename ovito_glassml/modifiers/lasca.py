@@ -21,6 +21,7 @@ from ovito.traits import PropertyReference
 from traits.api import Bool, Enum, HasStrictTraits, Str
 
 from ovito_glassml.adapter.input import structure_from_data
+from ovito_glassml.adapter.notices import note_missing_cell
 from ovito_glassml.adapter.output import (
     scatter,
     selection_guard,
@@ -139,6 +140,8 @@ class LaSCAModifier(HasStrictTraits, ModifierInterface):
       beyond the r_c at which the stop ended its growth.
     * ``LaSCA.distinct_signatures``: attribute.
     * ``LaSCA.without_neighbours``: attribute, the number of atoms without any; their fractions are 0.
+    * ``LaSCA.no_cell``: attribute, 1 if there is no simulation cell: all boundaries are open,
+      which is said in a line. Else 0.
     * ``LaSCA.undefined``: attribute, the number of atoms without values: those not selected, and
       all if none has a neighbour to take the cutoff from.
     * Bonds of the clusters that `show_clusters_of` lists, with the bond property ``Sub-Cluster``,
@@ -204,9 +207,12 @@ class LaSCAModifier(HasStrictTraits, ModifierInterface):
     :Default: ``False``, the colors stay as they are.
     """
 
-    def modify(self, data: DataCollection, **kwargs: Any) -> Generator[str | float, None, None]:
+    def modify(
+        self, data: DataCollection, *, data_cache: DataCollection, **kwargs: Any
+    ) -> Generator[str | float, None, None]:
         yield "Looking for clusters"
         structure = structure_from_data(data, only_selected=self.only_selected, names_needed=False)
+        note_missing_cell(data, data_cache, self)
         groups, names = _groups(data, self.group_by)
         shown = _indices(structure, self.show_clusters_of)
         settings = LaSCA(None if self.max_cutoff == "auto" else float(self.max_cutoff), self.stop)

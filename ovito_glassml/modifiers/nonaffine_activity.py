@@ -17,7 +17,7 @@ from ovito.pipeline import ModifierInterface
 from traits.api import Bool, Enum, HasStrictTraits, Range, Str
 
 from ovito_glassml.adapter.input import parse_species, structure_from_data
-from ovito_glassml.adapter.nonaffine import AFFINE_MAPPINGS, ovito_nonaffine_displacements
+from ovito_glassml.adapter.notices import note_foreign_unit, note_missing_cell
 from ovito_glassml.adapter.output import (
     color_by,
     histogram_range,
@@ -26,7 +26,7 @@ from ovito_glassml.adapter.output import (
     write_property,
     write_table,
 )
-from ovito_glassml.adapter.progress import part_of
+from ovito_glassml.adapter.progress import part_of, with_progress
 from ovito_glassml.adapter.trajectory import (
     Motion,
     identifiers_of,
@@ -36,6 +36,7 @@ from ovito_glassml.adapter.trajectory import (
     reference_file,
 )
 from ovito_glassml.labels.activity import ACTIVE, INACTIVE, NEITHER, label_by_quantile, label_by_threshold
+from ovito_glassml.labels.nonaffine import local_deformation
 from ovito_glassml.structure import StructureError
 
 __all__ = ["NonaffineActivityModifier"]
@@ -44,6 +45,9 @@ MAIN, SPREAD = "Nonaffine Squared Displacement", "Nonaffine Squared Displacement
 
 #: Number of neighbours, −1 for atoms missing in a frame; kept, not shown.
 NEIGHBOURS = "Neighbours"
+
+#: Names of OVITO's options.
+AFFINE_MAPPINGS = ("Off", "ToReference", "ToCurrent")
 
 #: Bins of the histogram.
 BINS = 100
@@ -54,10 +58,11 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
 
     D²min_i = min_F Σ_j |r'_ij − F r_ij|² over the neighbours j that atom i has in the reference
     frame: what is left of the motion of its neighbourhood when the best linear deformation is
-    taken out (Falk and Langer, Phys. Rev. E 57, 7192, 1998). OVITO's own modifier Atomic strain
-    computes it, and the parameters of the reference have the names they have there. Unlike there,
-    atoms with too few neighbours get no value, cells may be smaller than the cutoff, and the
-    selection stays as it is.
+    taken out (Falk and Langer, Phys. Rev. E 57, 7192, 1998). The parameters of the reference have the
+    names that they have in OVITO's own modifier Atomic strain, and so has the result. Unlike there,
+    atoms with too few neighbours get no value, cells may be smaller than the cutoff, the selection
+    stays as it is, and a periodic cell may be flipped, reduced or turned between the frames: the
+    vectors that belong together are those in which the atoms move alike.
 
     Atoms are matched by identifier. They are labelled *active* and *inactive* by a threshold on
     D²min or by its largest and smallest values. Lengths are in the unit of the file; the
@@ -84,6 +89,10 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
     * ``NonaffineActivity.inactive_threshold``: attribute, the largest D²min of an inactive atom; with
       labels by threshold the threshold itself.
     * ``NonaffineActivity.active``, ``NonaffineActivity.inactive``: attributes, numbers of atoms.
+    * ``NonaffineActivity.no_cell``: attribute, 1 if there is no simulation cell: all boundaries are open,
+      which is said in a line. Else 0.
+    * ``NonaffineActivity.foreign_unit``: attribute, 1 if atoms are too dense for lengths in Å and those of this
+      modifier keep their defaults in Å, which is said in a line. Else 0.
     * ``NonaffineActivity.undefined``: attribute, the number of atoms without D²min: other species,
       atoms missing in one of the frames, and those with too few neighbours.
     * ``NonaffineActivity.too_few_neighbours``: attribute, the number of atoms with less than 4
@@ -93,8 +102,10 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
       `isoconfigurational`.
 
     Errors are raised for a reference that does not exist or has other particles, a trajectory of one
-    frame, an unknown species, shares that overlap, and jumps across boundaries that are neither
-    unwrapped nor undone by the minimum image convention.
+    frame, an unknown species, shares that overlap, jumps across boundaries that are neither
+    unwrapped nor undone by the minimum image convention, and frames that no deformation of one solid
+    connects: atoms that moved anywhere in the cell, a cell stretched more than 6 times or to less than
+    half or more than twice the volume.
     """
 
     reference = reference_file(label="Reference file", ovito_group="Reference")
@@ -128,8 +139,9 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
 
     affine_mapping = Enum(*AFFINE_MAPPINGS, label="Affine mapping", ovito_group="Reference")
     """
-    Cell in which displacements are measured: ``"ToReference"`` and ``"ToCurrent"`` map both frames to
-    one cell first. D²min changes little, since it leaves out linear deformations anyway.
+    Cell in which displacements are measured, as in OVITO: with ``"ToReference"`` that of the reference,
+    else the current one. D²min changes as squared lengths do from one cell to the other, and not
+    otherwise, since it leaves out linear deformations anyway.
 
     :Default: ``"Off"``
     """
@@ -271,6 +283,8 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
         **kwargs: Any,
     ) -> Generator[str | float, None, None]:
         eligible = self._eligible(data)
+        note_missing_cell(data, data_cache, self)
+        note_foreign_unit(data, data_cache, self, "cutoff", "threshold")
         self._label(np.empty(0))  # refuses impossible shares before the work
         if self.isoconfigurational:
             replicas = input_slots["upstream"].num_frames - 1
@@ -332,11 +346,13 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
         self, motion: Motion, rows: NDArray[np.int64], count: int
     ) -> Generator[float | str, None, dict[str, NDArray]]:
         """D²min and number of neighbours of `count` atoms, of which those at `rows` took part in the motion."""
-        squares, neighbours = yield from ovito_nonaffine_displacements(motion, self.cutoff, self.affine_mapping)
-        if self.per_neighbour:
-            squares = squares / np.maximum(neighbours, 1)
+        moves = motion.displacements
+        if self.affine_mapping != "ToReference":
+            moves = np.einsum("ij,kj->ik", moves, motion.deformation)  # as long as they are in the current cell
+        fit = yield from with_progress(lambda report: local_deformation(motion.start, moves, self.cutoff, report))
+        squares = fit.squares / np.maximum(fit.neighbours, 1) if self.per_neighbour else fit.squares
         columns = {MAIN: np.full(count, np.nan), NEIGHBOURS: np.full(count, -1)}
-        columns[MAIN][rows], columns[NEIGHBOURS][rows] = squares, neighbours
+        columns[MAIN][rows], columns[NEIGHBOURS][rows] = squares, fit.neighbours
         return columns
 
     def _average(

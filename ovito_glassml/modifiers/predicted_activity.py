@@ -19,6 +19,7 @@ from traits.api import Bool, Enum, HasStrictTraits, Str
 
 from ovito_glassml.adapter.extrapolation import Predicted, write_extrapolation
 from ovito_glassml.adapter.input import structure_from_data
+from ovito_glassml.adapter.notices import note_missing_cell
 from ovito_glassml.adapter.output import color_by, mean_and_spread, write_attributes, write_histogram, write_property
 from ovito_glassml.adapter.progress import with_progress
 from ovito_glassml.learn.activity import ACTIVATIONS, ActivityModel, ActivityPrediction, shipped_model_for
@@ -46,7 +47,8 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
 
     Outputs:
 
-    * ``Activity Probability``: particle property; NaN for atoms of other species.
+    * ``Activity Probability``: particle property; NaN for atoms of other species, and for those without
+      neighbours in the range of the model.
     * ``Activity Probability Extrapolation``: particle property, distance from the training data;
       1 is the 99th percentile of the training atoms.
     * ``activity-probability-histogram``: table.
@@ -59,8 +61,10 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
     * ``PredictedActivity.sample_extrapolation``: attribute, the same score for the sample as a whole: above 1
       it is none like those of the training, and a warning is printed. A state that shifts all atoms a
       little, such as a liquid, shows here. NaN for models that do not know.
+    * ``PredictedActivity.no_cell``: attribute, 1 if there is no simulation cell: all boundaries are open,
+      which is said in a line. Else 0.
     * ``PredictedActivity.undefined``: attribute, the number of atoms without a value (NaN): those
-      of other species, and those not selected with `only_selected`.
+      of other species, those without neighbours, and those not selected with `only_selected`.
 
     Errors are raised for unnamed types, for species that no model knows, for a model file that is
     missing, damaged or of another kind, and for two atoms in one place.
@@ -86,7 +90,7 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
 
     species = Str("", label="Species of unnamed types", ovito_group="Predicted activity", ovito_placeholder="Cu,Zr")
     """
-    Names in the order of the numeric particle types, such as ``"Cu,Zr"`` or ``"A,B"``, for files that
+    Names of particle types 1, 2 and so on, such as ``"Cu,Zr"`` or ``"A,B"``, for files that
     do not name them.
 
     :Default: ``""``, the names in the data.
@@ -106,8 +110,11 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
     :Default: ``False``, the colors stay as they are.
     """
 
-    def modify(self, data: DataCollection, **kwargs: Any) -> Generator[str | float, None, None]:
+    def modify(
+        self, data: DataCollection, *, data_cache: DataCollection, **kwargs: Any
+    ) -> Generator[str | float, None, None]:
         structure = structure_from_data(data, species=self.species, only_selected=self.only_selected)
+        note_missing_cell(data, data_cache, self)
         yield "Loading the model"
         name = self.model or shipped_model_for(structure, self.activation)
         model = _loaded(name)

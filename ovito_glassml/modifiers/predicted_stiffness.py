@@ -18,6 +18,7 @@ from traits.api import Bool, HasStrictTraits, Range, Str
 
 from ovito_glassml.adapter.extrapolation import Predicted, write_extrapolation
 from ovito_glassml.adapter.input import structure_from_data
+from ovito_glassml.adapter.notices import note_missing_cell
 from ovito_glassml.adapter.output import color_by, mean_and_spread, write_attributes, write_histogram, write_property
 from ovito_glassml.adapter.progress import with_progress
 from ovito_glassml.learn.model_file import remembered
@@ -40,7 +41,9 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
 
     Outputs:
 
-    * ``Predicted Stiffness``: particle property, K in eV/Å².
+    * ``Predicted Stiffness``: particle property, K in eV/Å². NaN for atoms without neighbours in the range of the
+      model. Where the model comes to less than 0, as in hot liquids, it is led beyond its data and the value is 0,
+      that of an atom which nothing holds: such atoms remain the softest in maps and means.
     * ``Predicted Stiffness Coarse``: particle property, mean of K over all atoms within
       `coarse_graining_radius`, the atom included.
     * ``Predicted Stiffness Extrapolation``: particle property, distance from the training data;
@@ -53,8 +56,12 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
     * ``PredictedStiffness.sample_extrapolation``: attribute, the same score for the sample as a whole: above 1
       it is none like those of the training, and a warning is printed. A state that shifts all atoms a
       little, such as a liquid, shows here. NaN for models that do not know.
+    * ``PredictedStiffness.negative``: attribute, the number of atoms for which the model came to less than 0. If
+      there are any, a warning is printed.
+    * ``PredictedStiffness.no_cell``: attribute, 1 if there is no simulation cell: all boundaries are open,
+      which is said in a line. Else 0.
     * ``PredictedStiffness.undefined``: attribute, the number of atoms without a value (NaN):
-      those not selected with `only_selected`.
+      those without neighbours, and those not selected with `only_selected`.
 
     Errors are raised for unnamed types, for species that the model does not know, for a model
     file that is missing, damaged or of another kind, and for two atoms in one place.
@@ -71,7 +78,7 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
 
     species = Str("", label="Species of unnamed types", ovito_group="Predicted stiffness", ovito_placeholder="Cu,Zr")
     """
-    Names in the order of the numeric particle types, such as ``"Cu,Zr"``, for files that do not
+    Names of particle types 1, 2 and so on, such as ``"Cu,Zr"``, for files that do not
     name them.
 
     :Default: ``""``, the names in the data.
@@ -111,10 +118,13 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
     :Default: ``False``, the colors stay as they are.
     """
 
-    def modify(self, data: DataCollection, **kwargs: Any) -> Generator[str | float, None, None]:
+    def modify(
+        self, data: DataCollection, *, data_cache: DataCollection, **kwargs: Any
+    ) -> Generator[str | float, None, None]:
         yield "Loading the model"
         model = _loaded(self.model)
         structure = structure_from_data(data, species=self.species, only_selected=self.only_selected)
+        note_missing_cell(data, data_cache, self)
         yield "Predicting stiffness"
         prediction = yield from with_progress(
             lambda report: model.predict(
@@ -144,8 +154,14 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
         statistics = {
             "mean": mean,
             "std": spread,
+            "negative": prediction.negative,
             "undefined": int(np.isnan(stiffness).sum()),
         }
         write_attributes(data, "PredictedStiffness", statistics)
+        if prediction.negative:
+            print(
+                f"Predicted stiffness: {self.model} came to less than 0 for {prediction.negative} atoms, which "
+                "cannot be and is set to 0; the structure is unlike those that the model knows."
+            )
         predicted = Predicted("Predicted stiffness", "PredictedStiffness", "Predicted Stiffness", self.model)
         write_extrapolation(data, predicted, prediction.extrapolation, prediction.sample_extrapolation)

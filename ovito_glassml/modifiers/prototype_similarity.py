@@ -24,6 +24,7 @@ from traits.api import Bool, HasStrictTraits, Str
 
 from ovito_glassml.adapter.extrapolation import Predicted, write_extrapolation
 from ovito_glassml.adapter.input import structure_from_data
+from ovito_glassml.adapter.notices import note_missing_cell
 from ovito_glassml.adapter.output import (
     mean_and_spread,
     selection_guard,
@@ -93,6 +94,8 @@ class PrototypeSimilarityModifier(HasStrictTraits, ModifierInterface):
     * ``PrototypeSimilarity.sample_extrapolation``: attribute, the same score for the sample as a whole: above 1
       it is none like those of the training, and a warning is printed. A state that shifts all atoms a
       little, such as a liquid, shows here. NaN for models that do not know.
+    * ``PrototypeSimilarity.no_cell``: attribute, 1 if there is no simulation cell: all boundaries are open,
+      which is said in a line. Else 0.
     * ``PrototypeSimilarity.undefined``: attribute, the number of atoms without a value (NaN, -1):
       those not selected with `only_selected`, and those without neighbours.
 
@@ -110,7 +113,7 @@ class PrototypeSimilarityModifier(HasStrictTraits, ModifierInterface):
 
     species = Str("", label="Species of unnamed types", ovito_group="Prototype similarity", ovito_placeholder="Cu,Zr")
     """
-    Names in the order of the numeric particle types, such as ``"Cu,Zr"``, for files that do not
+    Names of particle types 1, 2 and so on, such as ``"Cu,Zr"``, for files that do not
     name them.
 
     :Default: ``""``, the names in the data.
@@ -130,10 +133,13 @@ class PrototypeSimilarityModifier(HasStrictTraits, ModifierInterface):
     :Default: ``False``, the colors stay as they are.
     """
 
-    def modify(self, data: DataCollection, **kwargs: Any) -> Generator[str | float, None, None]:
+    def modify(
+        self, data: DataCollection, *, data_cache: DataCollection, **kwargs: Any
+    ) -> Generator[str | float, None, None]:
         yield "Loading the model"
         model, environments = _loaded(self.model)
         structure = structure_from_data(data, species=self.species, only_selected=self.only_selected)
+        note_missing_cell(data, data_cache, self)
         yield "Comparing with prototypes"
         prediction = yield from with_progress(lambda report: _predict(model, structure, report))
         yield "Writing properties"

@@ -17,7 +17,8 @@ from ovito.data import DataCollection
 from ovito.pipeline import ModifierInterface
 from traits.api import Bool, HasStrictTraits, Range, Str
 
-from ovito_glassml.adapter.input import declared_species, structure_from_data
+from ovito_glassml.adapter.input import species_of_run, structure_from_data
+from ovito_glassml.adapter.notices import note_foreign_unit, note_missing_cell
 from ovito_glassml.adapter.output import scatter, write_attributes, write_property, write_table
 from ovito_glassml.adapter.progress import with_progress
 from ovito_glassml.descriptors.rdf import RDFDescriptors
@@ -39,6 +40,10 @@ class RDFDescriptorsModifier(HasStrictTraits, ModifierInterface):
       with `partial` 40 for each species (``Cu_r2_1``). NaN for unselected atoms.
     * ``rdf-descriptors``: table with the mean over the atoms that have values.
     * ``RDFDescriptors.number_density``: attribute, the ρ used, in 1/Å³.
+    * ``RDFDescriptors.no_cell``: attribute, 1 if there is no simulation cell: all boundaries are open,
+      which is said in a line. Else 0.
+    * ``RDFDescriptors.foreign_unit``: attribute, 1 if atoms are too dense for lengths in Å and those of this
+      modifier keep their defaults in Å, which is said in a line. Else 0.
     * ``RDFDescriptors.undefined``: attribute, the number of atoms without values.
 
     Errors are raised for unnamed types (only with `partial`), for a structure without a cell
@@ -49,17 +54,17 @@ class RDFDescriptorsModifier(HasStrictTraits, ModifierInterface):
     """
     Count the neighbours of every species in columns of their own. All are divided by the total
     density, so that they add up to the function of all neighbours. Species are ordered by atomic
-    number.
+    number, or alphabetically if not all are elements.
 
     :Default: ``False``, the 40 values that the published stiffness model uses.
     """
 
     species = Str("", label="Species of unnamed types", ovito_group="RDF descriptors", ovito_placeholder="Cu,Zr")
     """
-    Names in the order of the numeric particle types, such as ``"Cu,Zr"``, for files that do not
-    name them. Only `partial` needs names.
+    Names of particle types 1, 2 and so on, such as ``"Cu,Zr"``, for files that do not
+    name them. Only `partial` needs names; all frames get columns of these species.
 
-    :Default: ``""``, the names in the data.
+    :Default: ``""``, the names in this frame, the first and the last.
     """
 
     number_density = Range(
@@ -79,13 +84,22 @@ class RDFDescriptorsModifier(HasStrictTraits, ModifierInterface):
     :Default: ``False``
     """
 
-    def modify(self, data: DataCollection, **kwargs: Any) -> Generator[str | float, None, None]:
+    def modify(
+        self,
+        data: DataCollection,
+        *,
+        input_slots: dict[str, ModifierInterface.InputSlot],
+        data_cache: DataCollection,
+        **kwargs: Any,
+    ) -> Generator[str | float, None, None]:
         yield "Counting neighbours"
         structure = structure_from_data(
             data, species=self.species, only_selected=self.only_selected, names_needed=self.partial
         )
+        note_missing_cell(data, data_cache, self)
+        note_foreign_unit(data, data_cache, self)
         descriptors = RDFDescriptors(
-            partial=declared_species(data, self.species) if self.partial else None,
+            partial=species_of_run(data, self.species, input_slots, data_cache) if self.partial else None,
             number_density=self.number_density or None,
         )
         rows = yield from with_progress(lambda report: descriptors.compute(structure, report))

@@ -34,6 +34,10 @@ class SOAPDescriptorsModifier(HasStrictTraits, ModifierInterface):
       ``Cu_n1_Zr_n2_l3``. NaN for unselected atoms.
     * ``SOAPDescriptors.features``: attribute, the number of columns.
     * ``SOAPDescriptors.undefined``: attribute, the number of atoms without values.
+    * ``SOAPDescriptors.no_cell``: attribute, 1 if there is no simulation cell: all boundaries are open,
+      which is said in a line. Else 0.
+    * ``SOAPDescriptors.foreign_unit``: attribute, 1 if atoms are too dense for lengths in Å and those of this
+      modifier keep their defaults in Å, which is said in a line. Else 0.
 
     Errors are raised for two atoms in one place and for rows that exceed the memory.
     """
@@ -77,10 +81,12 @@ class SOAPDescriptorsModifier(HasStrictTraits, ModifierInterface):
 
     species = Str("", label="Species of unnamed types", ovito_group="SOAP descriptors", ovito_placeholder="Cu,Zr")
     """
-    Names in the order of the numeric particle types, such as ``"Cu,Zr"``, for files that do not name them. They
-    set the order of the columns: by atomic number.
+    Names of particle types 1, 2 and so on, such as ``"Cu,Zr"``, or of any types, as ``"0=Cu,7=Zr"``. All frames
+    get columns of these species, whether they have such particles or not, in the order of atomic number (of the
+    alphabet, if not all are elements).
 
-    :Default: ``""``, the names in the data; types without a name count as species all the same.
+    :Default: ``""``, the names in this frame, the first and the last; types without a name count as species
+              all the same.
     """
 
     only_selected = Bool(False, label="Use only selected particles", ovito_group="SOAP descriptors")
@@ -94,4 +100,4 @@ class SOAPDescriptorsModifier(HasStrictTraits, ModifierInterface):
         def descriptor(species: tuple[str, ...]) -> SOAPDescriptors:
             return SOAPDescriptors(species, self.cutoff, int(self.n_max), int(self.l_max), self.sigma, self.rbf)
 
-        yield from describe_particles(data, "SOAP Descriptors", descriptor, self.species, self.only_selected)
+        yield from describe_particles(data, "SOAP Descriptors", descriptor, self, ("cutoff",), **kwargs)

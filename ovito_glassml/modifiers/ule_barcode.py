@@ -20,6 +20,7 @@ from traits.api import Bool, HasStrictTraits, Str
 
 from ovito_glassml.adapter.extrapolation import Predicted, write_extrapolation
 from ovito_glassml.adapter.input import structure_from_data
+from ovito_glassml.adapter.notices import note_missing_cell
 from ovito_glassml.adapter.output import (
     selection_guard,
     write_attributes,
@@ -90,6 +91,8 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
     * ``ULEBarcode.same_composition``: attribute, 1 if the model was trained on this composition, else 0.
     * ``ULEBarcode.energy_in_range``: attribute, 1 if the energy is about one that the model was trained
       on, else 0, and a warning is printed: structures that are not at rest have far too much.
+    * ``ULEBarcode.no_cell``: attribute, 1 if there is no simulation cell: all boundaries are open,
+      which is said in a line. Else 0.
     * ``ULEBarcode.undefined``: attribute, the number of atoms without environment (-1): those that are
       like none, and those not selected.
 
@@ -107,7 +110,7 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
 
     species = Str("", label="Species of unnamed types", ovito_group="ULE barcode", ovito_placeholder="Cu,Zr")
     """
-    Names in the order of the numeric particle types, such as ``"Cu,Zr"``, for files that do not
+    Names of particle types 1, 2 and so on, such as ``"Cu,Zr"``, for files that do not
     name them.
 
     :Default: ``""``, the names in the data.
@@ -128,10 +131,13 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
     :Default: ``False``, the colors stay as they are.
     """
 
-    def modify(self, data: DataCollection, **kwargs: Any) -> Generator[str | float, None, None]:
+    def modify(
+        self, data: DataCollection, *, data_cache: DataCollection, **kwargs: Any
+    ) -> Generator[str | float, None, None]:
         yield "Loading the model"
         model = _loaded(self.model)
         structure = structure_from_data(data, species=self.species, only_selected=self.only_selected)
+        note_missing_cell(data, data_cache, self)
         yield "Comparing environments"
         prediction = yield from with_progress(lambda report: model.predict(structure, progress=report))
         yield "Writing properties"

@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.atomic import write_atomically
 from ovito_glassml.errors import SimulationError
-from ovito_glassml.simulate.potentials import ATOMIC_MASS
-from ovito_glassml.structure import Structure
+from ovito_glassml.structure import Structure, chemical_order
 
 __all__ = [
     "Shard",
@@ -223,7 +222,7 @@ def _parsed(lines: list[str]) -> Shard:
         values: NDArray = np.array(cells, dtype=dtype)
         columns[name] = values[:, 0] if width == 1 else values
         first += width
-    names = tuple(sorted(set(columns["species"]), key=lambda name: (ATOMIC_MASS.get(name, np.inf), name)))
+    names = chemical_order(columns["species"])
     number = {name: index for index, name in enumerate(names)}
     kinds = [number[name] for name in columns.pop("species")]
     structure = Structure(columns.pop("pos"), kinds, names, cell, origin, pbc, columns.pop("id"))

@@ -5,12 +5,19 @@ import threading
 import numpy as np
 import pytest
 
-from ovito_glassml import PredictedActivityModifier, RDFDescriptorsModifier
+from ovito_glassml import (
+    LaSCAModifier,
+    PredictedActivityModifier,
+    PredictedStiffnessModifier,
+    PrototypeSimilarityModifier,
+    RDFDescriptorsModifier,
+)
 from ovito_glassml.adapter.files import FileError, annotate, open_trajectory, read_columns, read_labelled
 from ovito_glassml.atomic import sole_writer
 from ovito_glassml.batch import annotate_in_ranges
 from ovito_glassml.errors import BusyError
 from ovito_glassml.learn.model_file import model_path
+from ovito_glassml.shipped import sample_file
 
 XYZ_FRAME = """2
 Lattice="9 0 0 0 9 0 0 0 9" Properties=species:S:1:pos:R:3:Stiffness:R:1
@@ -88,6 +95,47 @@ def test_a_folder_is_neither_read_nor_written(two_frames, tmp_path):
         FileError, match=r"folder\.xyz is a folder; name the file in it, or several, such as .*dump\.\*"
     ):
         open_trajectory(tmp_path / "folder.xyz")
+
+
+# Annotating what was annotated before.
+
+
+def chain(model, partial):
+    """Numbers, vectors with named components, classes."""
+    return [
+        PredictedStiffnessModifier(model=model),
+        PrototypeSimilarityModifier(),
+        RDFDescriptorsModifier(partial=partial),
+        LaSCAModifier(),
+    ]
+
+
+def columns_of(file):
+    """Names of columns as they stand in a file, without capitals, each as often as it does."""
+    lines = file.read_text().splitlines()
+    if file.suffix == ".xyz":
+        return lines[1].split("Properties=")[1].split()[0].lower().split(":")[::3]
+    return next(line for line in lines if line.startswith("ITEM: ATOMS")).lower().split()[2:]
+
+
+@pytest.mark.parametrize("ending", [".xyz", ".dump"])
+@pytest.mark.parametrize("run", [annotate, annotate_in_ranges])
+def test_annotating_again_replaces_what_is_there(tmp_path, ending, run):
+    """Another model and wider descriptors: the file looks as if it had been annotated once, in the second way."""
+    glass = sample_file("barriers/barriers-cu50zr50-2.xyz.gz")
+    first, again, once = (tmp_path / f"{name}{ending}" for name in ("first", "again", "once"))
+    annotate([glass], chain("stiffness-cuzr", False), first)
+    run([first], chain("stiffness-cuzr-300k", True), again)
+    annotate([glass], chain("stiffness-cuzr-300k", True), once)
+    assert columns_of(again) == columns_of(once)
+    assert len(set(columns_of(again))) == len(columns_of(again))
+    data, expected = (open_trajectory(file).compute() for file in (again, once))
+    for name, values in expected.particles.items():
+        if name == "Particle Type" or values.dtype.kind in "if":
+            np.testing.assert_array_equal(data.particles[name], values)
+        else:
+            assert data.particles[name][...] == values[...]
+    assert open_trajectory(first).compute().particles.count == 1000
 
 
 def written_meanwhile(source, output, other):

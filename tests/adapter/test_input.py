@@ -5,7 +5,6 @@ import pytest
 from ovito.data import DataCollection
 
 from ovito_glassml.adapter.input import (
-    chemical_order,
     declared_species,
     parse_species,
     particle_column,
@@ -15,10 +14,6 @@ from ovito_glassml.structure import StructureError
 
 POSITIONS = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0], [7.0, 8.0, 9.0]])
 CELL = np.array([[10.0, 0.0, 0.0], [2.0, 11.0, 0.0], [1.0, 3.0, 12.0]])
-
-
-def test_elements_come_by_atomic_number_and_inventions_by_alphabet():
-    assert chemical_order(["Zr", "B", "Cu", "A", "Al", "Zr"]) == ("B", "Al", "Cu", "Zr", "A")
 
 
 @pytest.mark.parametrize("text", ["Cu,Zr", "Cu Zr", " Cu ; Zr", ("Cu", "Zr"), ["Cu ", "Zr"]])
@@ -67,19 +62,50 @@ def test_an_unnamed_type_without_atoms_does_no_harm(make_data):
     assert structure_from_data(data).species_names == ("Cu",)
 
 
-def test_given_names_go_to_types_in_ascending_order(make_data):
+def test_given_names_go_to_types_by_number(make_data):
     data = make_data(POSITIONS, CELL, types=[2, 1, 1])
     structure = structure_from_data(data, species="Zr,Cu")
     assert [structure.species_names[kind] for kind in structure.species] == ["Cu", "Zr", "Zr"]
+
+
+@pytest.mark.parametrize("types", [[3, 1, 1], [3, 3, 3], [1, 2, 3], []])
+def test_names_keep_their_numbers_whatever_a_frame_holds(make_data, types):
+    data = make_data(POSITIONS[: len(types)], CELL, types=types)
+    structure = structure_from_data(data, species="Zr,Al,Cu")
+    assert [structure.species_names[kind] for kind in structure.species] == [["", "Zr", "Al", "Cu"][k] for k in types]
+    assert declared_species(data, "Zr,Al,Cu") == ("Al", "Cu", "Zr")
+
+
+def test_names_may_carry_any_numbers(make_data):
+    data = make_data(POSITIONS, CELL, types=[0, -5, 2**31 - 1])
+    structure = structure_from_data(data, species="0=Cu, -5=Zr, 2147483647=Al")
+    assert [structure.species_names[kind] for kind in structure.species] == ["Cu", "Zr", "Al"]
+
+
+@pytest.mark.parametrize("given", ["1=Cu,1=Zr", "x=Cu", "1=", "=", "1.5=Cu", "Cu,1=Zr", "99999999999=Cu"])
+def test_names_without_a_number_of_their_own_are_refused(make_data, given):
+    with pytest.raises(StructureError, match=r"species holds .*; give the names of types 1, 2"):
+        structure_from_data(make_data(POSITIONS, CELL, types=[1, 1, 1]), species=given)
 
 
 def test_a_single_given_name_serves_particles_without_types(make_data):
     assert structure_from_data(make_data(POSITIONS, CELL), species="Cu").species_names == ("Cu",)
 
 
-def test_a_wrong_number_of_names_is_refused_with_both_numbers(make_data):
-    with pytest.raises(StructureError, match=r"names 3 types.*have 2 \(1, 2\)"):
-        structure_from_data(make_data(POSITIONS, CELL, types=[2, 1, 1]), species="Zr,Cu,Al")
+@pytest.mark.parametrize("types", [[1, 3, 3], [0, 1, 1], [1, 2, -7]])
+def test_particles_of_a_type_that_is_not_named_are_refused_with_its_number(make_data, types):
+    number = ({*types} - {1, 2}).pop()
+    with pytest.raises(
+        StructureError, match=rf"names the types 1 = Zr, 2 = Cu, but .* of type {number}; .*{number}=Cu"
+    ):
+        structure_from_data(make_data(POSITIONS, CELL, types=types), species="Zr,Cu")
+
+
+def test_an_unnamed_type_without_particles_is_no_species(make_data):
+    data = make_data(POSITIONS, CELL, types=[1, 1, 1], names={1: "Zr", 2: ""})
+    assert declared_species(data) == ("Zr",)
+    data = make_data(POSITIONS, CELL, types=[1, 1, 2], names={1: "", 2: "", 3: ""})
+    assert declared_species(data, "Zr,Cu") == ("Cu", "Zr")
 
 
 def test_types_that_are_not_there_cannot_be_named_apart(make_data):

@@ -127,3 +127,77 @@ def test_nothing_to_colour_leaves_the_colours_alone(data):
     output.write_property(data, "Q", np.full(3, np.nan))
     output.color_by(data, "Q")
     assert data.particles.colors is None
+
+
+# What an earlier run left in a file.
+
+RADII = ("r2_1", "r2_3", "r10")
+
+
+def with_old(data, *names, vectors=()):
+    for name in names:
+        data.particles_.create_property(name, data=np.full(3, -7.0))
+    for name, width in vectors:
+        data.particles_.create_property(name, components=width, data=np.full((3, width), -7.0))
+
+
+@pytest.mark.parametrize(
+    "old", ["PredictedStiffness", "predictedstiffness", "PREDICTEDSTIFFNESS", "predicted Stiffness"]
+)
+def test_a_name_from_a_file_is_replaced_by_the_name_it_was(data, old):
+    """Files drop blanks, and OVITO drops capitals of what it reads from a dump."""
+    with_old(data, old, "Mine")
+    output.write_property(data, "Predicted Stiffness", np.arange(3.0))
+    assert set(data.particles.keys()) == {"Position", "Mine", "Predicted Stiffness"}
+    np.testing.assert_array_equal(data.particles["Predicted Stiffness"], np.arange(3.0))
+
+
+@pytest.mark.parametrize("width", [2, 3, 40])
+def test_a_vector_from_a_file_is_replaced_whatever_its_width(data, width):
+    with_old(data, vectors=[("RDFDescriptors", width)])
+    output.write_property(data, "RDF Descriptors", np.zeros((3, 3)), RADII)
+    assert set(data.particles.keys()) == {"Position", "RDF Descriptors"}
+
+
+@pytest.mark.parametrize(
+    "old",
+    [
+        ("rdfdescriptorsr2_1", "rdfdescriptorsr2_3", "rdfdescriptorsr10"),
+        ("rdfdescriptorsr2_05", "rdfdescriptorsr2_15", "rdfdescriptorsr7"),
+        ("rdfdescriptorscu_r2_1", "rdfdescriptorszr_r2_1"),
+        ("rdfdescriptors1", "rdfdescriptors2", "rdfdescriptors3", "rdfdescriptors4", "rdfdescriptors5"),
+        ("rdfdescriptors_0", "rdfdescriptors_1"),
+        ("RDFDescriptors[1]", "RDFDescriptors[2]"),
+    ],
+)
+def test_columns_of_a_dump_are_replaced_by_the_vector_they_were(make_data, old):
+    """Components that have the same names, those of other settings, and numbered ones."""
+    data = make_data(np.eye(3), np.eye(3) * 9, types=[1, 2, 2], names={1: "Cu", 2: "Zr"})
+    with_old(data, *old, "rdfdescriptorsmean", "rdfdescriptorspc1")
+    output.write_property(data, "RDF Descriptors", np.zeros((3, 3)), RADII)
+    kept = {"Position", "Particle Type", "rdfdescriptorsmean", "rdfdescriptorspc1"}
+    assert set(data.particles.keys()) == {*kept, "RDF Descriptors"}
+
+
+def test_what_only_looks_similar_stays(data):
+    mine = [
+        "My Predicted Stiffness",
+        "PredictedStiffness2",
+        "Predicted_Stiffness",
+        "PredictedStiffnessOld",
+        "Stiffness",
+    ]
+    lone = ["PrototypeSimilarity3", "PrototypeSimilarityMean", "PrototypeSimilarityExtrapolation"]
+    with_old(data, *mine, *lone, vectors=[("Prototypes", 4)])
+    output.write_property(data, "Predicted Stiffness", np.arange(3.0))
+    output.write_property(data, "Prototype Similarity", np.zeros((3, 2)), ["Prototype 0", "Prototype 1"])
+    output.write_typed_property(data, "Prototype", np.zeros(3, int), {0: "0 low"})
+    written = {"Predicted Stiffness", "Prototype Similarity", "Prototype"}
+    assert set(data.particles.keys()) == {"Position", "Prototypes", *mine, *lone, *written}
+
+
+def test_text_that_a_class_became_in_a_file_is_replaced_by_the_class(data):
+    data.particles_.create_property("TCPLabel", dtype=str, data=["Z12", "none", "Z12"])
+    output.write_typed_property(data, "TCP Label", np.array([12, 0, 12]), {0: "none", 12: "Z12"})
+    assert data.particles["TCP Label"][...].tolist() == [12, 0, 12]
+    assert "TCPLabel" not in data.particles

@@ -25,6 +25,34 @@ def test_expansion_is_no_shear(fcc):
     np.testing.assert_allclose(von_mises_strain(fcc, larger), 0, atol=1e-7)
 
 
+def test_flips_of_the_cell_are_no_strain(fcc):
+    random = np.random.default_rng(2)
+    sheared = replace(fcc, positions=fcc.positions + random.normal(0, 0.2, (256, 3)))
+    flipped = replace(sheared, cell=np.array([[1, 0, 0], [1, 1, 0], [0, -1, 1]]) @ sheared.cell)
+    np.testing.assert_allclose(von_mises_strain(fcc, flipped), von_mises_strain(fcc, sheared), rtol=1e-9)
+
+
+def test_ovito_finds_the_same(triclinic):
+    from ovito.data import DataCollection
+    from ovito.modifiers import AtomicStrainModifier
+    from ovito.pipeline import StaticSource
+
+    def collection(structure):
+        data = DataCollection()
+        data.create_cell(np.column_stack([structure.cell.T, structure.origin]), pbc=structure.pbc)
+        particles = data.create_particles(count=len(structure))
+        particles.create_property("Position", data=structure.positions)
+        particles.create_property("Particle Identifier", data=structure.ids)
+        return data
+
+    turn = np.array([[1.02, 0.2, 0.0], [0.0, 0.95, 0.1], [0.05, 0.0, 1.0]])
+    moved = triclinic.positions + np.random.default_rng(3).normal(0, 0.2, (70, 3))
+    deformed = replace(triclinic, positions=moved @ turn, cell=triclinic.cell @ turn, origin=triclinic.origin @ turn)
+    data = collection(deformed)
+    data.apply(AtomicStrainModifier(cutoff=5.0, reference=StaticSource(data=collection(triclinic))))
+    np.testing.assert_allclose(von_mises_strain(triclinic, deformed, 5.0), data.particles["Shear Strain"], rtol=1e-9)
+
+
 def test_other_atoms_are_refused(fcc):
     with pytest.raises(StructureError, match="other atoms"):
         von_mises_strain(fcc, replace(fcc, ids=fcc.ids + 1))

@@ -28,6 +28,7 @@ import numpy as np
 import pytest
 import traits.api
 from conformance_cases import (
+    CUBE,
     SMALL,
     TRICLINIC,
     Case,
@@ -415,6 +416,11 @@ def check_two_dimensions_are_refused(case: Case) -> None:
     for data in frames:
         data.cell_.is2D = True
     _assert_refused(case, frames, "two-dimensional")
+    for thickness in (0.2, 1.0, 14.0):  # as LAMMPS writes them, which OVITO does not flag
+        flat, cell = glass(), CUBE.copy()
+        positions, cell[2, 2] = flat.positions.copy(), thickness
+        positions[:, :, 2] = 1e-6 * np.arange(len(flat.kinds)) / len(flat.kinds)
+        _assert_refused(case, replace(flat, positions=positions, cell=cell).frames(), "two-dimensional")
 
 
 def check_non_finite_coordinates_are_refused(case: Case) -> None:

@@ -85,6 +85,12 @@ def may_lack_a_value(case, chosen, sample, data):
     if name == "NonaffineActivityModifier":
         around = neighbours(sample, case.make(**chosen).cutoff)
         return np.array([len(found) < 4 or np.linalg.matrix_rank(found, 1e-5) < 3 for found in around])
+    if name == "PredictedStiffnessModifier":
+        nearest = 2.0 if chosen else 0.0
+        return np.array([(np.linalg.norm(found, axis=1) < nearest).all() for found in neighbours(sample, 10.0)])
+    if name == "PredictedActivityModifier":
+        alone = np.array([len(found) == 0 for found in neighbours(sample, 8.1)])
+        return alone | ~case.answers_for(sample)
     if name == "AtomicStiffnessModifier":
         motion = sample.positions - sample.positions[0]
         return (np.abs(motion - motion.mean(axis=1, keepdims=True)) < 1e-12).all(axis=(0, 2))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ovito_glassml.labels.nonaffine import nonaffine_squared_displacement
+from ovito_glassml.labels.nonaffine import local_deformation, nonaffine_squared_displacement
 from ovito_glassml.structure import Structure, StructureError
 
 CELL = np.array([[8.0, 0, 0], [1.5, 8.5, 0], [-0.7, 0.4, 9.0]])
@@ -36,7 +36,7 @@ def test_it_is_the_residual_of_a_least_squares_fit(fluid):
         near = (distances > 0) & (distances < CUTOFF)
         relative = np.broadcast_to((moved - moved[atom])[:, None], bonds.shape)
         residual = np.linalg.lstsq(bonds[near], relative[near], rcond=None)[1]
-        assert result[atom] == pytest.approx(residual.sum(), rel=1e-5)
+        assert result[atom] == pytest.approx(residual.sum(), rel=1e-9)
 
 
 def test_ovito_finds_the_same(fluid):
@@ -57,12 +57,61 @@ def test_ovito_finds_the_same(fluid):
     reference = StaticSource(data=collection(fluid.positions))
     data.apply(AtomicStrainModifier(cutoff=CUTOFF, output_nonaffine_squared_displacements=True, reference=reference))
     expected = data.particles["Nonaffine Squared Displacement"]
-    np.testing.assert_allclose(nonaffine_squared_displacement(fluid, moved, CUTOFF), expected, rtol=1e-5)
+    np.testing.assert_allclose(nonaffine_squared_displacement(fluid, moved, CUTOFF), expected, rtol=1e-9)
 
 
 def test_too_few_neighbours_give_no_number():
     line = Structure([[0.0, 0, 0], [1, 0, 0], [2, 0, 0], [30, 0, 0]])
     assert np.isnan(nonaffine_squared_displacement(line, np.zeros((4, 3)), CUTOFF)).all()
+
+
+@pytest.mark.parametrize("neighbours", [0, 2, 3, 4])
+def test_three_bonds_can_always_be_mapped_and_have_no_value(neighbours):
+    """With one neighbour more D²min says something; all ways to compute it agree on that."""
+    bonds = np.array([[1.0, 0.1, 0], [0, 1.1, 0.2], [-0.3, 0, 0.9], [-0.6, -0.6, 0.4]])[:neighbours]
+    star = Structure(np.vstack([[[0.0, 0, 0]], 1.5 * bonds]))
+    moved = np.random.default_rng(5).normal(0, 0.1, (len(star), 3))
+    fit = local_deformation(star, moved, 1.8)
+    assert fit.neighbours[0] == neighbours
+    assert np.isfinite(fit.squares[0]) == np.isfinite(fit.gradients[0]).all() == (neighbours == 4)
+
+
+def test_the_gradient_is_that_of_the_deformation(fluid):
+    cluster = Structure(fluid.positions)
+    gradient = np.random.default_rng(6).normal(scale=0.2, size=(3, 3))
+    fit = local_deformation(cluster, cluster.positions @ gradient.T, CUTOFF)
+    known = np.isfinite(fit.squares)
+    assert known.mean() > 0.9
+    np.testing.assert_allclose(fit.gradients[known], np.broadcast_to(gradient, (known.sum(), 3, 3)), atol=1e-9)
+
+
+@pytest.mark.parametrize("thickness", [0.0, 1e-7, 1e-4, 1e-2])
+def test_neighbours_in_a_plane_have_no_value_and_almost_flat_ones_an_exact_one(thickness):
+    """Whichever way the plane is tilted; a linear deformation of what is nearly flat leaves nothing over."""
+    random = np.random.default_rng(7)
+    turn = np.linalg.qr(random.normal(size=(3, 3)))[0]
+    layer = (random.uniform(-1, 1, (40, 3)) * [1, 1, thickness]) @ turn + [30.0, -20.0, 10.0]
+    fit = local_deformation(Structure(layer), layer @ random.normal(size=(3, 3)), 1.5)
+    np.testing.assert_array_equal(np.isnan(fit.squares), thickness < 1e-5)
+    assert (fit.squares[np.isfinite(fit.squares)] == 0).all()
+
+
+def test_progress_is_reported_and_can_stop_the_work(fluid, monkeypatch):
+    from ovito_glassml import neighbours
+
+    monkeypatch.setattr(neighbours, "BLOCK_SIZE", 100)
+    moved = np.random.default_rng(8).normal(0, 0.1, fluid.positions.shape)
+    fractions = []
+    fit = local_deformation(fluid, moved, CUTOFF, fractions.append)
+    assert fractions == pytest.approx([100 / 343, 200 / 343, 300 / 343, 1.0])
+    monkeypatch.undo()
+    np.testing.assert_array_equal(local_deformation(fluid, moved, CUTOFF).squares, fit.squares)
+
+    def stop(fraction):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        local_deformation(fluid, moved, CUTOFF, stop)
 
 
 def test_displacements_of_other_atoms_are_refused(fluid):

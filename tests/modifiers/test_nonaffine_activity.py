@@ -11,7 +11,6 @@ from ovito.io import import_file
 from ovito.modifiers import AtomicStrainModifier
 
 from ovito_glassml import NonaffineActivityModifier
-from ovito_glassml.adapter import nonaffine
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.labels.nonaffine import nonaffine_squared_displacement
 from ovito_glassml.structure import Structure
@@ -22,7 +21,7 @@ CUTOFF = 5.0
 SHEAR = np.array([[1.0, 0, 0], [0.12, 0.95, 0], [0, -0.05, 1.02]])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def rng():
     return np.random.default_rng(11)
 
@@ -140,15 +139,6 @@ def test_ovito_finds_the_same_with_the_same_parameters(trajectory, triclinic, rn
     np.testing.assert_allclose(values(result), expected, rtol=1e-9)
 
 
-def test_blocks_leave_no_trace(trajectory, triclinic, mixed_boundaries, rng, monkeypatch):
-    for start in (triclinic, mixed_boundaries):
-        frames = start, moved(start, rng.normal(0, 0.3, (len(start), 3)))
-        whole = values(computed(trajectory(*frames)))
-        monkeypatch.setattr(nonaffine, "BLOCK_SIZE", 7)
-        np.testing.assert_allclose(values(computed(trajectory(*frames))), whole, rtol=1e-9)
-        monkeypatch.undo()
-
-
 def test_too_few_neighbours_give_no_value(trajectory):
     """Four bonds are the least that a linear map cannot follow whatever happens; a plane does not define one."""
     corner = np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
@@ -194,6 +184,53 @@ def test_jumps_across_boundaries_are_refused_without_the_minimum_image(trajector
     frames = start, wrapped(moved(start, rng.normal(0, 0.3, (70, 3))))
     with pytest.raises(GlassMLError, match=r"\d+ particles move by more than half .* minimum_image_convention on or"):
         computed(trajectory(*frames), minimum_image_convention=False)
+
+
+def flipped(structure, *vectors):
+    """The same atoms in the same lattice of images, written with other cell vectors."""
+    return wrapped(replace(structure, cell=np.array(vectors) @ structure.cell))
+
+
+@pytest.fixture
+def sheared(triclinic, rng):
+    """A path of growing shear in which atoms rearrange, and the same path with cells flipped on the way."""
+    noise = np.cumsum(rng.normal(0, 0.2, (5, 70, 3)), axis=0)
+    path = [deformed(moved(triclinic, noise[k]), np.array([[1, 0, 0], [0.4 * k, 1, 0], [0, 0, 1.0]])) for k in range(5)]
+    bases = [np.eye(3), [[1, 0, 0], [-1, 1, 0], [0, 0, 1]], [[0, 1, 0], [1, 0, 0], [1, 0, 1]]]
+    return path, [flipped(frame, *bases[k % 3]) for k, frame in enumerate(path)]
+
+
+@pytest.mark.parametrize("mapping", ["Off", "ToReference", "ToCurrent"])
+@pytest.mark.parametrize("reference", [{}, {"use_frame_offset": True}, {"reference_frame": 3}])
+def test_flips_of_the_cell_do_not_matter(trajectory, sheared, mapping, reference):
+    """To a strain of 1.6 against the first frame, where the cell has come back to itself once."""
+    plain, bent = (trajectory(*frames) for frames in sheared)
+    for frame in range(1, 5):
+        expected, result = (values(computed(one, frame, affine_mapping=mapping, **reference)) for one in (plain, bent))
+        np.testing.assert_allclose(result, expected, rtol=1e-7)
+
+
+def test_flips_between_the_start_and_the_ends_of_runs_do_not_matter(trajectory, triclinic, runs):
+    bent = [runs[0], *(flipped(end, [0, 1, 0], [1, 0, 0], [1, -1, 1]) for end in runs[1:])]
+    expected = computed(trajectory(*runs), 0, isoconfigurational=True)
+    result = computed(trajectory(*bent), 0, isoconfigurational=True)
+    np.testing.assert_allclose(values(result), values(expected), rtol=1e-7)
+
+
+def test_a_sheared_lattice_is_taken_as_its_atoms_went(trajectory, sheared):
+    """By definition, from displacements that were never wrapped."""
+    (start, *_, end), bent = sheared
+    result = computed(trajectory(bent[0], bent[4]), affine_mapping="ToReference")
+    back = np.linalg.solve(end.cell, start.cell)
+    expected = nonaffine_squared_displacement(start, end.positions @ back - start.positions, CUTOFF)
+    np.testing.assert_allclose(values(result), expected, rtol=1e-4)
+
+
+def test_frames_that_no_deformation_connects_are_refused(trajectory, triclinic, rng):
+    with pytest.raises(GlassMLError, match="do not follow any deformation of the periodic cell"):
+        computed(trajectory(triclinic, replace(triclinic, positions=rng.uniform(0, 12, (70, 3)))))
+    with pytest.raises(GlassMLError, match=r"stretched by factors from 0\.1 to 0\.1"):
+        computed(trajectory(triclinic, deformed(triclinic, 0.1 * np.eye(3))))
 
 
 # --- labels ---------------------------------------------------------------------------------------
@@ -324,6 +361,11 @@ def test_frames_of_other_particles_are_refused(trajectory, triclinic, cluster, a
     exchanged = replace(triclinic, species=np.roll(triclinic.species, 3) ^ (np.arange(70) < 9))
     with pytest.raises(GlassMLError, match="other types than in the reference"):
         computed(trajectory(triclinic, exchanged))
+    swapped = replace(triclinic, species=1 - triclinic.species)  # all of them, consistently
+    with pytest.raises(GlassMLError, match="other types than in the reference"):
+        computed(trajectory(triclinic, swapped))
+    renamed = replace(triclinic, species_names=("type 1", "type 2"))  # as in a file without names
+    assert np.isfinite(values(computed(trajectory(renamed, triclinic)))).all()
     with pytest.raises(GlassMLError, match="Only one of the two frames has a simulation cell"):
         computed(trajectory(replace(triclinic, cell=None), triclinic))
     anonymous = [as_data(triclinic), as_data(part(triclinic, np.arange(69)))]

@@ -74,6 +74,19 @@ def test_selected_atoms_get_the_values_they_have_in_the_whole():
         assert np.isnan(data.particles[name][~chosen]).all()
 
 
+def test_an_atom_without_neighbours_has_no_probability():
+    data, whole = glass("cu50zr50").compute(0), computed("cu50zr50")
+    copper = int(np.flatnonzero(np.isfinite(whole.particles["Activity Probability"]))[0])
+    data.cell_.pbc = (False, False, False)
+    data.particles_.positions_[copper] += 500.0
+    data.apply(PredictedActivityModifier())
+    for name in ("Activity Probability", "Activity Probability Extrapolation"):
+        lost = np.isfinite(whole.particles[name]) & np.isnan(data.particles[name])
+        assert np.flatnonzero(lost).tolist() == [copper]
+    before = whole.attributes["PredictedActivity.undefined"]
+    assert data.attributes["PredictedActivity.undefined"] == before + 1
+
+
 def test_a_molten_structure_is_called_unlike_the_training_data(capsys):
     data = glass("cu50zr50").compute(0)
     rng = np.random.default_rng(1)

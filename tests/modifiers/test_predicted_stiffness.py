@@ -122,6 +122,29 @@ def test_neighbours_of_a_vacancy_are_softer(as_data, fcc, vacancy, model):
     np.testing.assert_allclose(small.particles["Predicted Stiffness Coarse"][near], 0.62 - 0.01 * 5 / 12, rtol=1e-6)
 
 
+def test_an_atom_without_neighbours_has_no_stiffness(as_data, fcc, model):
+    """And no part in the means of others."""
+    gas = Structure([*fcc.positions, [8, 8, 60]], [*fcc.species, 0], fcc.species_names, np.diag([16, 16, 100]))
+    result = predicted(as_data(gas), model, number_density=DENSITY)
+    for name in ("Predicted Stiffness", "Predicted Stiffness Coarse", "Predicted Stiffness Extrapolation"):
+        np.testing.assert_array_equal(np.isnan(result.particles[name]), np.arange(len(gas)) == 256)
+    assert result.attributes["PredictedStiffness.undefined"] == 1
+    assert result.attributes["PredictedStiffness.negative"] == 0
+
+
+def test_a_stiffness_below_zero_becomes_zero_and_is_said(as_data, vacancy, neighbour_counter, tmp_path, capsys):
+    """A model that comes to 0.5 − 0.0431 × 12 in the crystal and to more than 0 beside the vacancy."""
+    sinking = saved(neighbour_counter(slope=-0.0431), tmp_path / "sinking.safetensors")
+    result = predicted(as_data(vacancy), sinking, number_density=DENSITY)
+    stiffness = result.particles["Predicted Stiffness"][...]
+    assert (stiffness == 0).sum() == 255 - 12
+    np.testing.assert_allclose(stiffness[stiffness > 0], 0.5 - 0.0431 * 11, rtol=1e-5)
+    assert result.attributes["PredictedStiffness.negative"] == 255 - 12
+    assert result.attributes["PredictedStiffness.undefined"] == 0
+    assert result.attributes["PredictedStiffness.mean"] == pytest.approx(stiffness.mean())
+    assert "came to less than 0 for 243 atoms" in capsys.readouterr().out
+
+
 def test_many_unusual_atoms_are_reported_once(as_data, fcc, vacancy, model, capsys):
     predicted(as_data(fcc), model)
     assert capsys.readouterr().out == ""

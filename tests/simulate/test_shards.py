@@ -114,3 +114,11 @@ def test_a_truncated_trajectory_is_an_error(trajectory, tenth):
     file.write_bytes(whole[: len(whole) * tenth // 10])
     with pytest.raises(SimulationError, match="not a whole simulation shard"):
         read_frames(file)
+
+
+def test_species_are_read_in_the_one_order(tmp_path):
+    """That of the adapter too: names that are no elements by alphabet, elements by atomic number."""
+    for names in (("A", "B"), ("Al", "Cu", "Zr")):
+        structure = Structure(np.zeros((len(names), 3)), range(len(names)), names, np.eye(3))
+        write_frames(tmp_path / "one.xyz.gz", [Shard(structure, {}, {})])
+        assert read_shard(tmp_path / "one.xyz.gz").structure.species_names == names

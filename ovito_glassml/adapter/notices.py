@@ -1,0 +1,84 @@
+"""What a user has to know about the input of a run: said once, and an attribute in every frame."""
+
+from __future__ import annotations
+
+import numpy as np
+from ovito.data import DataCollection
+from traits.api import HasTraits
+
+__all__ = ["note_foreign_unit", "note_missing_cell", "say_once"]
+
+#: Atoms in the cube of a unit of length: more than any material has in a cubic ångström. Diamond, the densest,
+#: has 0.18; Lennard-Jones liquids have about 1.
+MOST_PER_CUBIC_ANGSTROM = 0.25
+
+#: Fewer atoms in open space have no density worth the name.
+FEWEST_FOR_DENSITY = 100
+
+
+def say_once(cache: DataCollection, subject: str, sentence: str) -> None:
+    """Print a sentence, unless one on this subject was printed before for the same modifier in the same pipeline.
+
+    Parameters
+    ----------
+    cache : DataCollection
+        The data cache that OVITO hands to the modifier; it forgets when a parameter or the input changes.
+    subject, sentence : str
+    """
+    if f"said: {subject}" not in cache.attributes:
+        cache.attributes[f"said: {subject}"] = 1
+        print(sentence)
+
+
+def note_missing_cell(data: DataCollection, cache: DataCollection, modifier: HasTraits) -> None:
+    """Say that data have no simulation cell, for modifiers to which neighbours matter, in the attribute ``no_cell``."""
+    missing = data.cell is None or (not any(data.cell.pbc) and data.cell.volume == 0)
+    data.attributes[f"{_prefix(modifier)}.no_cell"] = int(missing)
+    if missing:
+        say_once(
+            cache,
+            "cell",
+            f"{_prefix(modifier)}: there is no simulation cell, so all boundaries are open and atoms at the surface "
+            "lack neighbours; if the file should have a cell, it is written in a way that OVITO does not read.",
+        )
+
+
+def note_foreign_unit(data: DataCollection, cache: DataCollection, modifier: HasTraits, *lengths: str) -> None:
+    """Say that lengths are hardly ångströms while parameters keep defaults in Å, in the attribute ``foreign_unit``.
+
+    Parameters
+    ----------
+    data, cache : DataCollection
+    modifier : HasTraits
+    *lengths : str
+        Its parameters with a default in Å; without any the modifier knows no other unit.
+    """
+    usual = not lengths or any(getattr(modifier, name) == modifier.trait(name).default for name in lengths)
+    density = _density(data)
+    foreign = usual and density > MOST_PER_CUBIC_ANGSTROM
+    data.attributes[f"{_prefix(modifier)}.foreign_unit"] = int(foreign)
+    if foreign:
+        remedy = f"set {' and '.join(lengths)} in the unit of the file" if lengths else "scale the coordinates to Å"
+        say_once(
+            cache,
+            "unit",
+            f"{_prefix(modifier)}: there are {density:.2g} atoms in the cube of a unit of length, more than any "
+            f"material has in a cubic Å, so the lengths of this modifier, which are in Å, cannot fit; {remedy}.",
+        )
+
+
+def _prefix(modifier: HasTraits) -> str:
+    """What the names of a modifier's attributes begin with."""
+    return type(modifier).__name__.removesuffix("Modifier")
+
+
+def _density(data: DataCollection) -> float:
+    """Atoms by volume, of the cell or of what they take up in open space; 0 where that has no meaning."""
+    count = data.particles.count if data.particles is not None else 0
+    volume = data.cell.volume if data.cell is not None else 0.0
+    if (data.cell is None or not all(data.cell.pbc)) and count >= FEWEST_FOR_DENSITY:
+        # Atoms at the surface stick out of the box around the centres, by half a spacing.
+        edge = count ** (1 / 3)
+        around = float(np.prod(np.ptp(data.particles.positions[...], axis=0) * edge / (edge - 1)))
+        volume = min(volume, around) if volume > 0 else around
+    return count / volume if volume > 0 else 0.0
