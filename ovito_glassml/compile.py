@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from numba.extending import intrinsic
 
 from ovito_glassml.locks import HeldError, locked
 
-__all__ = ["compile_clock", "compiled", "compiling", "kernel", "unowned"]
+__all__ = ["compile_clock", "compiled", "compiling", "inner", "kernel", "unowned"]
 
 #: Seconds after which people are told why nothing seems to happen; code that is there already loads faster.
 PATIENCE = 0.5
@@ -80,7 +81,25 @@ def kernel(function: Callable) -> Any:
     Other threads run meanwhile, and division by zero gives infinity or NaN as in NumPy. Its first line should take
     the arrays' owners away, see `unowned`.
     """
-    return compiled(nogil=True, error_model="numpy")(function)
+    return compiled(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
+
+
+def inner(function: Callable) -> Any:
+    """`compiled` for a function that only compiled code calls.
+
+    It has no way in from Python, which would take as long to compile as a short function, for itself and again
+    with every caller.
+    """
+    dispatcher = compiled(no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+        # Numba would jump into nothing: hide the machine code from calls and refuse those.
+        dispatcher._insert = lambda *arguments: None
+        dispatcher._compile_for_args = partial(_refuse, function.__name__)
+    return dispatcher
+
+
+def _refuse(name: str, *arguments: Any, **options: Any) -> None:
+    raise TypeError(f"Only compiled code can call {name}.")
 
 
 def _unowned(typing_context, arrays):  # type: ignore[no-untyped-def]
@@ -96,7 +115,8 @@ def _unowned(typing_context, arrays):  # type: ignore[no-untyped-def]
     return arrays(arrays), generate
 
 
-unowned: Any = intrinsic(_unowned)
+# Uncompiled code, see NUMBA_DISABLE_JIT, has nothing to take away.
+unowned: Any = (lambda arrays: arrays) if numba.config.DISABLE_JIT else intrinsic(_unowned)  # type: ignore[attr-defined]
 
 
 def _without_owner(context: Any, builder: Any, kind: Any, value: Any) -> Any:

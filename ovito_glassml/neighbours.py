@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.compile import compiled, kernel, unowned
+from ovito_glassml.compile import compiled, inner, kernel, unowned
 from ovito_glassml.structure import Structure, StructureError
 from ovito_glassml.threads import Progress, run_tasks
 
@@ -340,7 +340,7 @@ def row_run(grid, ix, iy, x, y, z, reach):
     return first, last
 
 
-@compiled()
+@inner
 def candidate_count(grid, i, reach):
     """Number of atoms in all runs within `reach` of entry `i`: at least that of its neighbours."""
     x, y, z = grid.x[i], grid.y[i], grid.z[i]
@@ -354,7 +354,7 @@ def candidate_count(grid, i, reach):
     return total
 
 
-@compiled()
+@inner
 def buffer_size(grid, block, first, last, cutoff):
     """Room that `gather_neighbours` needs for any of ``block[first:last]``."""
     most = 0
@@ -363,14 +363,14 @@ def buffer_size(grid, block, first, last, cutoff):
     return most + 1
 
 
-@compiled()
+@inner
 def neighbour_space(grid, block, first, last, cutoff):
     """Room for `gather_neighbours` of any of ``block[first:last]``: entries, vectors, squares."""
     capacity = buffer_size(grid, block, first, last, cutoff)
     return np.empty(capacity, dtype=np.int32), np.empty((3, capacity)), np.empty(capacity)
 
 
-@compiled()
+@inner
 def gather_neighbours(grid, i, cutoff, entries, vectors, squares):
     """Write the neighbours of entry `i` closer than `cutoff`; the entry itself is left out, its images are not.
 

@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.compile import compiled, kernel, unowned
+from ovito_glassml.compile import inner, kernel, unowned
 from ovito_glassml.descriptors.blocks import Fill, check_dtype, fill_rows, separate_blocks, species_columns
 from ovito_glassml.descriptors.density import (
     Expansion,
@@ -273,7 +273,7 @@ def _correlate(
                 rows[places[t], feature] = total[t - first]
 
 
-@compiled()
+@inner
 def _multiply_radial(expansion, work, count, n_max, factors):
     """Append the products of radial functions to each neighbour's values."""
     for j in range(count):

@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.compile import compiled, kernel, unowned
+from ovito_glassml.compile import inner, kernel, unowned
 from ovito_glassml.descriptors.blocks import Fill, check_dtype, fill_rows, separate_blocks, species_columns
 from ovito_glassml.descriptors.density import (
     Expansion,
@@ -258,10 +258,12 @@ def _multiplied_spectra(begin, end, grid, block, expansion, n_max, prefactors, m
             _power_spectrum(grid, block[first + k], expansion, n_max, prefactors, work, products, rows[k])
         multiplied = np.dot(rows, matrix)
         for k in range(len(rows)):
-            results[first + k] = multiplied[k] / np.sqrt(_square(rows[k]))
+            length = np.sqrt(_square(rows[k]))
+            for c in range(matrix.shape[1]):  # assigning rows compiles the text of an error, which takes seconds
+                results[first + k, c] = multiplied[k, c] / length
 
 
-@compiled()
+@inner
 def _square(row):
     """Squared length, summed in double precision and in order: BLAS has another order on every processor."""
     total = 0.0
@@ -270,7 +272,7 @@ def _square(row):
     return total
 
 
-@compiled()
+@inner
 def _power_spectrum(grid, i, expansion, n_max, prefactors, work, products, row):
     """The row of one atom."""
     count = collect_neighbours(grid, i, expansion, work)
@@ -281,7 +283,7 @@ def _power_spectrum(grid, i, expansion, n_max, prefactors, work, products, row):
     _contract(expansion, n_max, prefactors, work.density, products, row)
 
 
-@compiled()
+@inner
 def _add_centre(expansion, column, count, work):
     """Add the atom itself as a neighbour at distance zero, where only l = 0 contributes, whatever the direction."""
     place = work.first[column + 1]
@@ -293,7 +295,7 @@ def _add_centre(expansion, column, count, work):
     return count + 1
 
 
-@compiled()
+@inner
 def _contract(expansion, n_max, prefactors, density, products, row):
     """Σ_m c c' for all pairs of densities, in the order of the features."""
     width = expansion.width

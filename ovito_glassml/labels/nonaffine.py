@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ovito_glassml.compile import compiled, kernel, unowned
+from ovito_glassml.compile import compiled, inner, kernel, unowned
 from ovito_glassml.neighbours import Progress, block_stages, build_cell_list, gather_neighbours, neighbour_space
 from ovito_glassml.structure import Structure, StructureError
 from ovito_glassml.threads import run_tasks
@@ -131,7 +131,7 @@ def _fit_block(begin, end, grid, block, cutoff, motion, factors, mixed, left, fo
         left[t] = _fit(bonds, moves, n, factors[t], mixed[t])
 
 
-@compiled()
+@inner
 def _fit(bonds, moves, n, factor, mixed):
     """Least squares by orthogonal vectors, which flat surroundings spoil less than normal equations.
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ovito_glassml.compile import compiled, kernel, unowned
+from ovito_glassml.compile import compiled, inner, kernel, unowned
 from ovito_glassml.neighbours import gather_neighbours, neighbour_space
 from ovito_glassml.threads import TASK_SIZE
 from ovito_glassml.topology.coding import key_of_codes, label_of_codes
@@ -30,7 +30,7 @@ _ONE = np.uint64(1)
 _NONE = np.uint64(0)
 
 
-@compiled()
+@inner
 def _count(members):
     """Number of members of a set (the usual sideways addition, which compilers know)."""
     members -= (members >> np.uint64(1)) & np.uint64(0x5555555555555555)
@@ -39,13 +39,13 @@ def _count(members):
     return np.int64((members * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
-@compiled()
+@inner
 def _lowest(members):
     """Smallest member of a set that is not empty."""
     return _count((members & (~members + _ONE)) - _ONE)
 
 
-@compiled()
+@inner
 def _subcluster(common, bonds):
     """Bonds among the common neighbours and in their longest chain; −1, −1 if they are not standard."""
     total = 0
@@ -77,7 +77,7 @@ def _subcluster(common, bonds):
     return total // 2, longest
 
 
-@compiled()
+@inner
 def _walk(start, left, bonds):
     """Number of bonds of a chain and what remains of the set without it."""
     length = 0
@@ -91,7 +91,7 @@ def _walk(start, left, bonds):
     return length, left
 
 
-@compiled()
+@inner
 def _bond(thresholds, squares, n, limit, bonds):
     """Bonds of the cluster made of all pairs up to `limit`; returns its number of neighbours."""
     size = 0
@@ -105,7 +105,7 @@ def _bond(thresholds, squares, n, limit, bonds):
     return size
 
 
-@compiled()
+@inner
 def _is_standard(size, bonds):
     for a in range(size):  # noqa: SIM110 - compiled code knows no generators
         if _subcluster(bonds[a], bonds)[0] < 0:
@@ -113,7 +113,7 @@ def _is_standard(size, bonds):
     return True
 
 
-@compiled()
+@inner
 def _nearest_first(n, entries, vectors, squares, order, members, places, near):
     """Copy the nearest neighbours, at most 60, in ascending distance; returns how many."""
     kept = 0
@@ -134,7 +134,7 @@ def _nearest_first(n, entries, vectors, squares, order, members, places, near):
     return kept
 
 
-@compiled()
+@inner
 def _largest_cluster(n, places, squares, limit, acute, thresholds, events, bonds):
     """Find the largest standard cluster among the neighbours.
 
@@ -203,7 +203,7 @@ def _largest_cluster(n, places, squares, limit, acute, thresholds, events, bonds
     return size, limit, True
 
 
-@compiled()
+@inner
 def _code(common, bonds):
     """S_ijk of a standard sub-cluster as one integer."""
     j, k = _subcluster(common, bonds)
@@ -256,7 +256,8 @@ def measure_clusters(
             while column < len(kinds) and kinds[column] != codes[a]:
                 column += 1
             fractions[t, column] += np.float32(1.0)
-        fractions[t] /= np.float32(max(size, 1))
+        for column in range(fractions.shape[1]):
+            fractions[t, column] /= np.float32(max(size, 1))
         keys[t] = key_of_codes(codes, size)
         labels[t] = label_of_codes(codes, size)
 
@@ -290,7 +291,7 @@ def describe_clusters(grid, block, limit, acute, members, codes, bonds_of):
             bonds_of[t, a] = bonds[a]
 
 
-@compiled()
+@inner
 def _cluster_space():
     """Work space of one cluster: order, members, places, squares, thresholds, events, bonds."""
     n = MOST_NEIGHBOURS
