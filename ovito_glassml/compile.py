@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 
 from ovito_glassml.locks import HeldError, locked
 
-__all__ = ["compile_clock", "compiled", "compiling", "inner", "kernel", "unowned"]
+__all__ = ["compile_clock", "compiled", "compiling", "inlined", "inner", "kernel", "unowned"]
 
 #: Seconds after which people are told why nothing seems to happen; code that is there already loads faster.
 PATIENCE = 0.5
@@ -64,10 +64,11 @@ def compiled(**options: Any) -> Callable[[Callable], Any]:
     """
 
     def decorate(function: Callable) -> Any:
+        settings = {**options, "no_cfunc_wrapper": True}  # nobody calls through pointers
         try:
-            dispatcher = numba.njit(cache=True, **options)(function)
+            dispatcher = numba.njit(cache=True, **settings)(function)
         except RuntimeError:
-            dispatcher = numba.njit(**options)(function)
+            dispatcher = numba.njit(**settings)(function)
         _renew_with_callees(dispatcher)
         _compile_once(dispatcher)
         return dispatcher
@@ -81,21 +82,26 @@ def kernel(function: Callable) -> Any:
     Other threads run meanwhile, and division by zero gives infinity or NaN as in NumPy. Its first line should take
     the arrays' owners away, see `unowned`.
     """
-    return compiled(nogil=True, error_model="numpy", no_cfunc_wrapper=True)(function)
+    return compiled(nogil=True, error_model="numpy")(function)
 
 
-def inner(function: Callable) -> Any:
+def inner(function: Callable, **options: Any) -> Any:
     """`compiled` for a function that only compiled code calls.
 
     It has no way in from Python, which would take as long to compile as a short function, for itself and again
     with every caller.
     """
-    dispatcher = compiled(no_cpython_wrapper=True, no_cfunc_wrapper=True)(function)
+    dispatcher = compiled(no_cpython_wrapper=True, **options)(function)
     if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         # Numba would jump into nothing: hide the machine code from calls and refuse those.
         dispatcher._insert = lambda *arguments: None
         dispatcher._compile_for_args = partial(_refuse, function.__name__)
     return dispatcher
+
+
+def inlined(function: Callable) -> Any:
+    """`inner` for a few lines that every caller repeats: cheaper to compile than Numba's ``inline="always"``."""
+    return inner(function, forceinline=True)
 
 
 def _refuse(name: str, *arguments: Any, **options: Any) -> None:

@@ -23,7 +23,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.compile import compiled, inner, kernel, unowned
+from ovito_glassml.compile import compiled, inlined, inner, kernel, unowned
 from ovito_glassml.structure import Structure, StructureError
 from ovito_glassml.threads import Progress, run_tasks
 
@@ -311,7 +311,7 @@ def _counting_sort(positions, corner, per_width, shape):
     return order, starts
 
 
-@compiled(inline="always")
+@inlined
 def slab_window(grid, axis, value, reach):
     """First and one past the last grid plane along `axis` that comes within `reach` of `value`."""
     first = int(max((value - reach - grid.corner[axis]) * grid.per_width[axis], 0.0))
@@ -319,14 +319,14 @@ def slab_window(grid, axis, value, reach):
     return first, min(last, grid.shape[axis])
 
 
-@compiled(inline="always")
+@inlined
 def _gap(grid, axis, plane, value):
     """Distance along one axis from `value` to a grid plane's slab, 0 inside it."""
     lower = grid.corner[axis] + plane * grid.width[axis]
     return max(lower - value, value - lower - grid.width[axis], 0.0)
 
 
-@compiled(inline="always")
+@inlined
 def row_run(grid, ix, iy, x, y, z, reach):
     """Entries `first` to `last` (exclusive) of grid row (ix, iy) that can lie within `reach` of (x, y, z)."""
     gap_x, gap_y = _gap(grid, 0, ix, x), _gap(grid, 1, iy, y)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 from queue import SimpleQueue
@@ -27,15 +27,24 @@ TASK_SIZE = 256
 
 Progress = Callable[[float], None]
 
+#: Stands among identifiers of threads for all of them.
+_EVERYONE = 0
+
 _lock = threading.Lock()
-_users = 0
-#: By its file, every library that was limited, and the number of threads that it had before.
-_limited: dict[str, tuple[Any, int]] = {}
+_users = Counter[int]()
+#: By whom it concerns and its file, every library that was limited and the number of threads that it had before.
+_limited: dict[tuple[int, str], tuple[Any, int]] = {}
 #: What `limit_threads` asks for.
 _most: int | None = None
 
 
-def run_tasks(kernel: Callable[..., None], count: int, *arguments: Any, progress: Progress | None = None) -> None:
+def run_tasks(
+    kernel: Callable[..., None],
+    count: int,
+    *arguments: Any,
+    progress: Progress | None = None,
+    around: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> None:
     """Call ``kernel(begin, end, *arguments)`` for ranges of `TASK_SIZE` that make up 0 to `count`, on all threads.
 
     The thread that calls does its share, so that several may call at the same time, or one from within a task.
@@ -50,6 +59,8 @@ def run_tasks(kernel: Callable[..., None], count: int, *arguments: Any, progress
     progress : callable, optional
         Called with the fraction done, in the thread that calls, after each task of its own and at the end; may raise
         to stop.
+    around : callable
+        Gives the context in which each thread works, as `one_blas_thread` for kernels that multiply matrices.
 
     Raises
     ------
@@ -60,15 +71,16 @@ def run_tasks(kernel: Callable[..., None], count: int, *arguments: Any, progress
 
     def work(report: Progress | None = None) -> None:
         try:
-            while tasks:
-                try:
-                    begin = tasks.popleft()
-                except IndexError:  # another thread was faster
-                    return
-                kernel(begin, min(begin + TASK_SIZE, count), *arguments)
-                done.append(begin)
-                if report is not None and len(done) < total:
-                    report(len(done) / total)
+            with around():
+                while tasks:
+                    try:
+                        begin = tasks.popleft()
+                    except IndexError:  # another thread was faster
+                        return
+                    kernel(begin, min(begin + TASK_SIZE, count), *arguments)
+                    done.append(begin)
+                    if report is not None and len(done) < total:
+                        report(len(done) / total)
         except BaseException:
             tasks.clear()
             raise
@@ -191,23 +203,34 @@ if hasattr(os, "register_at_fork"):
 
 @contextmanager
 def one_blas_thread() -> Iterator[None]:
-    """Multiply matrices on one thread meanwhile, in the whole process; also a decorator.
+    """Multiply matrices on one thread meanwhile; also a decorator.
 
     Threads of the library would fight with those of a kernel, small products are slower on many threads, and sums
-    depend on their number. Several may ask for it at the same time; who ends last puts the number of before back.
+    depend on their number. Several threads may ask for it at the same time; who ends last puts the number of before
+    back.
     """
-    global _users
+    here = threading.get_ident()
     with _lock:
-        _users += 1
+        _users.update((_EVERYONE, here))
         for library in ThreadpoolController().select(user_api="blas").lib_controllers:  # one may just have been loaded
-            _limited.setdefault(library.filepath, (library, library.num_threads))
-            library.set_num_threads(1)
+            # OpenMP has a number for each thread.
+            whom = here if getattr(library, "threading_layer", "") == "openmp" else _EVERYONE
+            _limited.setdefault((whom, library.filepath), (library, library.num_threads))
+            _set_threads(library, 1)
     try:
         yield
     finally:
         with _lock:
-            _users -= 1
-            if not _users:
-                for library, before in _limited.values():
-                    library.set_num_threads(before)
-                _limited.clear()
+            _users.subtract((_EVERYONE, here))
+            for whom, file in [key for key in _limited if not _users[key[0]]]:
+                _set_threads(*_limited.pop((whom, file)))
+            if not _users[here]:
+                del _users[here]
+
+
+def _set_threads(library: Any, count: int) -> None:
+    # From 3.8 on, threadpoolctl lets one thread alone set the number and silently ignores the others.
+    release = getattr(library, "clear_controlling_thread", lambda force: None)
+    release(force=True)
+    library.set_num_threads(count)
+    release(force=True)

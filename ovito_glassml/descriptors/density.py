@@ -262,6 +262,7 @@ def expand_density(expansion, work):
     width = expansion.width
     room = len(work.x)
     terms = (expansion.l_max + 1) ** 2
+    one = np.int64(1)  # the literal would be a type of its own, and all products compiled for it again
     for column in range(expansion.densities):
         first = work.first[column]
         count = work.first[column + 1] - first
@@ -273,7 +274,7 @@ def expand_density(expansion, work):
                 work.harmonics,
                 degree * degree * room + first,
                 room,
-                1,
+                one,
                 work.radial,
                 first * expansion.row + degree * expansion.group_step,
                 expansion.row,

@@ -193,8 +193,7 @@ class SOAPDescriptors:
         for grid, block, expansion, prefactors in self._expansions(structure):
             products = np.empty((len(block), columns.shape[1]), dtype=self.dtype)
             arguments = (grid, block, expansion, self.n_max, prefactors, columns, products)
-            with one_blas_thread():  # its threads would fight with those of the kernel
-                run_tasks(_multiplied_spectra, len(block), *arguments)
+            run_tasks(_multiplied_spectra, len(block), *arguments, around=one_blas_thread)
             yield grid.atom[block].astype(np.int64), products
 
     def _blocks(self, structure: Structure) -> Iterator[tuple[NDArray[np.int64], Fill]]:
@@ -300,14 +299,16 @@ def _contract(expansion, n_max, prefactors, density, products, row):
     """Σ_m c c' for all pairs of densities, in the order of the features."""
     width = expansion.width
     terms = (expansion.l_max + 1) ** 2
+    start, one = np.int64(0), np.int64(1)  # not the literals, see `expand_density`
     feature = 0
     for first in range(expansion.densities):
         for second in range(first, expansion.densities):
             for degree in range(expansion.l_max + 1):
                 left = (first * terms + degree * degree) * width
                 right = (second * terms + degree * degree) * width
+                orders = 2 * degree + 1
                 row_product(
-                    products, 0, width, density, left, 1, width, density, right, width, n_max, 2 * degree + 1, width
+                    products, start, width, density, left, one, width, density, right, width, n_max, orders, width
                 )
                 factor = prefactors[degree]
                 for n in range(n_max):

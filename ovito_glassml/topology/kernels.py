@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ovito_glassml.compile import compiled, inner, kernel, unowned
+from ovito_glassml.compile import inner, kernel, unowned
 from ovito_glassml.neighbours import gather_neighbours, neighbour_space
 from ovito_glassml.threads import TASK_SIZE
 from ovito_glassml.topology.coding import key_of_codes, label_of_codes
@@ -262,13 +262,13 @@ def measure_clusters(
         labels[t] = label_of_codes(codes, size)
 
 
-@compiled()
-def describe_clusters(grid, block, limit, acute, members, codes, bonds_of):
+@kernel
+def describe_clusters(begin, end, grid, block, limit, acute, members, codes, bonds_of):
     """Members and bonds of the largest standard clusters of a few atoms.
 
     Parameters
     ----------
-    grid, block, limit, acute
+    begin, end, grid, block, limit, acute
         As for `measure_clusters`.
     members : (B, 60) int64 array
         Filled with grid entries of the neighbours, nearest first, then −1.
@@ -277,9 +277,10 @@ def describe_clusters(grid, block, limit, acute, members, codes, bonds_of):
     bonds_of : (B, 60) uint64 array
         Filled with the sets of neighbours that each neighbour is bonded to.
     """
-    entries, vectors, squares = neighbour_space(grid, block, 0, len(block), limit)
+    grid, block, members, codes, bonds_of = unowned((grid, block, members, codes, bonds_of))
+    entries, vectors, squares = neighbour_space(grid, block, begin, end, limit)
     order, nearest, places, near, thresholds, events, bonds = _cluster_space()
-    for t in range(len(block)):
+    for t in range(begin, end):
         n = gather_neighbours(grid, block[t], limit, entries, vectors, squares)
         n = _nearest_first(n, entries, vectors, squares, order, nearest, places, near)
         size = _largest_cluster(n, places, near, limit * limit, acute, thresholds, events, bonds)[0]

@@ -249,7 +249,8 @@ class LaSCA:
         """Members, codes and bonds of the clusters of a few grid entries."""
         shape = (len(block), MOST_NEIGHBOURS)
         members, codes, bonds = np.empty(shape, np.int64), np.empty(shape, np.int64), np.zeros(shape, np.uint64)
-        describe_clusters(cells.grid, block, limit, self.stop == "no obtuse triangle", members, codes, bonds)
+        acute = self.stop == "no obtuse triangle"
+        run_tasks(describe_clusters, len(block), cells.grid, block, limit, acute, members, codes, bonds)
         return members, codes, bonds
 
     def _spell(self, cells: CellList, atoms: NDArray[np.int64], limit: float) -> tuple[Signature, ...]:
