@@ -135,6 +135,21 @@ def _nearest_first(n, entries, vectors, squares, order, members, places, near):
 
 
 @inner
+def _sort(values):
+    """Shell sort, in place: a few hundred numbers, for which NumPy's sort takes as long to compile as all the rest."""
+    gap = len(values)
+    while gap > 1:
+        gap = max(gap * 5 // 11, 1)
+        for i in range(gap, len(values)):
+            value = values[i]
+            k = i
+            while k >= gap and values[k - gap] > value:
+                values[k] = values[k - gap]
+                k -= gap
+            values[k] = value
+
+
+@inner
 def _largest_cluster(n, places, squares, limit, acute, thresholds, events, bonds):
     """Find the largest standard cluster among the neighbours.
 
@@ -185,7 +200,7 @@ def _largest_cluster(n, places, squares, limit, acute, thresholds, events, bonds
                 events[count] = thresholds[b, a]
                 count += 1
     steps = events[:count]
-    steps.sort()
+    _sort(steps)
     # The first step that breaks the standard; it stays broken at all later ones.
     low, high = 0, count
     size = _bond(thresholds, squares, n, below, bonds)
