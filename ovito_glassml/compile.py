@@ -8,16 +8,19 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numba
+from numba import types
 from numba.core.caching import NullCache
 from numba.core.compiler_lock import global_compiler_lock
+from numba.extending import intrinsic
 
 from ovito_glassml.locks import HeldError, locked
 
-__all__ = ["compile_clock", "compiled", "compiling"]
+__all__ = ["compile_clock", "compiled", "compiling", "inlined", "inner", "kernel", "unowned"]
 
 #: Seconds after which people are told why nothing seems to happen; code that is there already loads faster.
 PATIENCE = 0.5
@@ -61,15 +64,77 @@ def compiled(**options: Any) -> Callable[[Callable], Any]:
     """
 
     def decorate(function: Callable) -> Any:
+        settings = {**options, "no_cfunc_wrapper": True}  # nobody calls through pointers
         try:
-            dispatcher = numba.njit(cache=True, **options)(function)
+            dispatcher = numba.njit(cache=True, **settings)(function)
         except RuntimeError:
-            dispatcher = numba.njit(**options)(function)
+            dispatcher = numba.njit(**settings)(function)
         _renew_with_callees(dispatcher)
         _compile_once(dispatcher)
         return dispatcher
 
     return decorate
+
+
+def kernel(function: Callable) -> Any:
+    """`compiled` for a function on one task, ``function(begin, end, …)``, see `ovito_glassml.threads.run_tasks`.
+
+    Other threads run meanwhile, and division by zero gives infinity or NaN as in NumPy. Its first line should take
+    the arrays' owners away, see `unowned`.
+    """
+    return compiled(nogil=True, error_model="numpy")(function)
+
+
+def inner(function: Callable, **options: Any) -> Any:
+    """`compiled` for a function that only compiled code calls.
+
+    It has no way in from Python, which would take as long to compile as a short function, for itself and again
+    with every caller.
+    """
+    dispatcher = compiled(no_cpython_wrapper=True, **options)(function)
+    if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+        # Numba would jump into nothing: hide the machine code from calls and refuse those.
+        dispatcher._insert = lambda *arguments: None
+        dispatcher._compile_for_args = partial(_refuse, function.__name__)
+    return dispatcher
+
+
+def inlined(function: Callable) -> Any:
+    """`inner` for a few lines that every caller repeats: cheaper to compile than Numba's ``inline="always"``."""
+    return inner(function, forceinline=True)
+
+
+def _refuse(name: str, *arguments: Any, **options: Any) -> None:
+    raise TypeError(f"Only compiled code can call {name}.")
+
+
+def _unowned(typing_context, arrays):  # type: ignore[no-untyped-def]
+    """The same arrays, in a tuple of arrays and of named tuples of arrays, but without an owner.
+
+    Compiled code counts references to every array that it takes from a tuple, millions of times in a loop over
+    neighbours. Whoever called the function holds the arrays, so there is nothing to count; never return them.
+    """
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        return _without_owner(context, builder, arrays, arguments[0])
+
+    return arrays(arrays), generate
+
+
+# Uncompiled code, see NUMBA_DISABLE_JIT, has nothing to take away.
+unowned: Any = (lambda arrays: arrays) if numba.config.DISABLE_JIT else intrinsic(_unowned)  # type: ignore[attr-defined]
+
+
+def _without_owner(context: Any, builder: Any, kind: Any, value: Any) -> Any:
+    if isinstance(kind, types.BaseTuple):
+        parts: Any = enumerate(kind)  # type: ignore[arg-type]
+        items = [_without_owner(context, builder, part, builder.extract_value(value, k)) for k, part in parts]
+        return context.make_tuple(builder, kind, items)
+    if isinstance(kind, types.Array):
+        array = context.make_array(kind)(context, builder, value)
+        array.meminfo, array.parent = array.meminfo.type(None), array.parent.type(None)
+        return array._getvalue()
+    return value
 
 
 def _renew_with_callees(dispatcher: Any) -> None:

@@ -16,23 +16,25 @@ A kernel walks over them like this::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.compile import compiled
+from ovito_glassml.compile import compiled, inlined, inner, kernel, unowned
 from ovito_glassml.structure import Structure, StructureError
+from ovito_glassml.threads import Progress, run_tasks
 
 __all__ = [
     "BLOCK_SIZE",
     "CellGrid",
     "CellList",
     "NeighbourLists",
+    "Progress",
     "average_within",
+    "block_stages",
     "buffer_size",
     "build_cell_list",
     "candidate_count",
@@ -40,6 +42,7 @@ __all__ = [
     "gather_neighbours",
     "neighbour_counts",
     "neighbour_lists",
+    "neighbour_space",
     "reporting",
     "row_run",
     "slab_window",
@@ -50,9 +53,6 @@ __all__ = [
 
 #: Atoms between two calls of a progress callback. Fixed, so that results never depend on it.
 BLOCK_SIZE = 4096
-
-#: Atoms one thread works on at a time, within a block.
-CHUNK_SIZE = 32
 
 #: More neighbours than this within a cutoff mean a wrong length unit rather than a wish.
 MAX_NEIGHBOURS = 50_000
@@ -65,8 +65,6 @@ COINCIDENCE = 1e-4
 
 # Relative slack of the search region: rounding must never lose an atom at the cutoff.
 _SLACK = 1e-9
-
-Progress = Callable[[float], None]
 
 
 class CellGrid(NamedTuple):
@@ -313,7 +311,7 @@ def _counting_sort(positions, corner, per_width, shape):
     return order, starts
 
 
-@compiled(inline="always")
+@inlined
 def slab_window(grid, axis, value, reach):
     """First and one past the last grid plane along `axis` that comes within `reach` of `value`."""
     first = int(max((value - reach - grid.corner[axis]) * grid.per_width[axis], 0.0))
@@ -321,14 +319,14 @@ def slab_window(grid, axis, value, reach):
     return first, min(last, grid.shape[axis])
 
 
-@compiled(inline="always")
+@inlined
 def _gap(grid, axis, plane, value):
     """Distance along one axis from `value` to a grid plane's slab, 0 inside it."""
     lower = grid.corner[axis] + plane * grid.width[axis]
     return max(lower - value, value - lower - grid.width[axis], 0.0)
 
 
-@compiled(inline="always")
+@inlined
 def row_run(grid, ix, iy, x, y, z, reach):
     """Entries `first` to `last` (exclusive) of grid row (ix, iy) that can lie within `reach` of (x, y, z)."""
     gap_x, gap_y = _gap(grid, 0, ix, x), _gap(grid, 1, iy, y)
@@ -342,7 +340,7 @@ def row_run(grid, ix, iy, x, y, z, reach):
     return first, last
 
 
-@compiled()
+@inner
 def candidate_count(grid, i, reach):
     """Number of atoms in all runs within `reach` of entry `i`: at least that of its neighbours."""
     x, y, z = grid.x[i], grid.y[i], grid.z[i]
@@ -356,7 +354,7 @@ def candidate_count(grid, i, reach):
     return total
 
 
-@compiled()
+@inner
 def buffer_size(grid, block, first, last, cutoff):
     """Room that `gather_neighbours` needs for any of ``block[first:last]``."""
     most = 0
@@ -365,7 +363,14 @@ def buffer_size(grid, block, first, last, cutoff):
     return most + 1
 
 
-@compiled()
+@inner
+def neighbour_space(grid, block, first, last, cutoff):
+    """Room for `gather_neighbours` of any of ``block[first:last]``: entries, vectors, squares."""
+    capacity = buffer_size(grid, block, first, last, cutoff)
+    return np.empty(capacity, dtype=np.int32), np.empty((3, capacity)), np.empty(capacity)
+
+
+@inner
 def gather_neighbours(grid, i, cutoff, entries, vectors, squares):
     """Write the neighbours of entry `i` closer than `cutoff`; the entry itself is left out, its images are not.
 
@@ -484,8 +489,7 @@ def neighbour_lists(
         As `build_cell_list`, and for lists larger than `max_bytes`.
     """
     cells = build_cell_list(structure, cutoff)
-    report = progress or _ignore
-    counts = neighbour_counts(cells, stage(report, 0.0, 0.4))
+    counts = neighbour_counts(cells, stage(progress, 0.0, 0.4))
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     size = int(offsets[-1])
     needed = size * (20 if vectors else 8)
@@ -497,11 +501,9 @@ def neighbour_lists(
     indices = np.empty(size, dtype=np.int32)
     distances = np.empty(size, dtype=np.float32)
     connections = np.empty((size if vectors else 0, 3), dtype=np.float32)
-    done = 0
-    for block in cells.blocks():
-        _fill_block(cells.grid, block, cells.cutoff, offsets, indices, distances, connections)
-        done += len(block)
-        report(0.4 + 0.6 * done / len(structure))
+    arrays = (offsets, indices, distances, connections)
+    for block, share in block_stages(cells.blocks(), len(structure), stage(progress, 0.4, 1.0)):
+        run_tasks(_fill_block, len(block), cells.grid, block, cells.cutoff, *arrays, progress=share)
     return NeighbourLists(offsets, indices, distances, connections if vectors else None)
 
 
@@ -510,13 +512,9 @@ def neighbour_counts(cells: CellList, progress: Progress | None = None) -> NDArr
 
     As in `NeighbourLists`, an atom seen through several images counts several times.
     """
-    report = progress or _ignore
     counts = np.zeros(len(cells.order), dtype=np.int64)
-    done = 0
-    for block in cells.blocks():
-        _count_block(cells.grid, block, cells.cutoff, counts)
-        done += len(block)
-        report(done / len(counts))
+    for block, share in block_stages(cells.blocks(), len(counts), progress):
+        run_tasks(_count_block, len(block), cells.grid, block, cells.cutoff, counts, progress=share)
     return counts
 
 
@@ -524,7 +522,17 @@ def stage(progress: Progress | None, begin: float, end: float) -> Progress | Non
     """Callback for a step of longer work that goes from fraction `begin` to `end` of it."""
     if progress is None:
         return None
-    return lambda fraction: progress(begin + (end - begin) * fraction)
+    return lambda fraction: progress((1 - fraction) * begin + fraction * end)
+
+
+def block_stages(
+    blocks: Iterable[NDArray], count: int, progress: Progress | None
+) -> Iterator[tuple[NDArray, Progress | None]]:
+    """Yield blocks of together `count` atoms, each with a callback for its share of the work."""
+    done = 0
+    for block in blocks:
+        yield block, stage(progress, done / count, (done + len(block)) / count)
+        done += len(block)
 
 
 def reporting(blocks: Iterable, count: int, progress: Progress | None) -> Iterator:
@@ -537,48 +545,41 @@ def reporting(blocks: Iterable, count: int, progress: Progress | None) -> Iterat
             progress(done / count)
 
 
-def _ignore(fraction: float) -> None:
-    """Stand in for a progress callback."""
-
-
-@compiled(parallel=True)
-def _count_block(grid, block, cutoff, counts):
+@kernel
+def _count_block(begin, end, grid, block, cutoff, counts):
+    grid, block, counts = unowned((grid, block, counts))
     reach = cutoff * (1 + _SLACK)
-    for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
-        for t in range(chunk * CHUNK_SIZE, min((chunk + 1) * CHUNK_SIZE, len(block))):
-            i = block[t]
-            x, y, z = grid.x[i], grid.y[i], grid.z[i]
-            x_first, x_last = slab_window(grid, 0, x, reach)
-            y_first, y_last = slab_window(grid, 1, y, reach)
-            n = -1  # the atom itself
-            for ix in range(x_first, x_last):
-                for iy in range(y_first, y_last):
-                    first, last = row_run(grid, ix, iy, x, y, z, reach)
-                    for j in range(first, last):
-                        dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
-                        n += dx * dx + dy * dy + dz * dz < cutoff * cutoff
-            counts[grid.atom[i]] = n
+    for t in range(begin, end):
+        i = block[t]
+        x, y, z = grid.x[i], grid.y[i], grid.z[i]
+        x_first, x_last = slab_window(grid, 0, x, reach)
+        y_first, y_last = slab_window(grid, 1, y, reach)
+        n = -1  # the atom itself
+        for ix in range(x_first, x_last):
+            for iy in range(y_first, y_last):
+                first, last = row_run(grid, ix, iy, x, y, z, reach)
+                for j in range(first, last):
+                    dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
+                    n += dx * dx + dy * dy + dz * dz < cutoff * cutoff
+        counts[grid.atom[i]] = n
 
 
-@compiled(parallel=True)
-def _fill_block(grid, block, cutoff, offsets, indices, distances, connections):
-    for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
-        chunk_end = min((chunk + 1) * CHUNK_SIZE, len(block))
-        capacity = buffer_size(grid, block, chunk * CHUNK_SIZE, chunk_end, cutoff)
-        entries = np.empty(capacity, dtype=np.int32)
-        vectors = np.empty((3, capacity))
-        squares = np.empty(capacity)
-        for t in range(chunk * CHUNK_SIZE, chunk_end):
-            i = block[t]
-            n = gather_neighbours(grid, i, cutoff, entries, vectors, squares)
-            first = offsets[grid.atom[i]]
+@kernel
+def _fill_block(begin, end, grid, block, cutoff, offsets, indices, distances, connections):
+    grid, block, offsets, indices = unowned((grid, block, offsets, indices))
+    distances, connections = unowned((distances, connections))
+    entries, vectors, squares = neighbour_space(grid, block, begin, end, cutoff)
+    for t in range(begin, end):
+        i = block[t]
+        n = gather_neighbours(grid, i, cutoff, entries, vectors, squares)
+        first = offsets[grid.atom[i]]
+        for k in range(n):
+            indices[first + k] = grid.atom[entries[k]]
+            distances[first + k] = np.sqrt(squares[k])
+        if len(connections):
             for k in range(n):
-                indices[first + k] = grid.atom[entries[k]]
-                distances[first + k] = np.sqrt(squares[k])
-            if len(connections):
-                for k in range(n):
-                    for d in range(3):
-                        connections[first + k, d] = vectors[d, k]
+                for d in range(3):
+                    connections[first + k, d] = vectors[d, k]
 
 
 def average_within(
@@ -613,7 +614,6 @@ def average_within(
     if columns.shape[:1] != (len(structure),) or columns.ndim > 2:
         raise StructureError(f"values has shape {columns.shape}; give one row for each of the {len(structure)} atoms.")
     cells = build_cell_list(structure, radius)
-    report = progress or _ignore
     table = np.atleast_2d(columns.T).T
     unknown = np.isnan(table)
     if unknown.any():
@@ -623,11 +623,8 @@ def average_within(
     source = np.empty((len(cells.grid.atom), table.shape[1] + known.shape[1]), dtype=table.dtype)
     source[:, : table.shape[1]], source[:, table.shape[1] :] = table[cells.grid.atom], known[cells.grid.atom]
     sums = np.empty((len(structure), source.shape[1]))
-    done = 0
-    for block in cells.blocks():
-        _sum_within_block(cells.grid, block, cells.cutoff, source, sums)
-        done += len(block)
-        report(done / len(structure))
+    for block, share in block_stages(cells.blocks(), len(structure), progress):
+        run_tasks(_sum_within_block, len(block), cells.grid, block, cells.cutoff, source, sums, progress=share)
     counts = sums[:, table.shape[1] :]
     means = np.divide(sums[:, : table.shape[1]], counts, out=np.full(table.shape, np.nan), where=counts > 0)
     return means.reshape(columns.shape)
@@ -664,25 +661,25 @@ def within_reach(structure: Structure, chosen: NDArray[np.bool_], radius: float)
     return average_within(structure, chosen.astype(np.float64), radius) > 0
 
 
-@compiled(parallel=True)
-def _sum_within_block(grid, block, radius, source, sums):
+@kernel
+def _sum_within_block(begin, end, grid, block, radius, source, sums):
+    grid, block, source, sums = unowned((grid, block, source, sums))
     reach = radius * (1 + _SLACK)
     width = source.shape[1]
-    for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
-        own = np.empty(width)
-        for t in range(chunk * CHUNK_SIZE, min((chunk + 1) * CHUNK_SIZE, len(block))):
-            i = block[t]
-            x, y, z = grid.x[i], grid.y[i], grid.z[i]
-            own[:] = 0.0
-            x_first, x_last = slab_window(grid, 0, x, reach)
-            y_first, y_last = slab_window(grid, 1, y, reach)
-            for ix in range(x_first, x_last):
-                for iy in range(y_first, y_last):
-                    first, last = row_run(grid, ix, iy, x, y, z, reach)
-                    for j in range(first, last):
-                        dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
-                        if dx * dx + dy * dy + dz * dz < radius * radius:
-                            for k in range(width):
-                                own[k] += source[j, k]
-            for k in range(width):
-                sums[grid.atom[i], k] = own[k]
+    own = np.empty(width)
+    for t in range(begin, end):
+        i = block[t]
+        x, y, z = grid.x[i], grid.y[i], grid.z[i]
+        own[:] = 0.0
+        x_first, x_last = slab_window(grid, 0, x, reach)
+        y_first, y_last = slab_window(grid, 1, y, reach)
+        for ix in range(x_first, x_last):
+            for iy in range(y_first, y_last):
+                first, last = row_run(grid, ix, iy, x, y, z, reach)
+                for j in range(first, last):
+                    dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
+                    if dx * dx + dy * dy + dz * dz < radius * radius:
+                        for k in range(width):
+                            own[k] += source[j, k]
+        for k in range(width):
+            sums[grid.atom[i], k] = own[k]

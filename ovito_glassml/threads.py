@@ -1,16 +1,31 @@
-"""Threads of the linear algebra library, for as long as somebody wants a single one."""
+"""Threads: compiled functions on all processors, and a single one for the linear algebra library.
+
+Kernels are compiled functions on one task, a range of the atoms of a block. Tasks are the same whatever the number
+of threads, and so are the results, bit for bit.
+"""
 
 from __future__ import annotations
 
+import math
+import os
 import threading
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, wait
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import lru_cache
+from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["one_blas_thread"]
+__all__ = ["TASK_SIZE", "limit_threads", "one_blas_thread", "run_tasks", "thread_count"]
+
+#: Atoms of one task: handing it to a thread takes as long as computing a few of them.
+TASK_SIZE = 256
+
+Progress = Callable[[float], None]
 
 #: Stands among identifiers of threads for all of them.
 _EVERYONE = 0
@@ -19,6 +34,171 @@ _lock = threading.Lock()
 _users = Counter[int]()
 #: By whom it concerns and its file, every library that was limited and the number of threads that it had before.
 _limited: dict[tuple[int, str], tuple[Any, int]] = {}
+#: What `limit_threads` asks for.
+_most: int | None = None
+
+
+def run_tasks(
+    kernel: Callable[..., None],
+    count: int,
+    *arguments: Any,
+    progress: Progress | None = None,
+    around: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> None:
+    """Call ``kernel(begin, end, *arguments)`` for ranges of `TASK_SIZE` that make up 0 to `count`, on all threads.
+
+    The thread that calls does its share, so that several may call at the same time, or one from within a task.
+
+    Parameters
+    ----------
+    kernel : callable
+        Compiled with `ovito_glassml.compile.kernel`. What two tasks write must not overlap.
+    count : int
+    *arguments
+        Passed on.
+    progress : callable, optional
+        Called with the fraction done, in the thread that calls, after each task of its own and at the end; may raise
+        to stop.
+    around : callable
+        Gives the context in which each thread works, as `one_blas_thread` for kernels that multiply matrices.
+
+    Raises
+    ------
+    The first error of a task or of `progress`, when the tasks that were under way have ended; no others begin.
+    """
+    tasks = deque(range(0, count, TASK_SIZE))
+    total, done = len(tasks), deque[int]()
+
+    def work(report: Progress | None = None) -> None:
+        try:
+            with around():
+                while tasks:
+                    try:
+                        begin = tasks.popleft()
+                    except IndexError:  # another thread was faster
+                        return
+                    kernel(begin, min(begin + TASK_SIZE, count), *arguments)
+                    done.append(begin)
+                    if report is not None and len(done) < total:
+                        report(len(done) / total)
+        except BaseException:
+            tasks.clear()
+            raise
+
+    helping = _helpers.ask(min(thread_count(), total) - 1, work)
+    try:
+        work(progress)
+    finally:
+        begun = [future for future in helping if not future.cancel()]
+        wait(begun)
+    for future in begun:
+        future.result()
+    if progress is not None:
+        progress(1.0)
+
+
+def thread_count() -> int:
+    """Number of threads that tasks run on.
+
+    ``NUMBA_NUM_THREADS`` where that is set, otherwise the processors that this process may use: those that the system
+    or a batch queue has given it, and no more than a container is granted.
+    """
+    if _most is not None:
+        return _most
+    wanted = os.environ.get("NUMBA_NUM_THREADS", "")
+    if wanted.isdecimal() and int(wanted):
+        return int(wanted)
+    return max(1, math.ceil(min(_processors(), _granted())))
+
+
+def _processors() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@lru_cache
+def _granted(root: Path = Path("/")) -> float:
+    """Processors' worth of time that Linux grants to the control group of this process, see ``cpu.max``."""
+    try:
+        groups = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return math.inf
+    base = root / "sys/fs/cgroup"
+    granted = math.inf
+    for name in (line.removeprefix("0::/") for line in groups if line.startswith("0::/")):
+        group = base / name
+        for folder in (group, *group.parents):
+            if not folder.is_relative_to(base):
+                break
+            granted = min(granted, _quota(folder / "cpu.max"))
+    return granted
+
+
+def _quota(file: Path) -> float:
+    try:
+        quota, period = file.read_text().split()
+        return int(quota) / int(period)
+    except (OSError, ValueError, ZeroDivisionError):  # no such file, or "max"
+        return math.inf
+
+
+@contextmanager
+def limit_threads(count: int) -> Iterator[None]:
+    """Run tasks on this number of threads meanwhile, in the whole process."""
+    global _most
+    before, _most = _most, count
+    try:
+        yield
+    finally:
+        _most = before
+
+
+class _Helpers:
+    """Threads that wait for work, made when first needed.
+
+    Daemons, unlike those of `ThreadPoolExecutor`, which keep the program from ending if Ctrl-C comes while they start.
+    """
+
+    def __init__(self) -> None:
+        self.waiting: SimpleQueue[tuple[Future, Callable[[], None]]] = SimpleQueue()
+        self.threads: list[threading.Thread] = []
+        self.lock = threading.Lock()
+
+    def ask(self, count: int, work: Callable[[], None]) -> list[Future]:
+        """Have `count` threads call a function as soon as they can."""
+        with self.lock:
+            while len(self.threads) < count:
+                thread = threading.Thread(target=self._run, name="ovito_glassml task", daemon=True)
+                thread.start()
+                self.threads.append(thread)
+        futures: list[Future] = [Future() for _ in range(count)]
+        for future in futures:
+            self.waiting.put((future, work))
+        return futures
+
+    def _run(self) -> None:
+        while True:
+            future, work = self.waiting.get()
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(work())
+                except BaseException as error:
+                    future.set_exception(error)
+            del future, work
+
+
+_helpers = _Helpers()
+
+
+def _start_anew() -> None:
+    """A forked process has none of its parent's threads, and who held a lock never returns it."""
+    global _helpers, _lock
+    _helpers, _lock = _Helpers(), threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)
 
 
 @contextmanager

@@ -48,6 +48,14 @@ def fcc():
 
 
 @pytest.fixture(scope="session")
+def shaken():
+    """864 atoms of two species near the sites of a crystal: several tasks for threads."""
+    crystal = perfect_fcc(repeat=6, species=("Cu", "Zr"))
+    moved = crystal.positions + np.random.default_rng(7).normal(0, 0.2, crystal.positions.shape)
+    return Structure(moved, crystal.species, crystal.species_names, crystal.cell, pbc=crystal.pbc)
+
+
+@pytest.fixture(scope="session")
 def triclinic():
     """A strongly tilted periodic cell of two species."""
     return disordered(70, TRICLINIC, (True, True, True))

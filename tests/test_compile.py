@@ -56,7 +56,7 @@ def test_code_is_cached_and_renewed_when_a_function_further_down_changes(tmp_pat
 def test_processes_that_start_together_compile_once(code, tmp_path):
     """With a callee of its own, as all kernels have, and a function that calls itself."""
     text = "@compiled()\ndef deep(value):\n    return deep(value - 1) + 1 if value > 0 else 0\n"
-    text += "@compiled(parallel=True)\ndef top(value):\n    return deep(value) + deep(value + 1)\n"
+    text += "@compiled()\ndef top(value):\n    return deep(value) + deep(value + 1)\n"
     write_module(tmp_path, "both", text)
     code = prologue(code) + "from both import deep, top; print(top(3), sum(top.stats.cache_misses.values()))"
     started = [
@@ -68,7 +68,7 @@ def test_processes_that_start_together_compile_once(code, tmp_path):
 
 
 def test_compiling_is_known_while_it_lasts_and_not_while_code_is_loaded(tmp_path):
-    text = "@compiled(parallel=True)\ndef ordered(values):\n    return values[values.argsort()] * 2.0, sorted(values)\n"
+    text = "@compiled()\ndef ordered(values):\n    return values[values.argsort()] * 2.0, sorted(values)\n"
     write_module(tmp_path, "lengthy", text)
     code = """
 import threading, time

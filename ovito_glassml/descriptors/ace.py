@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.compile import compiled
+from ovito_glassml.compile import inner, kernel, unowned
 from ovito_glassml.descriptors.blocks import Fill, check_dtype, fill_rows, separate_blocks, species_columns
 from ovito_glassml.descriptors.density import (
     Expansion,
@@ -24,14 +23,18 @@ from ovito_glassml.descriptors.density import (
 from ovito_glassml.descriptors.invariants import Polynomials, Slot, correlation_labels, invariant_polynomials
 from ovito_glassml.descriptors.products import padded
 from ovito_glassml.descriptors.radial import RadialTable, ace_functions, tabulate
-from ovito_glassml.neighbours import CHUNK_SIZE, Progress, buffer_size, build_cell_list
+from ovito_glassml.neighbours import Progress, buffer_size, build_cell_list
 from ovito_glassml.structure import Structure, StructureError
+from ovito_glassml.threads import run_tasks
 
 __all__ = ["ACEDescriptors"]
 
 
 #: Highest degree of harmonics that settings may allow: correlations are counted before anything else is done.
 MOST_ANGULAR = 48
+
+#: Atoms whose polynomials are evaluated side by side, in vector registers.
+LANES = 32
 
 
 @dataclass(frozen=True)
@@ -181,7 +184,7 @@ class ACEDescriptors:
         coefficients = polynomials.coefficients.astype(self.dtype)
         for block in cells.blocks(structure.mask):
             fill = partial(
-                _correlate, cells.grid, block, expansion, self.n_max, factors, entries,
+                run_tasks, _correlate, len(block), cells.grid, block, expansion, self.n_max, factors, entries,
                 polynomials.starts, coefficients, polynomials.factors,
             )  # fmt: skip
             yield cells.grid.atom[block].astype(np.int64), fill
@@ -248,35 +251,38 @@ def _extended_expansion(
     return expansion, np.array(factors, dtype=np.int64).reshape(-1, 2), np.array(places, dtype=np.int64)
 
 
-@compiled(parallel=True)
-def _correlate(grid, block, expansion, n_max, factors, entries, starts, coefficients, indices, places, rows):
-    """Expand the densities of a chunk of atoms, then evaluate every polynomial for all of them side by side."""
+@kernel
+def _correlate(
+    begin, end, grid, block, expansion, n_max, factors, entries, starts, coefficients, indices, places, rows
+):  # fmt: skip
+    """Expand the densities of some atoms, then evaluate every polynomial for all of them side by side."""
+    grid, block, expansion, factors, entries = unowned((grid, block, expansion, factors, entries))
+    starts, coefficients, indices, places, rows = unowned((starts, coefficients, indices, places, rows))
     kind = rows.dtype
-    for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
-        chunk_start, chunk_end = chunk * CHUNK_SIZE, min((chunk + 1) * CHUNK_SIZE, len(block))
-        capacity = buffer_size(grid, block, chunk_start, chunk_end, expansion.cutoff)
-        work = make_workspace(expansion, capacity)
-        density = np.ones((len(entries) + 1, CHUNK_SIZE), dtype=kind)
-        for t in range(chunk_start, chunk_end):
+    work = make_workspace(expansion, buffer_size(grid, block, begin, end, expansion.cutoff))
+    density = np.ones((len(entries) + 1, LANES), dtype=kind)
+    total = np.empty(LANES, dtype=kind)
+    for first in range(begin, end, LANES):
+        last = min(first + LANES, end)
+        for t in range(first, last):
             count = collect_neighbours(grid, block[t], expansion, work)
             evaluate_radial(expansion, work, count)
             _multiply_radial(expansion, work, count, n_max, factors)
             evaluate_harmonics(expansion, work, count)
             expand_density(expansion, work)
             for k in range(len(entries)):
-                density[k, t - chunk_start] = work.density[entries[k]]
-        total = np.empty(CHUNK_SIZE, dtype=kind)
+                density[k, t - first] = work.density[entries[k]]
         for feature in range(len(starts) - 1):
             total[:] = 0
             for term in range(starts[feature], starts[feature + 1]):
                 a, b, c = density[indices[term, 0]], density[indices[term, 1]], density[indices[term, 2]]
-                for lane in range(CHUNK_SIZE):
+                for lane in range(LANES):
                     total[lane] += coefficients[term] * a[lane] * b[lane] * c[lane]
-            for t in range(chunk_start, chunk_end):
-                rows[places[t], feature] = total[t - chunk_start]
+            for t in range(first, last):
+                rows[places[t], feature] = total[t - first]
 
 
-@compiled()
+@inner
 def _multiply_radial(expansion, work, count, n_max, factors):
     """Append the products of radial functions to each neighbour's values."""
     for j in range(count):

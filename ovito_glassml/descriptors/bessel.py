@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.compile import compiled
+from ovito_glassml.compile import kernel, unowned
 from ovito_glassml.descriptors.blocks import assemble, check_dtype, species_columns
 from ovito_glassml.descriptors.density import (
     collect_neighbours,
@@ -24,7 +23,6 @@ from ovito_glassml.descriptors.radial import RadialTable, bessel_functions, tabu
 from ovito_glassml.descriptors.shells import ShellAverage, shell_average
 from ovito_glassml.neighbours import (
     BLOCK_SIZE,
-    CHUNK_SIZE,
     Progress,
     buffer_size,
     build_cell_list,
@@ -32,6 +30,7 @@ from ovito_glassml.neighbours import (
     stage,
 )
 from ovito_glassml.structure import Structure, StructureError
+from ovito_glassml.threads import run_tasks
 
 __all__ = ["NORMALIZATIONS", "BesselDescriptors"]
 
@@ -210,7 +209,8 @@ class BesselDescriptors:
             radial = np.empty((len(block), len(self.species), self.n_max), dtype=self.dtype)
             absolute = np.empty((len(block), self.n_max), dtype=self.dtype)
             power = np.empty((len(block), self.n_max, self.l_max), dtype=self.dtype)
-            _expand_block(cells.grid, block, expansion, self.n_max, radial, absolute, power)
+            results = (radial, absolute, power)
+            run_tasks(_expand_block, len(block), cells.grid, block, expansion, self.n_max, *results)
             divisor = absolute if self.normalization == "absolute" else np.abs(radial.sum(axis=1))
             with np.errstate(divide="ignore", invalid="ignore"):
                 orientation = factor * np.sqrt(power) / divisor[:, :, None]
@@ -232,32 +232,31 @@ def _averaged(average: ShellAverage, rows: NDArray, mask: NDArray[np.bool_], pro
     return result
 
 
-@compiled(parallel=True)
-def _expand_block(grid, block, expansion, n_max, radial, absolute, power):
+@kernel
+def _expand_block(begin, end, grid, block, expansion, n_max, radial, absolute, power):
     """Sums of R_n by species and of |R_n|, and Σ_m of the squared expansion coefficients of all species together."""
+    grid, block, expansion, radial = unowned((grid, block, expansion, radial))
+    absolute, power = unowned((absolute, power))
     width = expansion.width
     terms = (expansion.l_max + 1) ** 2
-    for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
-        chunk_end = min((chunk + 1) * CHUNK_SIZE, len(block))
-        capacity = buffer_size(grid, block, chunk * CHUNK_SIZE, chunk_end, expansion.cutoff)
-        work = make_workspace(expansion, capacity)
-        for t in range(chunk * CHUNK_SIZE, chunk_end):
-            count = collect_neighbours(grid, block[t], expansion, work)
-            evaluate_radial(expansion, work, count)
-            evaluate_harmonics(expansion, work, count)
-            expand_density(expansion, work)
-            radial[t] = 0
-            absolute[t] = 0
-            for column in range(expansion.densities):
-                for j in range(work.first[column], work.first[column + 1]):
-                    for n in range(n_max):
-                        radial[t, column, n] += work.radial[j * width + n]
-                        absolute[t, n] += abs(work.radial[j * width + n])
-            power[t] = 0
-            for degree in range(1, expansion.l_max + 1):
-                for term in range(degree * degree, (degree + 1) * (degree + 1)):
-                    for n in range(n_max):
-                        total = work.density[term * width + n]
-                        for column in range(1, expansion.densities):
-                            total += work.density[(column * terms + term) * width + n]
-                        power[t, n, degree - 1] += total * total
+    work = make_workspace(expansion, buffer_size(grid, block, begin, end, expansion.cutoff))
+    for t in range(begin, end):
+        count = collect_neighbours(grid, block[t], expansion, work)
+        evaluate_radial(expansion, work, count)
+        evaluate_harmonics(expansion, work, count)
+        expand_density(expansion, work)
+        radial[t] = 0
+        absolute[t] = 0
+        for column in range(expansion.densities):
+            for j in range(work.first[column], work.first[column + 1]):
+                for n in range(n_max):
+                    radial[t, column, n] += work.radial[j * width + n]
+                    absolute[t, n] += abs(work.radial[j * width + n])
+        power[t] = 0
+        for degree in range(1, expansion.l_max + 1):
+            for term in range(degree * degree, (degree + 1) * (degree + 1)):
+                for n in range(n_max):
+                    total = work.density[term * width + n]
+                    for column in range(1, expansion.densities):
+                        total += work.density[(column * terms + term) * width + n]
+                    power[t, n, degree - 1] += total * total

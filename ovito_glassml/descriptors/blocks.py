@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ovito_glassml.neighbours import Progress
+from ovito_glassml.neighbours import Progress, stage
 from ovito_glassml.structure import Structure, StructureError
 
 __all__ = ["Fill", "assemble", "check_dtype", "fill_rows", "physical_memory", "separate_blocks", "species_columns"]
 
-#: Writes the rows of a block of atoms to the places given, in the array given.
-Fill = Callable[[NDArray, NDArray], None]
+
+class Fill(Protocol):
+    """Writes the rows of a block of atoms to the places given, in the array given."""
+
+    def __call__(self, places: NDArray, rows: NDArray, *, progress: Progress | None = None) -> None: ...
 
 
 def species_columns(structure: Structure, names: Sequence[str]) -> NDArray[np.int64]:
@@ -125,10 +129,9 @@ def fill_rows(
     row_of[structure.selected] = np.arange(len(rows))
     done = 0
     for indices, fill in blocks:
-        fill(row_of[indices], rows)
+        share = stage(progress, done / len(rows), (done + len(indices)) / len(rows))
+        fill(row_of[indices], rows, progress=share)
         done += len(indices)
-        if progress is not None:
-            progress(done / len(rows))
     return rows
 
 
@@ -142,5 +145,7 @@ def separate_blocks(
         yield indices, rows
 
 
-def _copy(values: NDArray, places: NDArray, rows: NDArray) -> None:
+def _copy(values: NDArray, places: NDArray, rows: NDArray, *, progress: Progress | None = None) -> None:
     rows[places] = values
+    if progress is not None:
+        progress(1.0)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ovito_glassml.compile import compiled
+from ovito_glassml.compile import inner
 from ovito_glassml.descriptors.products import row_product
 from ovito_glassml.descriptors.radial import STENCIL, RadialTable
 from ovito_glassml.neighbours import gather_neighbours
@@ -147,7 +147,7 @@ class Workspace(NamedTuple):
     density: NDArray
 
 
-@compiled()
+@inner
 def make_workspace(expansion, capacity):
     """Allocate buffers for atoms of at most `capacity` neighbours."""
     room = (capacity + 15) // 16 * 16
@@ -169,7 +169,7 @@ def make_workspace(expansion, capacity):
     )
 
 
-@compiled()
+@inner
 def collect_neighbours(grid, i, expansion, work):
     """Find the neighbours of entry `i` and store their unit vectors and distances, grouped by density.
 
@@ -194,7 +194,7 @@ def collect_neighbours(grid, i, expansion, work):
     return n
 
 
-@compiled()
+@inner
 def evaluate_radial(expansion, work, count):
     """Look up the radial functions of all collected neighbours."""
     table = expansion.table
@@ -219,7 +219,7 @@ def evaluate_radial(expansion, work, count):
             out[c] = (w0 * t0[c] + w1 * t1[c]) + (w2 * t2[c] + w3 * t3[c]) + (w4 * t4[c] + w5 * t5[c])
 
 
-@compiled()
+@inner
 def evaluate_harmonics(expansion, work, count):
     """Spherical harmonics of all collected neighbours, by recurrence in l for every m."""
     l_max = expansion.l_max
@@ -256,12 +256,13 @@ def evaluate_harmonics(expansion, work, count):
             cosine[j] = turned
 
 
-@compiled()
+@inner
 def expand_density(expansion, work):
     """Multiply radial functions and harmonics of the collected neighbours into `work.density`."""
     width = expansion.width
     room = len(work.x)
     terms = (expansion.l_max + 1) ** 2
+    one = np.int64(1)  # the literal would be a type of its own, and all products compiled for it again
     for column in range(expansion.densities):
         first = work.first[column]
         count = work.first[column + 1] - first
@@ -273,7 +274,7 @@ def expand_density(expansion, work):
                 work.harmonics,
                 degree * degree * room + first,
                 room,
-                1,
+                one,
                 work.radial,
                 first * expansion.row + degree * expansion.group_step,
                 expansion.row,

@@ -16,9 +16,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from ovito_glassml.compile import compiled
+from ovito_glassml.compile import inner
 
-__all__ = ["PADDING_BYTES", "padded", "row_product"]
+__all__ = ["PADDING_BYTES", "padded", "plain_row_product", "row_product"]
 
 #: Rows of `b` and `out` are padded to a multiple of this.
 PADDING_BYTES = 32
@@ -111,7 +111,7 @@ def _strip(vector_bytes: int) -> Callable:
     """Compiled function for any number of rows and one vector of `vector_bytes`."""
     one, two, three, four, five, six = (_tile(rows, vector_bytes) for rows in range(1, TILE_ROWS + 1))
 
-    @compiled()
+    @inner
     def strip(out, out_at, out_row, a, a_at, a_row, a_step, b, b_at, b_step, rows, count):
         tiles = (rows + 5) // 6
         row = 0
@@ -140,7 +140,7 @@ _strip_64 = _strip(64)
 _strip_32 = _strip(32)
 
 
-@compiled()
+@inner
 def row_product(out, out_at, out_row, a, a_at, a_row, a_step, b, b_at, b_step, rows, count, width):
     """out[i, n] = Σ_j a[i, j] b[j, n], every matrix a strided part of a flat array.
 
@@ -163,3 +163,14 @@ def row_product(out, out_at, out_row, a, a_at, a_row, a_step, b, b_at, b_step, r
         n += 2 * half
     if n < width:
         _strip_32(out, out_at + n, out_row, a, a_at, a_row, a_step, b, b_at + n, b_step, rows, count)
+
+
+@inner
+def plain_row_product(out, out_at, out_row, a, a_at, a_row, a_step, b, b_at, b_step, rows, count, width):
+    """`row_product` as it reads without LLVM: what it must agree with, but for the rounding of fused operations."""
+    for i in range(rows):
+        for n in range(width):
+            total = out.dtype.type(0)
+            for j in range(count):
+                total += a[a_at + i * a_row + j * a_step] * b[b_at + j * b_step + n]
+            out[out_at + i * out_row + n] = total

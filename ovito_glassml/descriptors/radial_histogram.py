@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
-from ovito_glassml.compile import compiled
-from ovito_glassml.neighbours import CHUNK_SIZE, row_run, slab_window
+from ovito_glassml.compile import kernel, unowned
+from ovito_glassml.neighbours import row_run, slab_window
 
 __all__ = ["EDGE_TOLERANCE", "radial_histogram"]
 
@@ -15,12 +14,14 @@ __all__ = ["EDGE_TOLERANCE", "radial_histogram"]
 EDGE_TOLERANCE = 1e-8
 
 
-@compiled(parallel=True)
-def radial_histogram(grid, block, reach, r_min, bins_per_length, columns, counts):
-    """Count neighbours by distance and column for one block of atoms.
+@kernel
+def radial_histogram(begin, end, grid, block, reach, r_min, bins_per_length, columns, counts):
+    """Count neighbours by distance and column for some atoms of a block.
 
     Parameters
     ----------
+    begin, end : int
+        Range of the atoms in the block.
     grid : CellGrid
     block : (B,) int64 array
         Grid entries of the central atoms.
@@ -35,28 +36,28 @@ def radial_histogram(grid, block, reach, r_min, bins_per_length, columns, counts
     counts : (B, H, bins + 2) int32 array
         Filled with the counts; the first and the last bin hold what is too near and too far.
     """
+    grid, block, columns, counts = unowned((grid, block, columns, counts))
     bins = counts.shape[2] - 2
     offset = 1.0 + EDGE_TOLERANCE - r_min * bins_per_length
-    for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
-        slots = np.empty(grid.longest_row, dtype=np.int32)
-        for t in range(chunk * CHUNK_SIZE, min((chunk + 1) * CHUNK_SIZE, len(block))):
-            i = block[t]
-            x, y, z = grid.x[i], grid.y[i], grid.z[i]
-            histograms = counts[t]
-            histograms[:] = 0
-            x_first, x_last = slab_window(grid, 0, x, reach)
-            y_first, y_last = slab_window(grid, 1, y, reach)
-            for ix in range(x_first, x_last):
-                for iy in range(y_first, y_last):
-                    first, last = row_run(grid, ix, iy, x, y, z, reach)
-                    xs, ys, zs = grid.x[first:last], grid.y[first:last], grid.z[first:last]
-                    # Slices from 0 and no branch: this runs in vector registers.
-                    for k in range(len(xs)):
-                        dx, dy, dz = xs[k] - x, ys[k] - y, zs[k] - z
-                        place = np.sqrt(dx * dx + dy * dy + dz * dz) * bins_per_length + offset
-                        slots[k] = np.int32(min(max(place, 0.0), bins + 1.0))
-                    species = grid.species[first:last]
-                    for k in range(len(species)):
-                        histograms[columns[species[k]], slots[k]] += 1
-            own = np.int32(min(max(offset, 0.0), bins + 1.0))
-            histograms[columns[grid.species[i]], own] -= 1
+    slots = np.empty(grid.longest_row, dtype=np.int32)
+    for t in range(begin, end):
+        i = block[t]
+        x, y, z = grid.x[i], grid.y[i], grid.z[i]
+        histograms = counts[t]
+        histograms[:] = 0
+        x_first, x_last = slab_window(grid, 0, x, reach)
+        y_first, y_last = slab_window(grid, 1, y, reach)
+        for ix in range(x_first, x_last):
+            for iy in range(y_first, y_last):
+                first, last = row_run(grid, ix, iy, x, y, z, reach)
+                xs, ys, zs = grid.x[first:last], grid.y[first:last], grid.z[first:last]
+                # Slices from 0 and no branch: this runs in vector registers.
+                for k in range(len(xs)):
+                    dx, dy, dz = xs[k] - x, ys[k] - y, zs[k] - z
+                    place = np.sqrt(dx * dx + dy * dy + dz * dz) * bins_per_length + offset
+                    slots[k] = np.int32(min(max(place, 0.0), bins + 1.0))
+                species = grid.species[first:last]
+                for k in range(len(species)):
+                    histograms[columns[species[k]], slots[k]] += 1
+        own = np.int32(min(max(offset, 0.0), bins + 1.0))
+        histograms[columns[grid.species[i]], own] -= 1

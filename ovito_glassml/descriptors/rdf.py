@@ -12,6 +12,7 @@ from ovito_glassml.descriptors.blocks import assemble, species_columns
 from ovito_glassml.descriptors.radial_histogram import radial_histogram
 from ovito_glassml.neighbours import Progress, build_cell_list
 from ovito_glassml.structure import Structure, StructureError
+from ovito_glassml.threads import run_tasks
 
 __all__ = ["RDFDescriptors"]
 
@@ -128,6 +129,7 @@ class RDFDescriptors:
         cells = build_cell_list(structure, self.cutoff)
         for block in cells.blocks(structure.mask):
             counts = np.empty((len(block), functions, self.bins + 2), dtype=np.int32)
-            radial_histogram(cells.grid, block, self.cutoff, self.r_min, 1 / self.bin_width, columns, counts)
+            binning = (self.cutoff, self.r_min, 1 / self.bin_width)
+            run_tasks(radial_histogram, len(block), cells.grid, block, *binning, columns, counts)
             rows = (counts[:, :, 1:-1] * scale).astype(np.float32)
             yield cells.grid.atom[block], rows.reshape(len(block), -1)

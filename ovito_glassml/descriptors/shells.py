@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.compile import compiled
-from ovito_glassml.neighbours import BLOCK_SIZE, Progress, neighbour_lists
+from ovito_glassml.compile import compiled, kernel, unowned
+from ovito_glassml.neighbours import Progress, neighbour_lists
 from ovito_glassml.structure import Structure
+from ovito_glassml.threads import run_tasks
 
 __all__ = ["ShellAverage", "shell_average"]
 
@@ -51,7 +51,7 @@ class ShellAverage:
         atoms : (M,) int64 array, optional
             Atoms whose average is wanted; None means all.
         progress : callable, optional
-            Called with the fraction done between blocks; may raise to stop.
+            Called with the fraction done meanwhile; may raise to stop.
 
         Returns
         -------
@@ -61,11 +61,8 @@ class ShellAverage:
         wanted = np.arange(len(rows)) if atoms is None else np.asarray(atoms)
         source = np.ascontiguousarray(rows)
         averaged = np.empty((len(wanted), rows.shape[1]), dtype=rows.dtype)
-        for first in range(0, len(wanted), BLOCK_SIZE):
-            block = slice(first, first + BLOCK_SIZE)
-            _average(self.offsets, self.indices, self.weights, source, wanted[block], averaged[block])
-            if progress is not None:
-                progress(min((first + BLOCK_SIZE) / len(wanted), 1.0))
+        lists = (self.offsets, self.indices, self.weights)
+        run_tasks(_average, len(wanted), *lists, source, wanted, averaged, progress=progress)
         return averaged
 
 
@@ -89,10 +86,12 @@ def _mark_neighbours(offsets, indices, mask, widened):
                 widened[indices[k]] = True
 
 
-@compiled(parallel=True)
-def _average(offsets, indices, weights, rows, block, averaged):
+@kernel
+def _average(begin, end, offsets, indices, weights, rows, block, averaged):
+    offsets, indices, weights = unowned((offsets, indices, weights))
+    rows, block, averaged = unowned((rows, block, averaged))
     width = rows.shape[1]
-    for t in numba.prange(len(block)):
+    for t in range(begin, end):
         i = block[t]
         out = averaged[t]
         out[:] = 0 if offsets[i] < offsets[i + 1] else np.nan

@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.compile import compiled
+from ovito_glassml.compile import inner, kernel, unowned
 from ovito_glassml.descriptors.blocks import Fill, check_dtype, fill_rows, separate_blocks, species_columns
 from ovito_glassml.descriptors.density import (
     Expansion,
@@ -30,9 +29,9 @@ from ovito_glassml.descriptors.radial import (
     polynomial_soap_functions,
     tabulate,
 )
-from ovito_glassml.neighbours import CHUNK_SIZE, CellGrid, Progress, buffer_size, build_cell_list
+from ovito_glassml.neighbours import CellGrid, Progress, buffer_size, build_cell_list
 from ovito_glassml.structure import Structure, StructureError
-from ovito_glassml.threads import one_blas_thread
+from ovito_glassml.threads import one_blas_thread, run_tasks
 
 __all__ = ["RADIAL_BASES", "SOAPDescriptors"]
 
@@ -200,14 +199,14 @@ class SOAPDescriptors:
         columns = np.ascontiguousarray(matrix, dtype=self.dtype)
         for grid, block, expansion, prefactors in self._expansions(structure):
             products = np.empty((len(block), columns.shape[1]), dtype=self.dtype)
-            with one_blas_thread():  # its threads would fight with those of the kernel
-                _multiplied_spectra(grid, block, expansion, self.n_max, prefactors, columns, products)
+            arguments = (grid, block, expansion, self.n_max, prefactors, columns, products)
+            run_tasks(_multiplied_spectra, len(block), *arguments, around=one_blas_thread)
             yield grid.atom[block].astype(np.int64), products
 
     def _blocks(self, structure: Structure) -> Iterator[tuple[NDArray[np.int64], Fill]]:
         """Yield (atom indices, function that writes their rows)."""
         for grid, block, expansion, prefactors in self._expansions(structure):
-            fill = partial(_power_spectra, grid, block, expansion, self.n_max, prefactors)
+            fill = partial(run_tasks, _power_spectra, len(block), grid, block, expansion, self.n_max, prefactors)
             yield grid.atom[block].astype(np.int64), fill
 
     def _expansions(self, structure: Structure) -> Iterator[tuple[CellGrid, NDArray[np.int64], Expansion, NDArray]]:
@@ -241,36 +240,45 @@ def _load_blas() -> None:
     import scipy.linalg.cython_blas  # noqa: F401
 
 
-@compiled(parallel=True)
-def _power_spectra(grid, block, expansion, n_max, prefactors, places, rows):
-    """Expand the densities of each atom of the block and contract them over m."""
-    for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
-        chunk_end = min((chunk + 1) * CHUNK_SIZE, len(block))
-        capacity = buffer_size(grid, block, chunk * CHUNK_SIZE, chunk_end, expansion.cutoff)
-        work = make_workspace(expansion, capacity + 1)
-        products = np.empty(n_max * expansion.width, dtype=rows.dtype)
-        for t in range(chunk * CHUNK_SIZE, chunk_end):
-            _power_spectrum(grid, block[t], expansion, n_max, prefactors, work, products, rows[places[t]])
+@kernel
+def _power_spectra(begin, end, grid, block, expansion, n_max, prefactors, places, rows):
+    """Expand the densities of some atoms of the block and contract them over m."""
+    grid, block, expansion, prefactors = unowned((grid, block, expansion, prefactors))
+    places, rows = unowned((places, rows))
+    work = make_workspace(expansion, buffer_size(grid, block, begin, end, expansion.cutoff) + 1)
+    products = np.empty(n_max * expansion.width, dtype=rows.dtype)
+    for t in range(begin, end):
+        _power_spectrum(grid, block[t], expansion, n_max, prefactors, work, products, rows[places[t]])
 
 
-@compiled(parallel=True)
-def _multiplied_spectra(grid, block, expansion, n_max, prefactors, matrix, results):
-    """Rows as `_power_spectra` computes them, scaled to length one and multiplied by a matrix, chunk by chunk."""
-    for chunk in numba.prange((len(block) + PRODUCT_ROWS - 1) // PRODUCT_ROWS):
-        chunk_end = min((chunk + 1) * PRODUCT_ROWS, len(block))
-        capacity = buffer_size(grid, block, chunk * PRODUCT_ROWS, chunk_end, expansion.cutoff)
-        work = make_workspace(expansion, capacity + 1)
-        products = np.empty(n_max * expansion.width, dtype=matrix.dtype)
-        rows = np.empty((chunk_end - chunk * PRODUCT_ROWS, len(matrix)), dtype=matrix.dtype)
+@kernel
+def _multiplied_spectra(begin, end, grid, block, expansion, n_max, prefactors, matrix, results):
+    """Rows as `_power_spectra` computes them, scaled to length one and multiplied by a matrix."""
+    grid, block, expansion, prefactors = unowned((grid, block, expansion, prefactors))
+    matrix, results = unowned((matrix, results))
+    work = make_workspace(expansion, buffer_size(grid, block, begin, end, expansion.cutoff) + 1)
+    products = np.empty(n_max * expansion.width, dtype=matrix.dtype)
+    for first in range(begin, end, PRODUCT_ROWS):
+        rows = np.empty((min(PRODUCT_ROWS, end - first), len(matrix)), dtype=matrix.dtype)
         for k in range(len(rows)):
-            i = block[chunk * PRODUCT_ROWS + k]
-            _power_spectrum(grid, i, expansion, n_max, prefactors, work, products, rows[k])
+            _power_spectrum(grid, block[first + k], expansion, n_max, prefactors, work, products, rows[k])
         multiplied = np.dot(rows, matrix)
         for k in range(len(rows)):
-            results[chunk * PRODUCT_ROWS + k] = multiplied[k] / np.sqrt(np.dot(rows[k], rows[k]))
+            length = np.sqrt(_square(rows[k]))
+            for c in range(matrix.shape[1]):  # assigning rows compiles the text of an error, which takes seconds
+                results[first + k, c] = multiplied[k, c] / length
 
 
-@compiled()
+@inner
+def _square(row):
+    """Squared length, summed in double precision and in order: BLAS has another order on every processor."""
+    total = 0.0
+    for k in range(len(row)):
+        total += row[k] * row[k]
+    return total
+
+
+@inner
 def _power_spectrum(grid, i, expansion, n_max, prefactors, work, products, row):
     """The row of one atom."""
     count = collect_neighbours(grid, i, expansion, work)
@@ -281,7 +289,7 @@ def _power_spectrum(grid, i, expansion, n_max, prefactors, work, products, row):
     _contract(expansion, n_max, prefactors, work.density, products, row)
 
 
-@compiled()
+@inner
 def _add_centre(expansion, column, count, work):
     """Add the atom itself as a neighbour at distance zero, where only l = 0 contributes, whatever the direction."""
     place = work.first[column + 1]
@@ -293,19 +301,21 @@ def _add_centre(expansion, column, count, work):
     return count + 1
 
 
-@compiled()
+@inner
 def _contract(expansion, n_max, prefactors, density, products, row):
     """Σ_m c c' for all pairs of densities, in the order of the features."""
     width = expansion.width
     terms = (expansion.l_max + 1) ** 2
+    start, one = np.int64(0), np.int64(1)  # not the literals, see `expand_density`
     feature = 0
     for first in range(expansion.densities):
         for second in range(first, expansion.densities):
             for degree in range(expansion.l_max + 1):
                 left = (first * terms + degree * degree) * width
                 right = (second * terms + degree * degree) * width
+                orders = 2 * degree + 1
                 row_product(
-                    products, 0, width, density, left, 1, width, density, right, width, n_max, 2 * degree + 1, width
+                    products, start, width, density, left, one, width, density, right, width, n_max, orders, width
                 )
                 factor = prefactors[degree]
                 for n in range(n_max):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ovito_glassml.compile import compiled
-from ovito_glassml.neighbours import CHUNK_SIZE, Progress, buffer_size, build_cell_list, gather_neighbours
+from ovito_glassml.compile import compiled, inner, kernel, unowned
+from ovito_glassml.neighbours import Progress, block_stages, build_cell_list, gather_neighbours, neighbour_space
 from ovito_glassml.structure import Structure, StructureError
+from ovito_glassml.threads import run_tasks
 
 __all__ = ["LocalDeformation", "local_deformation", "nonaffine_squared_displacement"]
 
@@ -98,20 +98,17 @@ def local_deformation(
     cells = build_cell_list(reference, cutoff)
     motion = moved[cells.grid.atom]
     scale = max(np.abs(values).max(initial=0.0) for values in (*cells.grid[:3], reference.positions, moved))
-    done = 0
-    for block in cells.blocks():
+    for block, share in block_stages(cells.blocks(), count, progress):
         factors, mixed = np.zeros((len(block), 3, 3)), np.zeros((len(block), 3, 3))
         left, found = np.zeros(len(block)), np.zeros(len(block), dtype=np.int64)
-        _fit_block(cells.grid, block, cells.cutoff, motion, factors, mixed, left, found)
+        results = (factors, mixed, left, found)
+        run_tasks(_fit_block, len(block), cells.grid, block, cells.cutoff, motion, *results, progress=share)
         solid = (found >= FEWEST_NEIGHBOURS) & ~_is_flat(factors)
         left[left < found * (ROUNDING * scale) ** 2] = 0.0
         atoms = cells.grid.atom[block]
         neighbours[atoms] = found
         squares[atoms[solid]] = left[solid]
         gradients[atoms[solid]] = np.linalg.solve(factors[solid], mixed[solid]).transpose(0, 2, 1)
-        done += len(block)
-        if progress is not None:
-            progress(done / count)
     return LocalDeformation(squares, gradients, neighbours)
 
 
@@ -130,25 +127,23 @@ def _is_flat(factors: NDArray) -> NDArray[np.bool_]:
     return singular | ((inverses**2).sum(axis=(1, 2)) * (factors**2).sum(axis=(1, 2)) > 1 / FLATNESS)
 
 
-@compiled(parallel=True)
-def _fit_block(grid, block, cutoff, motion, factors, mixed, left, found):
-    for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
-        chunk_end = min((chunk + 1) * CHUNK_SIZE, len(block))
-        capacity = buffer_size(grid, block, chunk * CHUNK_SIZE, chunk_end, cutoff)
-        entries = np.empty(capacity, dtype=np.int32)
-        bonds, moves = np.empty((3, capacity)), np.empty((3, capacity))
-        squares = np.empty(capacity)
-        for t in range(chunk * CHUNK_SIZE, chunk_end):
-            i = block[t]
-            n = gather_neighbours(grid, i, cutoff, entries, bonds, squares)
-            for k in range(n):
-                for c in range(3):
-                    moves[c, k] = motion[entries[k], c] - motion[i, c]
-            found[t] = n
-            left[t] = _fit(bonds, moves, n, factors[t], mixed[t])
+@kernel
+def _fit_block(begin, end, grid, block, cutoff, motion, factors, mixed, left, found):
+    grid, block, motion, factors = unowned((grid, block, motion, factors))
+    mixed, left, found = unowned((mixed, left, found))
+    entries, bonds, squares = neighbour_space(grid, block, begin, end, cutoff)
+    moves = np.empty(bonds.shape)
+    for t in range(begin, end):
+        i = block[t]
+        n = gather_neighbours(grid, i, cutoff, entries, bonds, squares)
+        for k in range(n):
+            for c in range(3):
+                moves[c, k] = motion[entries[k], c] - motion[i, c]
+        found[t] = n
+        left[t] = _fit(bonds, moves, n, factors[t], mixed[t])
 
 
-@compiled()
+@inner
 def _fit(bonds, moves, n, factor, mixed):
     """Least squares by orthogonal vectors, which flat surroundings spoil less than normal equations.
 

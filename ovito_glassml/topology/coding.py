@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.compile import compiled
+from ovito_glassml.compile import compiled, inlined
 
 __all__ = ["BCC", "FCC", "HCP", "key_of_codes", "label_of_codes", "numbers_of_keys"]
 
@@ -24,7 +24,7 @@ _S444 = (4 * 64 + 4) * 64 + 4
 _S666 = (6 * 64 + 6) * 64 + 6
 
 
-@compiled()
+@inlined
 def _mixed(value):
     """Spread the bits of an integer over 64 (the finaliser of SplitMix64)."""
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

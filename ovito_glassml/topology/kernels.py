@@ -8,11 +8,11 @@ come from the intersections of such sets.
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 
-from ovito_glassml.compile import compiled
-from ovito_glassml.neighbours import CHUNK_SIZE, buffer_size, gather_neighbours
+from ovito_glassml.compile import inner, kernel, unowned
+from ovito_glassml.neighbours import gather_neighbours, neighbour_space
+from ovito_glassml.threads import TASK_SIZE
 from ovito_glassml.topology.coding import key_of_codes, label_of_codes
 
 __all__ = ["MOST_NEIGHBOURS", "describe_clusters", "measure_clusters", "pair_histogram"]
@@ -30,7 +30,7 @@ _ONE = np.uint64(1)
 _NONE = np.uint64(0)
 
 
-@compiled()
+@inner
 def _count(members):
     """Number of members of a set (the usual sideways addition, which compilers know)."""
     members -= (members >> np.uint64(1)) & np.uint64(0x5555555555555555)
@@ -39,13 +39,13 @@ def _count(members):
     return np.int64((members * np.uint64(0x0101010101010101)) >> np.uint64(56))
 
 
-@compiled()
+@inner
 def _lowest(members):
     """Smallest member of a set that is not empty."""
     return _count((members & (~members + _ONE)) - _ONE)
 
 
-@compiled()
+@inner
 def _subcluster(common, bonds):
     """Bonds among the common neighbours and in their longest chain; −1, −1 if they are not standard."""
     total = 0
@@ -77,7 +77,7 @@ def _subcluster(common, bonds):
     return total // 2, longest
 
 
-@compiled()
+@inner
 def _walk(start, left, bonds):
     """Number of bonds of a chain and what remains of the set without it."""
     length = 0
@@ -91,7 +91,7 @@ def _walk(start, left, bonds):
     return length, left
 
 
-@compiled()
+@inner
 def _bond(thresholds, squares, n, limit, bonds):
     """Bonds of the cluster made of all pairs up to `limit`; returns its number of neighbours."""
     size = 0
@@ -105,7 +105,7 @@ def _bond(thresholds, squares, n, limit, bonds):
     return size
 
 
-@compiled()
+@inner
 def _is_standard(size, bonds):
     for a in range(size):  # noqa: SIM110 - compiled code knows no generators
         if _subcluster(bonds[a], bonds)[0] < 0:
@@ -113,7 +113,7 @@ def _is_standard(size, bonds):
     return True
 
 
-@compiled()
+@inner
 def _nearest_first(n, entries, vectors, squares, order, members, places, near):
     """Copy the nearest neighbours, at most 60, in ascending distance; returns how many."""
     kept = 0
@@ -134,7 +134,22 @@ def _nearest_first(n, entries, vectors, squares, order, members, places, near):
     return kept
 
 
-@compiled()
+@inner
+def _sort(values):
+    """Shell sort, in place: a few hundred numbers, for which NumPy's sort takes as long to compile as all the rest."""
+    gap = len(values)
+    while gap > 1:
+        gap = max(gap * 5 // 11, 1)
+        for i in range(gap, len(values)):
+            value = values[i]
+            k = i
+            while k >= gap and values[k - gap] > value:
+                values[k] = values[k - gap]
+                k -= gap
+            values[k] = value
+
+
+@inner
 def _largest_cluster(n, places, squares, limit, acute, thresholds, events, bonds):
     """Find the largest standard cluster among the neighbours.
 
@@ -185,7 +200,7 @@ def _largest_cluster(n, places, squares, limit, acute, thresholds, events, bonds
                 events[count] = thresholds[b, a]
                 count += 1
     steps = events[:count]
-    steps.sort()
+    _sort(steps)
     # The first step that breaks the standard; it stays broken at all later ones.
     low, high = 0, count
     size = _bond(thresholds, squares, n, below, bonds)
@@ -203,19 +218,23 @@ def _largest_cluster(n, places, squares, limit, acute, thresholds, events, bonds
     return size, limit, True
 
 
-@compiled()
+@inner
 def _code(common, bonds):
     """S_ijk of a standard sub-cluster as one integer."""
     j, k = _subcluster(common, bonds)
     return (_count(common) * 64 + j) * 64 + k
 
 
-@compiled(parallel=True)
-def measure_clusters(grid, block, limit, acute, kinds, within, coordination, cutoffs, capped, keys, labels, fractions):
-    """Size, cutoff and sub-clusters of the largest standard cluster of one block of atoms.
+@kernel
+def measure_clusters(
+    begin, end, grid, block, limit, acute, kinds, within, coordination, cutoffs, capped, keys, labels, fractions
+):  # fmt: skip
+    """Size, cutoff and sub-clusters of the largest standard cluster of some atoms of a block.
 
     Parameters
     ----------
+    begin, end : int
+        Range of the atoms in the block.
     grid : CellGrid
     block : (B,) int64 array
         Grid entries of the centres.
@@ -234,36 +253,37 @@ def measure_clusters(grid, block, limit, acute, kinds, within, coordination, cut
     fractions : (B, F + 1) float32 array
         Filled; the last column is for all other sub-clusters.
     """
-    for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
-        first, last = chunk * CHUNK_SIZE, min((chunk + 1) * CHUNK_SIZE, len(block))
-        entries, vectors, squares, order = _candidate_space(grid, block, first, last, limit)
-        members, places, near, thresholds, events, bonds = _cluster_space()
-        codes = np.empty(MOST_NEIGHBOURS, dtype=np.int64)
-        for t in range(first, last):
-            within[t] = gather_neighbours(grid, block[t], limit, entries, vectors, squares)
-            n = _nearest_first(within[t], entries, vectors, squares, order, members, places, near)
-            size, square, capped[t] = _largest_cluster(n, places, near, limit * limit, acute, thresholds, events, bonds)
-            coordination[t] = size
-            cutoffs[t] = np.sqrt(square)
-            fractions[t] = 0.0
-            for a in range(size):
-                codes[a] = _code(bonds[a], bonds)
-                column = 0
-                while column < len(kinds) and kinds[column] != codes[a]:
-                    column += 1
-                fractions[t, column] += np.float32(1.0)
-            fractions[t] /= np.float32(max(size, 1))
-            keys[t] = key_of_codes(codes, size)
-            labels[t] = label_of_codes(codes, size)
+    grid, block, kinds, within, coordination = unowned((grid, block, kinds, within, coordination))
+    cutoffs, capped, keys, labels, fractions = unowned((cutoffs, capped, keys, labels, fractions))
+    entries, vectors, squares = neighbour_space(grid, block, begin, end, limit)
+    order, members, places, near, thresholds, events, bonds = _cluster_space()
+    codes = np.empty(MOST_NEIGHBOURS, dtype=np.int64)
+    for t in range(begin, end):
+        within[t] = gather_neighbours(grid, block[t], limit, entries, vectors, squares)
+        n = _nearest_first(within[t], entries, vectors, squares, order, members, places, near)
+        size, square, capped[t] = _largest_cluster(n, places, near, limit * limit, acute, thresholds, events, bonds)
+        coordination[t] = size
+        cutoffs[t] = np.sqrt(square)
+        fractions[t] = 0.0
+        for a in range(size):
+            codes[a] = _code(bonds[a], bonds)
+            column = 0
+            while column < len(kinds) and kinds[column] != codes[a]:
+                column += 1
+            fractions[t, column] += np.float32(1.0)
+        for column in range(fractions.shape[1]):
+            fractions[t, column] /= np.float32(max(size, 1))
+        keys[t] = key_of_codes(codes, size)
+        labels[t] = label_of_codes(codes, size)
 
 
-@compiled()
-def describe_clusters(grid, block, limit, acute, members, codes, bonds_of):
+@kernel
+def describe_clusters(begin, end, grid, block, limit, acute, members, codes, bonds_of):
     """Members and bonds of the largest standard clusters of a few atoms.
 
     Parameters
     ----------
-    grid, block, limit, acute
+    begin, end, grid, block, limit, acute
         As for `measure_clusters`.
     members : (B, 60) int64 array
         Filled with grid entries of the neighbours, nearest first, then −1.
@@ -272,9 +292,10 @@ def describe_clusters(grid, block, limit, acute, members, codes, bonds_of):
     bonds_of : (B, 60) uint64 array
         Filled with the sets of neighbours that each neighbour is bonded to.
     """
-    entries, vectors, squares, order = _candidate_space(grid, block, 0, len(block), limit)
-    nearest, places, near, thresholds, events, bonds = _cluster_space()
-    for t in range(len(block)):
+    grid, block, members, codes, bonds_of = unowned((grid, block, members, codes, bonds_of))
+    entries, vectors, squares = neighbour_space(grid, block, begin, end, limit)
+    order, nearest, places, near, thresholds, events, bonds = _cluster_space()
+    for t in range(begin, end):
         n = gather_neighbours(grid, block[t], limit, entries, vectors, squares)
         n = _nearest_first(n, entries, vectors, squares, order, nearest, places, near)
         size = _largest_cluster(n, places, near, limit * limit, acute, thresholds, events, bonds)[0]
@@ -286,23 +307,12 @@ def describe_clusters(grid, block, limit, acute, members, codes, bonds_of):
             bonds_of[t, a] = bonds[a]
 
 
-@compiled()
-def _candidate_space(grid, block, first, last, cutoff):
-    """Work space for the neighbours of some atoms of the block before the nearest are chosen."""
-    capacity = buffer_size(grid, block, first, last, cutoff)
-    return (
-        np.empty(capacity, dtype=np.int32),
-        np.empty((3, capacity)),
-        np.empty(capacity),
-        np.empty(MOST_NEIGHBOURS, dtype=np.int64),
-    )
-
-
-@compiled()
+@inner
 def _cluster_space():
-    """Work space of one cluster: members, places, squares, thresholds, events, bonds."""
+    """Work space of one cluster: order, members, places, squares, thresholds, events, bonds."""
     n = MOST_NEIGHBOURS
     return (
+        np.empty(n, dtype=np.int64),
         np.empty(n, dtype=np.int64),
         np.empty((n, 3)),
         np.empty(n),
@@ -312,12 +322,14 @@ def _cluster_space():
     )
 
 
-@compiled(parallel=True)
-def pair_histogram(grid, block, reach, bins_per_factor, shortest, counts, nearest):
+@kernel
+def pair_histogram(begin, end, grid, block, reach, bins_per_factor, shortest, counts, nearest):
     """Count neighbours in bins of equal ratio, and find the nearest of every atom.
 
     Parameters
     ----------
+    begin, end : int
+        Range of the atoms in the block.
     grid : CellGrid
     block : (B,) int64 array
         Grid entries.
@@ -327,20 +339,19 @@ def pair_histogram(grid, block, reach, bins_per_factor, shortest, counts, neares
         Number of bins in a factor e of the distance.
     shortest : float
         Lower edge of bin 0.
-    counts : (chunks, bins) int64 array
-        One row for each `CHUNK_SIZE` atoms, added to. What lies beyond the bins is left out.
+    counts : (tasks, bins) int64 array
+        One row for each `TASK_SIZE` atoms, added to. What lies beyond the bins is left out.
     nearest : (B,) float64 array
         Filled with the smallest distance; infinity where there is no neighbour.
     """
-    for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
-        first, last = chunk * CHUNK_SIZE, min((chunk + 1) * CHUNK_SIZE, len(block))
-        entries, vectors, squares, _ = _candidate_space(grid, block, first, last, reach)
-        for t in range(first, last):
-            n = gather_neighbours(grid, block[t], reach, entries, vectors, squares)
-            smallest = np.inf
-            for k in range(n):
-                smallest = min(smallest, squares[k])
-                place = int(np.floor(0.5 * np.log(squares[k] / (shortest * shortest)) * bins_per_factor))
-                if 0 <= place < counts.shape[1]:
-                    counts[chunk, place] += 1
-            nearest[t] = np.sqrt(smallest)
+    grid, block, counts, nearest = unowned((grid, block, counts, nearest))
+    entries, vectors, squares = neighbour_space(grid, block, begin, end, reach)
+    for t in range(begin, end):
+        n = gather_neighbours(grid, block[t], reach, entries, vectors, squares)
+        smallest = np.inf
+        for k in range(n):
+            smallest = min(smallest, squares[k])
+            place = int(np.floor(0.5 * np.log(squares[k] / (shortest * shortest)) * bins_per_factor))
+            if 0 <= place < counts.shape[1]:
+                counts[begin // TASK_SIZE, place] += 1
+        nearest[t] = np.sqrt(smallest)

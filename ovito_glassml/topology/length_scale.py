@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.neighbours import CHUNK_SIZE, Progress, build_cell_list
+from ovito_glassml.neighbours import Progress, block_stages, build_cell_list
 from ovito_glassml.structure import Structure
+from ovito_glassml.threads import TASK_SIZE, run_tasks
 from ovito_glassml.topology.kernels import pair_histogram
 
 __all__ = ["first_peak"]
@@ -107,15 +108,12 @@ def _histogram(
     bins = int(np.log(_RANGE) * _BINS_PER_FACTOR)
     total = np.zeros(bins, dtype=np.int64)
     nearest: list[NDArray[np.float64]] = []
-    done = 0
-    for block in cells.blocks():
-        counts = np.zeros((-(-len(block) // CHUNK_SIZE), bins), dtype=np.int64)
+    binning = (reach, _BINS_PER_FACTOR, reach / _RANGE)
+    for block, share in block_stages(cells.blocks(), len(structure), progress):
+        counts = np.zeros((-(-len(block) // TASK_SIZE), bins), dtype=np.int64)
         nearest.append(np.empty(len(block)))
-        pair_histogram(cells.grid, block, reach, _BINS_PER_FACTOR, reach / _RANGE, counts, nearest[-1])
+        run_tasks(pair_histogram, len(block), cells.grid, block, *binning, counts, nearest[-1], progress=share)
         total += counts.sum(axis=0)
-        done += len(block)
-        if progress is not None:
-            progress(done / len(structure))
         if only_first_block:
             break
     return total, np.concatenate(nearest)

@@ -8,8 +8,9 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.neighbours import CellList, Progress, build_cell_list
+from ovito_glassml.neighbours import CellList, Progress, block_stages, build_cell_list, stage
 from ovito_glassml.structure import Structure, StructureError
+from ovito_glassml.threads import run_tasks
 from ovito_glassml.topology.coding import numbers_of_keys
 from ovito_glassml.topology.kernels import MOST_NEIGHBOURS, describe_clusters, measure_clusters
 from ovito_glassml.topology.length_scale import first_peak
@@ -202,16 +203,13 @@ class LaSCA:
         columns: tuple[NDArray, ...] = (within, coordination, cutoffs, capped, keys, labels, fractions)
         kinds = np.array([encode(kind) for kind in SUBCLUSTERS], dtype=np.int64)
         acute = self.stop == "no obtuse triangle"
-        done = 0
-        for block in cells.blocks(structure.mask):
+        for block, share in block_stages(cells.blocks(structure.mask), count, stage(report, 0.3, 0.95)):
             rows = row_of[cells.grid.atom[block]]
             results = [np.empty((len(block), *column.shape[1:]), column.dtype) for column in columns]
-            measure_clusters(cells.grid, block, limit, acute, kinds, *results)
+            run_tasks(measure_clusters, len(block), cells.grid, block, limit, acute, kinds, *results, progress=share)
             for column, values in zip(columns, results, strict=True):
                 column[rows] = values
             self._check_neighbours(results[0], limit)
-            done += len(block)
-            report(0.3 + 0.65 * done / count)
         if count and not within.any():
             self._check_reach(structure, limit)
         examples, indices, counts = _by_frequency(keys)
@@ -260,7 +258,8 @@ class LaSCA:
         """Members, codes and bonds of the clusters of a few grid entries."""
         shape = (len(block), MOST_NEIGHBOURS)
         members, codes, bonds = np.empty(shape, np.int64), np.empty(shape, np.int64), np.zeros(shape, np.uint64)
-        describe_clusters(cells.grid, block, limit, self.stop == "no obtuse triangle", members, codes, bonds)
+        acute = self.stop == "no obtuse triangle"
+        run_tasks(describe_clusters, len(block), cells.grid, block, limit, acute, members, codes, bonds)
         return members, codes, bonds
 
     def _spell(self, cells: CellList, atoms: NDArray[np.int64], limit: float) -> tuple[Signature, ...]:

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 from rdf import glass_like
@@ -52,7 +51,7 @@ def use_one_thread() -> None:
     """Restrict every code to one thread of this process and count its processor time."""
     global clock, CORES
     clock, CORES = time.process_time, 1
-    numba.set_num_threads(1)
+    os.environ["NUMBA_NUM_THREADS"] = "1"
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     os.environ["RAYON_NUM_THREADS"] = "1"

@@ -24,7 +24,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numba
 import numpy as np
 import pytest
 import traits.api
@@ -50,6 +49,7 @@ from ovito.io import export_file, import_file
 
 from ovito_glassml.adapter import progress
 from ovito_glassml.errors import GlassMLError
+from ovito_glassml.threads import limit_threads
 
 HERE = Path(__file__).parent
 
@@ -251,27 +251,12 @@ def _lines_run(work: Callable[[], Any]) -> int:
 def check_results_are_reproducible_bit_by_bit(case: Case) -> None:
     sample = large_glass(5000)
     first = written(computed(case.make(), sample))
-    with _one_thread():
+    with limit_threads(1):
         alone = written(computed(case.make(), sample))
     again = written(computed(case.make(), sample))
     for other in (alone, again):
         for name, values in first.items():
             assert values.tobytes() == other[name].tobytes(), f"{name} differs"
-
-
-class _one_thread:  # noqa: N801
-    """Run compiled code on one thread, here and in the worker."""
-
-    def __enter__(self) -> None:
-        self._set(1)
-
-    def __exit__(self, *args: object) -> None:
-        self._set(numba.config.NUMBA_NUM_THREADS)
-
-    @staticmethod
-    def _set(count: int) -> None:
-        numba.set_num_threads(count)
-        progress._worker.submit(numba.set_num_threads, count).result()
 
 
 LIGHT_IMPORT = """

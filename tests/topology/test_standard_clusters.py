@@ -3,12 +3,12 @@
 import itertools
 
 import networkx as nx
-import numba
 import numpy as np
 import pytest
 from scipy.spatial import cKDTree
 
 from ovito_glassml.structure import Structure, StructureError
+from ovito_glassml.threads import limit_threads
 from ovito_glassml.topology.signature import (
     cluster_label,
     format_signature,
@@ -290,13 +290,10 @@ def test_selected_atoms_have_the_same_clusters(glass):
 
 
 def test_threads_do_not_change_a_bit(glass):
-    before = numba.get_num_threads()
-    try:
-        numba.set_num_threads(1)
+    with limit_threads(1):
         one = LaSCA().compute(glass)
-    finally:
-        numba.set_num_threads(before)
-    result = LaSCA().compute(glass)
+    with limit_threads(3):
+        result = LaSCA().compute(glass)
     for name in ("coordination", "cutoffs", "capped", "fractions", "labels", "signature_indices", "counts"):
         np.testing.assert_array_equal(getattr(result, name), getattr(one, name))
     assert result.signatures == one.signatures

@@ -23,16 +23,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.compile import compiled
+from ovito_glassml.compile import compiled, kernel, unowned
 from ovito_glassml.descriptors.soap import SOAPDescriptors
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.neighbours import Progress
 from ovito_glassml.structure import Structure
-from ovito_glassml.threads import one_blas_thread
+from ovito_glassml.threads import one_blas_thread, run_tasks
 
 __all__ = [
     "SIMILARITY",
@@ -96,7 +95,7 @@ class UniqueEnvironments:
             with one_blas_thread():
                 coordinates, _ = _coordinates(rows[part], self.axes)
                 bounds = coordinates @ kept.T
-            _find_nearest(rows[part], self.rows, bounds, index[part], product[part])
+            run_tasks(_find_nearest, len(bounds), rows[part], self.rows, bounds, index[part], product[part])
         return index, product
 
     def assign(self, rows: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -232,7 +231,8 @@ class _Kept:
         if self.count:
             kept = self.coordinates[: self.count]
             known = self.rows[: self.count]
-            _find_covered(rows, known, coordinates @ kept.T, residue, kept[:, -1].copy(), self.threshold, covered)
+            bounds = (coordinates @ kept.T, residue, kept[:, -1].copy(), self.threshold)
+            run_tasks(_find_covered, len(rows), rows, known, *bounds, covered)
         left = np.flatnonzero(~covered)
         bounds = coordinates[left] @ coordinates[left].T
         fresh = left[_greedy(rows[left], bounds, residue[left], self.threshold)]
@@ -269,10 +269,12 @@ def _product(first, second):
     return total
 
 
-@compiled(parallel=True)
-def _find_covered(rows, kept, upper, residue, kept_residue, threshold, covered):
+@kernel
+def _find_covered(begin, end, rows, kept, upper, residue, kept_residue, threshold, covered):
     """Mark rows whose product with some kept row is above the threshold; `upper` bounds all products."""
-    for i in numba.prange(len(rows)):
+    rows, kept, upper, residue = unowned((rows, kept, upper, residue))
+    kept_residue, covered = unowned((kept_residue, covered))
+    for i in range(begin, end):
         likely = 0
         for j in range(len(kept)):
             if upper[i, j] - 2 * residue[i] * kept_residue[j] > threshold + MARGIN:
@@ -304,10 +306,11 @@ def _greedy(rows, upper, residue, threshold):
     return np.flatnonzero(fresh)
 
 
-@compiled(parallel=True)
-def _find_nearest(rows, kept, upper, index, product):
+@kernel
+def _find_nearest(begin, end, rows, kept, upper, index, product):
     """The kept row with the largest product; those whose upper bound is too low are passed over."""
-    for i in numba.prange(len(rows)):
+    rows, kept, upper, index, product = unowned((rows, kept, upper, index, product))
+    for i in range(begin, end):
         best = int(np.argmax(upper[i]))
         largest = _product(rows[i], kept[best])
         for j in range(len(kept)):

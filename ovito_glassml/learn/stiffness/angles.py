@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.compile import compiled
-from ovito_glassml.neighbours import CHUNK_SIZE, CellList, buffer_size, build_cell_list, gather_neighbours
+from ovito_glassml.compile import kernel, unowned
+from ovito_glassml.neighbours import CellList, build_cell_list, gather_neighbours, neighbour_space
 from ovito_glassml.structure import Structure
+from ovito_glassml.threads import run_tasks
 
 __all__ = ["DEGREES", "AngularSums"]
 
@@ -79,54 +79,52 @@ class PreparedAngles:
         result = np.zeros((len(indices), self.sums.width))
         table = np.ascontiguousarray(self.sums.table, dtype=np.float64)
         channels = len(self.sums.species) * table.shape[1]
-        _sum_angles(self.cells.grid, self.entry[indices], self.sums.cutoff, self.columns, table, channels, result)
+        block = self.entry[indices]
+        settings = (self.sums.cutoff, self.columns, table, channels)
+        run_tasks(_sum_angles, len(block), self.cells.grid, block, *settings, result)
         return result
 
 
-@compiled(parallel=True)
-def _sum_angles(grid, block, cutoff, columns, table, channels, result):
+@kernel
+def _sum_angles(begin, end, grid, block, cutoff, columns, table, channels, result):
+    grid, block, columns, table, result = unowned((grid, block, columns, table, result))
     points_per_length = (len(table) - 1) / cutoff
     functions = table.shape[1]
     pairs = channels * (channels + 1) // 2
-    for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
-        last_atom = min((chunk + 1) * CHUNK_SIZE, len(block))
-        capacity = buffer_size(grid, block, chunk * CHUNK_SIZE, last_atom, cutoff)
-        entries = np.empty(capacity, dtype=np.int32)
-        vectors = np.empty((3, capacity))
-        squares = np.empty(capacity)
-        weights = np.empty((capacity, functions))
-        for t in range(chunk * CHUNK_SIZE, last_atom):
-            n = gather_neighbours(grid, block[t], cutoff, entries, vectors, squares)
-            for j in range(n):
-                length = np.sqrt(squares[j])
-                place = length * points_per_length
-                point = min(int(place), len(table) - 2)
-                for k in range(functions):
-                    weights[j, k] = table[point, k] + (place - point) * (table[point + 1, k] - table[point, k])
-                for d in range(3):
-                    vectors[d, j] /= length
-            for j in range(n):
-                first = columns[grid.species[entries[j]]] * functions
-                if first < 0:
+    entries, vectors, squares = neighbour_space(grid, block, begin, end, cutoff)
+    weights = np.empty((len(entries), functions))
+    for t in range(begin, end):
+        n = gather_neighbours(grid, block[t], cutoff, entries, vectors, squares)
+        for j in range(n):
+            length = np.sqrt(squares[j])
+            place = length * points_per_length
+            point = min(int(place), len(table) - 2)
+            for k in range(functions):
+                weights[j, k] = table[point, k] + (place - point) * (table[point + 1, k] - table[point, k])
+            for d in range(3):
+                vectors[d, j] /= length
+        for j in range(n):
+            first = columns[grid.species[entries[j]]] * functions
+            if first < 0:
+                continue
+            for k in range(n):
+                second = columns[grid.species[entries[k]]] * functions
+                if second < first:
                     continue
-                for k in range(n):
-                    second = columns[grid.species[entries[k]]] * functions
-                    if second < first:
-                        continue
-                    cosine = 0.0
-                    for d in range(3):
-                        cosine += vectors[d, j] * vectors[d, k]
-                    x = cosine * cosine
-                    p2 = 1.5 * x - 0.5
-                    p4 = (4.375 * x - 3.75) * x + 0.375
-                    p6 = ((14.4375 * x - 19.6875) * x + 6.5625) * x - 0.3125
-                    for a in range(functions):
-                        p = first + a
-                        for b in range(functions):
-                            q = second + b
-                            if q >= p:
-                                weight = weights[j, a] * weights[k, b]
-                                place_of_pair = p * channels - p * (p - 1) // 2 + q - p
-                                result[t, place_of_pair] += weight * p2
-                                result[t, pairs + place_of_pair] += weight * p4
-                                result[t, 2 * pairs + place_of_pair] += weight * p6
+                cosine = 0.0
+                for d in range(3):
+                    cosine += vectors[d, j] * vectors[d, k]
+                x = cosine * cosine
+                p2 = 1.5 * x - 0.5
+                p4 = (4.375 * x - 3.75) * x + 0.375
+                p6 = ((14.4375 * x - 19.6875) * x + 6.5625) * x - 0.3125
+                for a in range(functions):
+                    p = first + a
+                    for b in range(functions):
+                        q = second + b
+                        if q >= p:
+                            weight = weights[j, a] * weights[k, b]
+                            place_of_pair = p * channels - p * (p - 1) // 2 + q - p
+                            result[t, place_of_pair] += weight * p2
+                            result[t, pairs + place_of_pair] += weight * p4
+                            result[t, 2 * pairs + place_of_pair] += weight * p6

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.compile import compiled
-from ovito_glassml.neighbours import CHUNK_SIZE, Progress, build_cell_list, row_run, slab_window
+from ovito_glassml.compile import kernel, unowned
+from ovito_glassml.neighbours import Progress, block_stages, build_cell_list, row_run, slab_window
 from ovito_glassml.structure import Structure
+from ovito_glassml.threads import run_tasks
 
 __all__ = ["cosine_taper", "gaussians", "shell_sums"]
 
@@ -79,39 +79,37 @@ def shell_sums(
     row_of = np.empty(len(structure), dtype=np.int64)
     row_of[selected] = np.arange(len(selected))
     sums = np.empty((len(selected), column_count, radial.shape[1]), dtype=np.float32)
-    done = 0
-    for block in cells.blocks(structure.mask):
+    for block, share in block_stages(cells.blocks(structure.mask), len(selected), progress):
         part = np.zeros((len(block), *sums.shape[1:]))
-        _sum_block(cells.grid, block, float(cutoff), kinds, radial, source, part)
+        arguments = (cells.grid, block, float(cutoff), kinds, radial, source, part)
+        run_tasks(_sum_block, len(block), *arguments, progress=share)
         sums[row_of[cells.grid.atom[block]]] = part
-        done += len(block)
-        if progress is not None:
-            progress(done / len(selected))
     return sums
 
 
-@compiled(parallel=True)
-def _sum_block(grid, block, cutoff, columns, table, source, sums):
+@kernel
+def _sum_block(begin, end, grid, block, cutoff, columns, table, source, sums):
+    grid, block, columns, table = unowned((grid, block, columns, table))
+    source, sums = unowned((source, sums))
     points_per_length = (len(table) - 1) / cutoff
     functions = table.shape[1]
-    for chunk in numba.prange((len(block) + CHUNK_SIZE - 1) // CHUNK_SIZE):
-        for t in range(chunk * CHUNK_SIZE, min((chunk + 1) * CHUNK_SIZE, len(block))):
-            i = block[t]
-            x, y, z = grid.x[i], grid.y[i], grid.z[i]
-            x_first, x_last = slab_window(grid, 0, x, cutoff)
-            y_first, y_last = slab_window(grid, 1, y, cutoff)
-            for ix in range(x_first, x_last):
-                for iy in range(y_first, y_last):
-                    first, last = row_run(grid, ix, iy, x, y, z, cutoff)
-                    for j in range(first, last):
-                        dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
-                        square = dx * dx + dy * dy + dz * dz
-                        column = columns[grid.species[j]]
-                        if square >= cutoff * cutoff or j == i or column < 0:
-                            continue
-                        place = np.sqrt(square) * points_per_length
-                        point = min(int(place), len(table) - 2)
-                        rest = place - point
-                        for k in range(functions):
-                            weight = (1 - rest) * table[point, k] + rest * table[point + 1, k]
-                            sums[t, column, k] += weight * source[j]
+    for t in range(begin, end):
+        i = block[t]
+        x, y, z = grid.x[i], grid.y[i], grid.z[i]
+        x_first, x_last = slab_window(grid, 0, x, cutoff)
+        y_first, y_last = slab_window(grid, 1, y, cutoff)
+        for ix in range(x_first, x_last):
+            for iy in range(y_first, y_last):
+                first, last = row_run(grid, ix, iy, x, y, z, cutoff)
+                for j in range(first, last):
+                    dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
+                    square = dx * dx + dy * dy + dz * dz
+                    column = columns[grid.species[j]]
+                    if square >= cutoff * cutoff or j == i or column < 0:
+                        continue
+                    place = np.sqrt(square) * points_per_length
+                    point = min(int(place), len(table) - 2)
+                    rest = place - point
+                    for k in range(functions):
+                        weight = (1 - rest) * table[point, k] + rest * table[point + 1, k]
+                        sums[t, column, k] += weight * source[j]
