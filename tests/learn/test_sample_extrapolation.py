@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ovito_glassml.learn.barcode.model import UleModel
 from ovito_glassml.learn.extrapolation import fit_extrapolation
 from ovito_glassml.learn.format import ModelError, read_model
 from ovito_glassml.learn.sample_extrapolation import Blocks, SampleScore, fit_sample_score
@@ -103,6 +104,19 @@ def test_glasses_kept_aside_are_of_the_training_kind_and_other_states_are_not(mo
     )
     for name in foreign:
         assert model.predict(read_shard(sample_file(name)).structure).sample_extrapolation > 1.5, name
+
+
+def test_the_barcode_knows_a_supercooled_liquid_whose_atoms_look_familiar():
+    """Its energy is wrong by six times what samples differ by, and hardly an atom is marked."""
+    barcode = UleModel.load("ule-zr44cu56")
+    glass = barcode.predict(read_shard(sample_file("barcode/glass-zr44cu56.xyz.gz")).structure)
+    assert glass.sample_extrapolation < 0.6
+    liquid = read_shard(sample_file("barcode/liquid-zr44cu56-1050K.xyz.gz"))
+    told = barcode.predict(liquid.structure)
+    assert abs(told.energy - float(liquid.header["energy_per_atom"])) > 0.01
+    assert (told.extrapolation > 1).mean() < 0.1
+    assert told.energy_in_range
+    assert told.sample_extrapolation > 1.1
 
 
 def test_selected_atoms_are_the_sample(model):
