@@ -343,6 +343,7 @@ def row_run(grid, ix, iy, x, y, z, reach):
 @inner
 def candidate_count(grid, i, reach):
     """Number of atoms in all runs within `reach` of entry `i`: at least that of its neighbours."""
+    (grid,) = unowned((grid,))
     x, y, z = grid.x[i], grid.y[i], grid.z[i]
     x_first, x_last = slab_window(grid, 0, x, reach)
     y_first, y_last = slab_window(grid, 1, y, reach)
@@ -357,6 +358,7 @@ def candidate_count(grid, i, reach):
 @inner
 def buffer_size(grid, block, first, last, cutoff):
     """Room that `gather_neighbours` needs for any of ``block[first:last]``."""
+    grid, block = unowned((grid, block))
     most = 0
     for t in range(first, last):
         most = max(most, candidate_count(grid, block[t], cutoff * (1 + _SLACK)))
@@ -366,6 +368,7 @@ def buffer_size(grid, block, first, last, cutoff):
 @inner
 def neighbour_space(grid, block, first, last, cutoff):
     """Room for `gather_neighbours` of any of ``block[first:last]``: entries, vectors, squares."""
+    grid, block = unowned((grid, block))
     capacity = buffer_size(grid, block, first, last, cutoff)
     return np.empty(capacity, dtype=np.int32), np.empty((3, capacity)), np.empty(capacity)
 
@@ -390,6 +393,7 @@ def gather_neighbours(grid, i, cutoff, entries, vectors, squares):
     int
         Number of neighbours.
     """
+    grid, entries, vectors, squares = unowned((grid, entries, vectors, squares))
     x, y, z = grid.x[i], grid.y[i], grid.z[i]
     reach = cutoff * (1 + _SLACK)
     limit = cutoff * cutoff

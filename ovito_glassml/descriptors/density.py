@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ovito_glassml.compile import inner
+from ovito_glassml.compile import inner, unowned
 from ovito_glassml.descriptors.products import row_product
 from ovito_glassml.descriptors.radial import STENCIL, RadialTable
 from ovito_glassml.neighbours import gather_neighbours
@@ -150,6 +150,7 @@ class Workspace(NamedTuple):
 @inner
 def make_workspace(expansion, capacity):
     """Allocate buffers for atoms of at most `capacity` neighbours."""
+    (expansion,) = unowned((expansion,))
     room = (capacity + 15) // 16 * 16
     kind = expansion.table.dtype
     terms = (expansion.l_max + 1) ** 2
@@ -178,6 +179,7 @@ def collect_neighbours(grid, i, expansion, work):
     int
         Number of neighbours.
     """
+    grid, expansion, work = unowned((grid, expansion, work))
     count = gather_neighbours(grid, i, expansion.cutoff, work.entries, work.vectors, work.squares)
     n = 0
     for column in range(expansion.densities):
@@ -197,6 +199,7 @@ def collect_neighbours(grid, i, expansion, work):
 @inner
 def evaluate_radial(expansion, work, count):
     """Look up the radial functions of all collected neighbours."""
+    expansion, work = unowned((expansion, work))
     table = expansion.table
     columns = table.shape[1]
     for j in range(count):
@@ -222,6 +225,7 @@ def evaluate_radial(expansion, work, count):
 @inner
 def evaluate_harmonics(expansion, work, count):
     """Spherical harmonics of all collected neighbours, by recurrence in l for every m."""
+    expansion, work = unowned((expansion, work))
     l_max = expansion.l_max
     room = len(work.x)
     x, y, z = work.x[:count], work.y[:count], work.z[:count]
@@ -259,6 +263,7 @@ def evaluate_harmonics(expansion, work, count):
 @inner
 def expand_density(expansion, work):
     """Multiply radial functions and harmonics of the collected neighbours into `work.density`."""
+    expansion, work = unowned((expansion, work))
     width = expansion.width
     room = len(work.x)
     terms = (expansion.l_max + 1) ** 2

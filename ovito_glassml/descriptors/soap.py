@@ -281,6 +281,7 @@ def _square(row):
 @inner
 def _power_spectrum(grid, i, expansion, n_max, prefactors, work, products, row):
     """The row of one atom."""
+    grid, expansion, work = unowned((grid, expansion, work))
     count = collect_neighbours(grid, i, expansion, work)
     count = _add_centre(expansion, expansion.columns[grid.species[i]], count, work)
     evaluate_radial(expansion, work, count)
@@ -292,6 +293,7 @@ def _power_spectrum(grid, i, expansion, n_max, prefactors, work, products, row):
 @inner
 def _add_centre(expansion, column, count, work):
     """Add the atom itself as a neighbour at distance zero, where only l = 0 contributes, whatever the direction."""
+    expansion, work = unowned((expansion, work))
     place = work.first[column + 1]
     for j in range(count, place, -1):
         work.x[j], work.y[j], work.z[j], work.r[j] = work.x[j - 1], work.y[j - 1], work.z[j - 1], work.r[j - 1]
@@ -304,6 +306,7 @@ def _add_centre(expansion, column, count, work):
 @inner
 def _contract(expansion, n_max, prefactors, density, products, row):
     """Σ_m c c' for all pairs of densities, in the order of the features."""
+    expansion, prefactors, density, products, row = unowned((expansion, prefactors, density, products, row))
     width = expansion.width
     terms = (expansion.l_max + 1) ** 2
     start, one = np.int64(0), np.int64(1)  # not the literals, see `expand_density`
