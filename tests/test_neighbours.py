@@ -166,7 +166,18 @@ def test_a_callback_can_stop_the_search(fcc):
 def test_kernels_work_where_no_cache_folder_can_be_written(tmp_path):
     source = Path(ovito_glassml.__file__).parent
     package = tmp_path / "ovito_glassml"
-    for name in ("__init__.py", "compile.py", "errors.py", "locks.py", "structure.py", "threads.py", "neighbours.py"):
+    (package / "modifiers").mkdir(parents=True)
+    for name in (
+        "__init__.py",
+        "modifiers/__init__.py",
+        "modifiers/registry.py",
+        "compile.py",
+        "errors.py",
+        "locks.py",
+        "structure.py",
+        "threads.py",
+        "neighbours.py",
+    ):
         package.mkdir(exist_ok=True)
         shutil.copy(source / name, package / name)
     # Files where folders ought to be: not even the superuser can write into them.

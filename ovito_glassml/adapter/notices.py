@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from weakref import WeakKeyDictionary
+
 import numpy as np
 from ovito.data import DataCollection
 from traits.api import HasTraits
@@ -16,7 +18,11 @@ MOST_PER_CUBIC_ANGSTROM = 0.25
 FEWEST_FOR_DENSITY = 100
 
 
-def say_once(cache: DataCollection, subject: str, sentence: str) -> None:
+#: What was said for which modifier: OVITO may drop a data cache between two frames.
+_SAID: WeakKeyDictionary[HasTraits, set[str]] = WeakKeyDictionary()
+
+
+def say_once(cache: DataCollection, subject: str, sentence: str, modifier: HasTraits | None = None) -> None:
     """Print a sentence, unless one on this subject was printed before for the same modifier in the same pipeline.
 
     Parameters
@@ -24,10 +30,14 @@ def say_once(cache: DataCollection, subject: str, sentence: str) -> None:
     cache : DataCollection
         The data cache that OVITO hands to the modifier; it forgets when a parameter or the input changes.
     subject, sentence : str
+    modifier : HasTraits, optional
+        Remembers as well what was said on a subject.
     """
-    if f"said: {subject}" not in cache.attributes:
-        cache.attributes[f"said: {subject}"] = 1
+    said = _SAID.setdefault(modifier, set()) if modifier is not None else set()
+    if f"said: {subject}" not in cache.attributes and subject not in said:
         print(sentence)
+    cache.attributes[f"said: {subject}"] = 1
+    said.add(subject)
 
 
 def note_missing_cell(data: DataCollection, cache: DataCollection, modifier: HasTraits) -> None:
@@ -37,9 +47,10 @@ def note_missing_cell(data: DataCollection, cache: DataCollection, modifier: Has
     if missing:
         say_once(
             cache,
-            "cell",
+            f"cell of {data.attributes.get('SourceFile')}",
             f"{_prefix(modifier)}: there is no simulation cell, so all boundaries are open and atoms at the surface "
             "lack neighbours; if the file should have a cell, it is written in a way that OVITO does not read.",
+            modifier,
         )
 
 
@@ -61,9 +72,10 @@ def note_foreign_unit(data: DataCollection, cache: DataCollection, modifier: Has
         remedy = f"set {' and '.join(lengths)} in the unit of the file" if lengths else "scale the coordinates to Å"
         say_once(
             cache,
-            "unit",
+            f"unit of {data.attributes.get('SourceFile')}",
             f"{_prefix(modifier)}: there are {density:.2g} atoms in the cube of a unit of length, more than any "
             f"material has in a cubic Å, so the lengths of this modifier, which are in Å, cannot fit; {remedy}.",
+            modifier,
         )
 
 

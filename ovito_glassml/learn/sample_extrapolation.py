@@ -70,7 +70,7 @@ class SampleScore:
     @classmethod
     def from_tensors(cls, header: ModelHeader, tensors: Mapping[str, NDArray], width: int) -> SampleScore | None:
         """From the tensors of a model file, with all shapes checked; None for models that have none yet."""
-        if "sample.centre" not in tensors:
+        if not any(name.startswith("sample.") for name in tensors):
             return None
         centre = take_tensor(header, tensors, "sample.centre", (width,)).astype(np.float64)
         axes = take_tensor(header, tensors, "sample.axes", (width, width)).astype(np.float64)

@@ -80,7 +80,7 @@ types.types.append(ParticleType(id=1, name="Cu"))
 first = progress.with_progress(work)
 next(first)
 begun.wait()
-second = PrototypeSimilarityModifier().modify(data)
+second = PrototypeSimilarityModifier().modify(data, data_cache=DataCollection())
 while next(second) != "Comparing with prototypes":
     pass
 second.close()

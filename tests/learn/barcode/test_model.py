@@ -264,7 +264,7 @@ def test_damaged_tensors_are_refused_when_a_model_is_loaded(name, change, messag
 
 def test_incomplete_headers_are_refused(model):
     header = replace(model.header, architecture={"environments": 20})
-    with pytest.raises(ModelError, match="incomplete"):
+    with pytest.raises(ModelError, match="lacks 'similarity'"):
         UleModel.from_tensors(header, model.tensors())
     unknown = replace(model.header, architecture={**model.header.architecture, "energy": "tea leaves"})
     with pytest.raises(ModelError, match="'tea leaves' are unknown"):
