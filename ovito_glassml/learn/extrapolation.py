@@ -211,8 +211,9 @@ def with_sample_score(
     fitted = fit_sample_score([_blocks(*sample, scales, score.components) for sample in samples])
     # The largest of few distances is no bound for the next sample; that of a normal distribution of the same size is.
     width = len(fitted.centre)
-    bound = np.sqrt(np.mean(np.square(distances)) * chi2.ppf(QUANTILE, width) / width)
-    return replace(score, sample=replace(fitted, unit=max(*distances, float(bound), np.finfo(float).tiny)))
+    normal = np.mean(np.square(distances)) / width if len(set(runs)) > 1 else 1.0  # one sample left out leaves nothing
+    unit = max(*distances, float(np.sqrt(normal * chi2.ppf(QUANTILE, width))))
+    return replace(score, sample=replace(fitted, unit=unit))
 
 
 def _blocks(

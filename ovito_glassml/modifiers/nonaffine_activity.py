@@ -284,7 +284,7 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
     ) -> Generator[str | float, None, None]:
         eligible = self._eligible(data)
         note_missing_cell(data, data_cache, self)
-        note_foreign_unit(data, data_cache, self, "cutoff", "threshold")
+        note_foreign_unit(data, data_cache, self, "cutoff", *(("threshold",) if self.labels == "threshold" else ()))
         self._label(np.empty(0))  # refuses impossible shares before the work
         if self.isoconfigurational:
             replicas = input_slots["upstream"].num_frames - 1
