@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import gammaincinv
 
 from ovito_glassml.learn.format import ModelError, ModelHeader, check_length, take_scale, take_tensor
 from ovito_glassml.learn.sample_extrapolation import VARIANCE_FLOOR, Blocks, SampleScore, fit_sample_score
@@ -212,7 +212,7 @@ def with_sample_score(
     # The largest of few distances is no bound for the next sample; that of a normal distribution of the same size is.
     width = len(fitted.centre)
     normal = np.mean(np.square(distances)) / width if len(set(runs)) > 1 else 1.0  # one sample left out leaves nothing
-    unit = max(*distances, float(np.sqrt(normal * chi2.ppf(QUANTILE, width))))
+    unit = max(*distances, float(np.sqrt(normal * 2 * gammaincinv(width / 2, QUANTILE))))
     return replace(score, sample=replace(fitted, unit=unit))
 
 

@@ -26,7 +26,7 @@ FIRST_USE = {
     "lasca": "stiffness/vibrations-cu50zr50-1e13-2.xyz.gz",
 }
 
-#: Modifiers whose warm calls are compared, with their parameters.
+#: Modifiers whose warm calls are compared, with their parameters: all that need one frame only.
 WARM = {
     "RDFDescriptorsModifier": {},
     "BesselDescriptorsModifier": {},
@@ -37,7 +37,13 @@ WARM = {
     "ULEBarcodeModifier": {},
     "LaSCAModifier": {},
     "PredictedActivityModifier": {},
-    "NonaffineActivityModifier": {},
+}
+
+
+#: Sample files where it is not that of stiffness.
+FILES = {
+    "ULEBarcodeModifier": "barcode/glass-zr44cu56.xyz.gz",
+    "PredictedActivityModifier": "activity/shear-kob-andersen-1.xyz.gz",
 }
 
 
@@ -107,13 +113,6 @@ class Warm:
             if line.startswith("took "):
                 return float(line.split()[1])
         raise RuntimeError(f"{name} failed.")
-
-
-FILES = {
-    "ULEBarcodeModifier": "barcode/glass-zr44cu56.xyz.gz",
-    "PredictedActivityModifier": "activity/shear-kob-andersen-1.xyz.gz",
-    "NonaffineActivityModifier": "trajectory",
-}
 
 
 def compare(label: str, old: list[float], new: list[float]) -> None:
