@@ -50,15 +50,29 @@ def locked(file: Path, patience: float, *, keep: bool = False) -> Iterator[bool]
     OSError
         If no file can be made there.
     """
-    lock = _taken(file, patience)
-    newly = lock.lock_counter == 1
     try:
+        lock = _taken(file, patience)
+    except KeyboardInterrupt:
+        if not keep:
+            _tidy(file)
+        raise
+    newly = False
+    try:
+        newly = lock.lock_counter == 1
         yield newly
     finally:
         if newly and not keep:
             with suppress(OSError):  # of Windows, which removes it afterwards
                 file.unlink()  # before it is released: who waits for this very file notices that it has gone
         lock.release()
+
+
+def _tidy(file: Path) -> None:
+    """Remove the file of a lock that nobody holds."""
+    from filelock import FileLock, Timeout
+
+    with suppress(OSError, Timeout), FileLock(file, timeout=0):
+        file.unlink()
 
 
 def _taken(file: Path, patience: float) -> BaseFileLock:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,25 @@ def test_who_has_a_file_may_take_it_again(tmp_path):
         assert (tmp_path / ".glass.xyz.lock").exists()
         temporary.unlink()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("had", [False, True])
+def test_an_interrupt_while_the_lock_is_taken_leaves_nothing_and_takes_nothing_away(tmp_path, monkeypatch, had):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with ExitStack() as before:
+        if had:
+            before.enter_context(sole_writer(tmp_path / "a.xyz"))
+        monkeypatch.setattr("os.ftruncate", interrupted)
+        other = tmp_path / "b.xyz"
+        with pytest.raises(KeyboardInterrupt), sole_writer(tmp_path / "a.xyz", other):
+            raise AssertionError
+        assert [path.name for path in tmp_path.iterdir()] == [".a.xyz.lock"] * had
+        monkeypatch.undo()
+        with sole_writer(other):
+            assert (tmp_path / ".b.xyz.lock").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_only_what_was_left_of_the_same_file_is_removed(tmp_path):

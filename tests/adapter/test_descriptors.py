@@ -4,7 +4,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-from ovito.io import import_file
 
 from ovito_glassml import (
     ACEDescriptorsModifier,
@@ -13,6 +12,7 @@ from ovito_glassml import (
     RDFDescriptorsModifier,
     SOAPDescriptorsModifier,
 )
+from ovito_glassml.adapter.files import open_trajectory
 
 FAMILIES = {
     "RDF Descriptors": partial(RDFDescriptorsModifier, partial=True),
@@ -44,7 +44,7 @@ def dump(file, run, *, named):
         for number, (kind, (x, y, z)) in enumerate(zip(types, sites, strict=False), start=1):
             text += f"{number} {kind} {NAMES[kind] + ' ' if named else ''}{x} {y} {z}\n"
     file.write_text(text)
-    return import_file(file)
+    return open_trajectory(file)
 
 
 def columns(line, frame, name):

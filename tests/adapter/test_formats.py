@@ -6,10 +6,9 @@ import ase.io
 import MDAnalysis
 import numpy as np
 import pytest
-from ovito.io import import_file
 
 from ovito_glassml import RDFDescriptorsModifier
-from ovito_glassml.adapter.files import FileError, annotate
+from ovito_glassml.adapter.files import FileError, annotate, open_trajectory
 from ovito_glassml.adapter.formats import FormatError, formatted
 from ovito_glassml.simulate.engine import open_lammps
 
@@ -124,7 +123,7 @@ def test_other_cells_are_written_as_they_are_and_it_is_said(make, tmp_path, cell
     file = dump_of(make(cell, (True, False, True)), tmp_path)
     assert header_of(file) == "ITEM: BOX BOUNDS abc origin pp ff pp"
     assert "general header 'abc origin'" in capsys.readouterr().out
-    back = import_file(str(file)).compute()
+    back = open_trajectory(str(file)).compute()
     np.testing.assert_allclose(back.cell[...], np.column_stack([cell.T, ORIGIN]), atol=1e-7)
     np.testing.assert_allclose(back.particles.positions, FRACTIONS @ cell + ORIGIN, atol=1e-7)
 
@@ -138,7 +137,7 @@ def test_a_frame_without_cell_cannot_become_a_dump(make_data):
 
 @pytest.mark.parametrize("names", [("Cu", "Zr"), ("A", "B"), ("glass former", "Cu")])
 def test_types_keep_numbers_and_names(make, tmp_path, names):
-    back = import_file(str(dump_of(make(CUBOID, names=names), tmp_path))).compute().particles.particle_types
+    back = open_trajectory(str(dump_of(make(CUBOID, names=names), tmp_path))).compute().particles.particle_types
     assert {kind.id: kind.name for kind in back.types} == {1: names[0].replace(" ", "_"), 2: names[1]}
     assert back[...].tolist() == KINDS.tolist()
 

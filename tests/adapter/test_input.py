@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 from ovito.data import DataCollection
-from ovito.io import export_file, import_file
+from ovito.io import export_file
 
+from ovito_glassml.adapter.files import open_trajectory
 from ovito_glassml.adapter.input import (
     declared_species,
     parse_species,
@@ -220,7 +221,7 @@ def stored(make_data, tmp_path, style):
         return data
     columns = ["Particle Type", "Position", "Similarity", "Fractions"]
     export_file(data, str(tmp_path / "file"), style, columns=columns)
-    return import_file(str(tmp_path / "file")).compute()
+    return open_trajectory(str(tmp_path / "file")).compute()
 
 
 @pytest.mark.parametrize("style", [None, "xyz", "lammps/dump"])

@@ -4,7 +4,6 @@ import itertools
 
 import numpy as np
 import pytest
-from ovito.io import import_file
 
 import ovito_glassml
 from ovito_glassml import (
@@ -15,6 +14,7 @@ from ovito_glassml import (
     RDFDescriptorsModifier,
     SOAPDescriptorsModifier,
 )
+from ovito_glassml.adapter.files import open_trajectory
 
 #: Modifiers to which neighbours do not matter.
 NO_NEIGHBOURS = {"EvaluatePredictionModifier"}
@@ -35,7 +35,7 @@ def trajectory(file, spacing, *, cell=True, periodic=True, frames=3, names=("Cu"
         for number, (x, y, z) in enumerate(sites + rng.normal(0, 0.03 * spacing, sites.shape)):
             text += f"{names[number % 2]} {x} {y} {z}\n"
     file.write_text(text)
-    return import_file(file)
+    return open_trajectory(file)
 
 
 def said(line, modifier, capsys, frames=(1, 2)):

@@ -8,9 +8,9 @@ import time
 
 import numpy as np
 import pytest
-from ovito.io import import_file
 
 import ovito_glassml.cli as cli
+from ovito_glassml.adapter.files import open_trajectory
 from ovito_glassml.learn.format import list_models
 from ovito_glassml.workflow.sample_data import sample_file
 
@@ -73,7 +73,7 @@ def test_apply_annotates_a_file_in_an_empty_folder(glass, tmp_path):
     result = glassml("apply", glass, "--modifier", "stiffness", "-o", "soft.xyz", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "PredictedStiffness.mean" in result.stdout
-    data = import_file(str(tmp_path / "soft.xyz")).compute()
+    data = open_trajectory(str(tmp_path / "soft.xyz")).compute()
     assert data.particles.count == 4000
     assert np.isfinite(data.particles["PredictedStiffness"]).all()
     assert [path.name for path in tmp_path.iterdir()] == ["soft.xyz"]
@@ -86,7 +86,7 @@ def test_apply_runs_over_all_frames_with_names_for_unnamed_types(small_dump, tmp
     )
     assert result.returncode == 0, result.stderr
     assert "Wrote 2 frames" in result.stdout
-    pipeline = import_file(str(output))
+    pipeline = open_trajectory(str(output))
     assert pipeline.num_frames == 2
     assert len(table.read_text().splitlines()) == 3
     assert "PredictedStiffness.extrapolating_fraction" in table.read_text().splitlines()[0]

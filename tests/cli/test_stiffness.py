@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from ovito.io import import_file
 from shaken_crystals import shaken_crystal
 from typer.testing import CliRunner
 
+from ovito_glassml.adapter.files import open_trajectory
 from ovito_glassml.cli import app
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.learn.stiffness.model import StiffnessModel
@@ -48,7 +48,7 @@ def test_a_model_is_trained_judged_and_used(files, tmp_path):
     assert "glass-3" in model.with_suffix(".md").read_text()
     assert "Held-out samples" in result.output
     assert run("apply", files[2], "-m", "stiffness", "--model", model, "-o", output).exit_code == 0
-    predicted = np.asarray(import_file(str(output)).compute().particles["PredictedStiffness"])
+    predicted = np.asarray(open_trajectory(str(output)).compute().particles["PredictedStiffness"])
     assert np.corrcoef(predicted, crowded(3)[1])[0, 1] == pytest.approx(table.rows[0][1], abs=1e-4)
 
 

@@ -45,9 +45,10 @@ from conformance_cases import (
     written,
 )
 from ovito.data import DataCollection
-from ovito.io import export_file, import_file
+from ovito.io import export_file
 
 from ovito_glassml.adapter import progress
+from ovito_glassml.adapter.files import open_trajectory
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.threads import limit_threads
 
@@ -585,7 +586,7 @@ def check_inserted_twice(case: Case) -> None:
 def check_pipeline_and_apply_agree(case: Case, folder: Path) -> None:
     file = folder / "glass.xyz"
     write_xyz(glass(), file)
-    line = import_file(str(file))
+    line = open_trajectory(str(file))
     frames = glass().frames()
     line.modifiers.append(case.make())
     from_file = written(line.compute(telling_frame(case.make())))
@@ -608,7 +609,7 @@ def check_command_line_agrees(case: Case, folder: Path) -> None:
     assert case.command, "there is no name for glassml apply --modifier"
     file, result = folder / "glass.xyz", folder / "result.xyz"
     write_xyz(glass(), file)
-    line = import_file(str(file))
+    line = open_trajectory(str(file))
     line.modifiers.append(case.make())
     shown = telling_frame(case.make())
     direct_result = line.compute(shown)
@@ -621,7 +622,7 @@ def check_command_line_agrees(case: Case, folder: Path) -> None:
         for name, values in written(direct_result).items():
             assert float(stored[name]) == pytest.approx(values[0], rel=1e-9), name
         return
-    by_command = import_file(str(result)).compute(shown)
+    by_command = open_trajectory(str(result)).compute(shown)
     for name, values in written(direct_result).items():
         stored = read_back(by_command, name)
         if direct_result.particles[name].types:
@@ -679,7 +680,7 @@ def check_generated_code_runs(case: Case, folder: Path) -> None:
     from ovito._codegen import codegen_pipeline
 
     parameters, expected = _altered_result(case, folder)
-    line = import_file(str(folder / "glass.xyz"))
+    line = open_trajectory(str(folder / "glass.xyz"))
     line.modifiers.append(case.make(**parameters))
     code = codegen_pipeline(line, False)
     result = folder / "generated.npz"
@@ -696,7 +697,7 @@ def _altered_result(case: Case, folder: Path) -> tuple[dict[str, Any], dict[str,
     """A file in the folder, parameters that are no defaults, and what comes of both."""
     write_xyz(glass(), folder / "glass.xyz")
     parameters = altered_parameters(case)
-    line = import_file(str(folder / "glass.xyz"))
+    line = open_trajectory(str(folder / "glass.xyz"))
     line.modifiers.append(case.make(**parameters))
     return parameters, written(line.compute(telling_frame(case.make())))
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conformance_cases import CUBE, computed, glass, installed_cases, pipeline, telling_frame, written
 from conformance_checks import assert_same
-from ovito.io import export_file, import_file
+from ovito.io import export_file
 
 from ovito_glassml import (
     BesselDescriptorsModifier,
@@ -136,7 +136,7 @@ def write_with_lammps(place):
 
 def write_with_ovito(atoms, place):
     ase.io.write(place / "cube.extxyz", atoms)
-    line = import_file(str(place / "cube.extxyz"))
+    line = open_trajectory(str(place / "cube.extxyz"))
     columns = ["Particle Identifier", "Particle Type", "Position.X", "Position.Y", "Position.Z"]
     export_file(line, str(place / "ovito.gsd"), "gsd/hoomd")
     export_file(line, str(place / "ovito.data"), "lammps/data")
@@ -282,7 +282,7 @@ def in_vacuum(data, vacuum=100.0):
 @pytest.fixture(scope="module")
 def bulk():
     """A real glass of 4000 atoms, 41 Å wide."""
-    return import_file(str(sample_file("stiffness/vibrations-cu50zr50-1e12-1.xyz.gz"))).compute()
+    return open_trajectory(str(sample_file("stiffness/vibrations-cu50zr50-1e12-1.xyz.gz"))).compute()
 
 
 @pytest.mark.parametrize("open_above", [False, True])
@@ -355,7 +355,7 @@ def test_an_xyz_file_without_cell_is_a_particle_in_vacuum(tmp_path, glasses, ope
 
 def test_models_of_snapshots_and_of_inherent_structures_say_when_they_are_shown_the_other(bulk, capfd):
     file = sample_file("stiffness/snapshots/300K-vibrations-cu50zr50-1e12-1.xyz.gz")
-    snapshot = import_file(str(file)).compute()
+    snapshot = open_trajectory(str(file)).compute()
     warned = {}
     for data, temperature in ((bulk, 0), (snapshot, 300)):
         for model in ("stiffness-cuzr", "stiffness-cuzr-300k"):

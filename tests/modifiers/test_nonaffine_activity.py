@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ovito.io import import_file
 from ovito.modifiers import AtomicStrainModifier
 
 from ovito_glassml import NonaffineActivityModifier
+from ovito_glassml.adapter.files import open_trajectory
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.labels.nonaffine import nonaffine_squared_displacement
 from ovito_glassml.structure import Structure
@@ -443,7 +443,7 @@ def test_simulated_runs_give_the_labels_by_definition(tmp_path):
     # Atoms did leave the cell: without unwrapped positions this would fail.
     assert np.abs(ends[0].positions - wrapped(ends[0]).positions).max() > 1
     result = computed(
-        import_file(str(file)), 0, isoconfigurational=True, cutoff=2.5, labels="quantile", active_species="A"
+        open_trajectory(str(file)), 0, isoconfigurational=True, cutoff=2.5, labels="quantile", active_species="A"
     )
     eligible = start.species == 0
     np.testing.assert_allclose(values(result)[eligible], expected[eligible], rtol=1e-4)
@@ -454,7 +454,7 @@ def test_simulated_runs_give_the_labels_by_definition(tmp_path):
 def test_frames_before_two_events_show_the_first():
     """Between the minima before two plastic events lie the first event and elastic strain, which D²min leaves out."""
     file = SAMPLE_DATA / "shear-kob-andersen-1.xyz.gz"
-    pipeline = import_file(str(file))
+    pipeline = open_trajectory(str(file))
     recorded = [pipeline.compute(frame) for frame in range(pipeline.num_frames)]
     modifier = NonaffineActivityModifier(use_frame_offset=True, cutoff=2.5, threshold=0.6, active_species="A")
     pipeline.modifiers.append(modifier)

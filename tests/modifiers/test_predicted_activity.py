@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from ovito.data import DataCollection
-from ovito.io import import_file
 from ovito.pipeline import Pipeline, StaticSource
 
 from ovito_glassml import PredictedActivityModifier
+from ovito_glassml.adapter.files import open_trajectory
 from ovito_glassml.learn.activity.model import ActivityModel
 from ovito_glassml.learn.evaluation import area_under_roc
 from ovito_glassml.learn.format import ModelError, save_model
@@ -15,7 +15,7 @@ from ovito_glassml.workflow.sample_data import sample_file
 
 def glass(system):
     """A sheared glass that no model was trained on, just before a plastic event with labels."""
-    return import_file(sample_file(f"activity/shear-{system}-1.xyz.gz"))
+    return open_trajectory(sample_file(f"activity/shear-{system}-1.xyz.gz"))
 
 
 def computed(system, **parameters):

@@ -140,9 +140,9 @@ def test_the_sessions_show_what_is_known_of_their_samples(opened):
 
 
 def test_a_scene_that_shows_something_is_refused(tmp_path):
-    from ovito.io import import_file
+    from ovito_glassml.adapter.files import open_trajectory
 
-    pipeline = import_file(str(sample_file(SHEARED_GLASS)))
+    pipeline = open_trajectory(str(sample_file(SHEARED_GLASS)))
     pipeline.add_to_scene()
     try:
         with pytest.raises(SessionError, match="new process"):

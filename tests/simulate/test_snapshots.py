@@ -41,10 +41,10 @@ def test_equal_content_gives_equal_bytes(shard, tmp_path):
 
 
 def test_ovito_reads_it(shard):
-    from ovito.io import import_file
+    from ovito_glassml.adapter.files import open_trajectory
 
     structure, columns, file = shard
-    data = import_file(str(file)).compute()
+    data = open_trajectory(str(file)).compute()
     np.testing.assert_allclose(data.particles["Stiffness"], columns["Stiffness"], rtol=1e-5)
     np.testing.assert_allclose(data.cell[:, :3], structure.cell)
     names = [data.particles.particle_types.type_by_id(kind).name for kind in data.particles.particle_types]
@@ -92,10 +92,10 @@ def test_frames_are_read_back_in_order(trajectory):
 
 
 def test_ovito_reads_all_frames(trajectory):
-    from ovito.io import import_file
+    from ovito_glassml.adapter.files import open_trajectory
 
     frames, file = trajectory
-    pipeline = import_file(str(file))
+    pipeline = open_trajectory(str(file))
     assert pipeline.num_frames == 3
     data = pipeline.compute(2)
     np.testing.assert_allclose(data.cell[:, :3].T, frames[2].structure.cell)

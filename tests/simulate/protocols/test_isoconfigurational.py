@@ -72,9 +72,9 @@ def test_chains_stay_whole(frames):
 
 
 def test_ovito_reads_the_ensemble(ensemble, frames):
-    from ovito.io import import_file
+    from ovito_glassml.adapter.files import open_trajectory
 
-    pipeline = import_file(str(ensemble))
+    pipeline = open_trajectory(str(ensemble))
     assert pipeline.num_frames == 4
     data = pipeline.compute(3)
     np.testing.assert_allclose(data.particles["Inherent_Position"], frames[3].columns["Inherent_Position"], rtol=1e-5)

@@ -82,9 +82,9 @@ def test_events_are_resolved_in_fine_steps(curve, sheared):
 
 
 def test_ovito_reads_the_events(sheared):
-    from ovito.io import import_file
+    from ovito_glassml.adapter.files import open_trajectory
 
-    pipeline = import_file(str(sheared))
+    pipeline = open_trajectory(str(sheared))
     frames = read_frames(sheared)
     assert pipeline.num_frames == len(frames)
     data = pipeline.compute(len(frames) - 1)
