@@ -159,7 +159,7 @@ def fit_extrapolation(
     distances = []
     for number in np.unique(np.concatenate(parts)):
         others = [part != number for part in parts]
-        if not any(chosen.any() for chosen in others):
+        if not _enough([_chosen_of(heads, known) for heads, known in zip(members, others, strict=True)]):
             others = [np.ones(len(part), dtype=bool) for part in parts]
         scales = scales_of(rows, members, others)
         averages = [_averages(*sample, scales, components, radius) for sample in samples]
@@ -201,7 +201,9 @@ def with_sample_score(
     samples = list(zip(structures, rows, members, strict=True))
     distances: list[float] = []
     for run in dict.fromkeys(runs):
-        others = [number for number, name in enumerate(runs) if name != run] or list(range(len(runs)))
+        others = [number for number, name in enumerate(runs) if name != run]
+        if not _enough([members[number] for number in others]):
+            others = list(range(len(runs)))
         scales = scales_of([rows[number] for number in others], [members[number] for number in others])
         fitted = fit_sample_score([_blocks(*samples[number], scales, score.components) for number in others])
         for left_out in (sample for sample, name in zip(samples, runs, strict=True) if name == run):
@@ -214,6 +216,11 @@ def with_sample_score(
     normal = np.mean(np.square(distances)) / width if len(set(runs)) > 1 else 1.0  # one sample left out leaves nothing
     unit = max(*distances, float(np.sqrt(normal * 2 * gammaincinv(width / 2, QUANTILE))))
     return replace(score, sample=replace(fitted, unit=unit))
+
+
+def _enough(members: Sequence[Mapping[str, NDArray]]) -> bool:
+    """Whether every head has atoms to be fitted to: a species may be in one sample only, which is not left out then."""
+    return bool(members) and all(sum(len(heads[name]) for heads in members) > 1 for name in members[0])
 
 
 def _blocks(
@@ -231,9 +238,13 @@ def scales_of(
     chosen = chosen if chosen is not None else [np.ones(len(table), dtype=bool) for table in rows]
     means, spreads, axes = {}, {}, {}
     for name in members[0]:
-        pieces = [table[own[name][known[own[name]]]] for table, own, known in zip(rows, members, chosen, strict=True)]
+        pieces = [table[_chosen_of(own, known)[name]] for table, own, known in zip(rows, members, chosen, strict=True)]
         means[name], spreads[name], axes[name] = _principal_axes(np.concatenate(pieces))
     return means, spreads, axes
+
+
+def _chosen_of(members: Mapping[str, NDArray], chosen: NDArray[np.bool_]) -> dict[str, NDArray]:
+    return {name: own[chosen[own]] for name, own in members.items()}
 
 
 def embedded(rows: NDArray, members: Mapping[str, NDArray], scales: Scales, components: int) -> NDArray[np.float32]:

@@ -1,56 +1,8 @@
-"""Parallel code runs in the one worker thread: where it meets itself in another, some of its layers end the program."""
+"""A model is loaded and code runs in the one worker thread, whatever else the process does."""
 
 import os
-import shutil
 import subprocess
 import sys
-import threading
-
-import pytest
-from conformance_cases import computed, glass, installed_cases
-from numba.core.registry import CPUDispatcher
-
-from ovito_glassml.learn.format import SHIPPED_MODELS
-
-
-def parallel_functions():
-    """Module, name and function of all parallel compiled code, wherever it is imported."""
-    for module in [module for name, module in sys.modules.items() if name.startswith("ovito_glassml.")]:
-        for name, value in list(vars(module).items()):
-            if isinstance(value, CPUDispatcher) and value.targetoptions.get("parallel"):
-                yield module, name, value
-
-
-@pytest.fixture
-def threads(monkeypatch):
-    """Names of the threads in which parallel code has run, by function."""
-    seen = []
-
-    def watched(function):
-        def run(*arguments):
-            seen.append((function.__name__, threading.current_thread().name))
-            return function(*arguments)
-
-        return run
-
-    for module, name, function in list(parallel_functions()):
-        monkeypatch.setattr(module, name, watched(function))
-    return seen
-
-
-def fresh_model(case, folder):
-    """The default model from a file that no earlier test has loaded."""
-    name = case.modifier().model if case.has("model") else ""
-    if not name:
-        return {}
-    return {"model": shutil.copy(SHIPPED_MODELS / f"{name}.safetensors", folder)}
-
-
-@pytest.mark.parametrize("case", installed_cases(), ids=str)
-def test_parallel_code_runs_in_the_worker_only(case, threads, tmp_path):
-    shown = {"show_clusters_of": "1, 2"} if case.has("show_clusters_of") else {}
-    computed(case.make(**fresh_model(case, tmp_path), **shown), glass())
-    assert {thread for _, thread in threads} <= {"ovito_glassml"}, threads
 
 
 BESIDE_THE_WORKER = """

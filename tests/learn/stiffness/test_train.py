@@ -93,11 +93,15 @@ def test_networks_learn_what_is_not_linear():
     assert np.corrcoef(network(inputs[held]), targets[held])[0, 1] > 0.95
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")  # of means over nothing
 def test_species_may_be_spread_over_samples(spring_glasses):
     structure, stiffness, _ = spring_glasses[0]
     pure = Structure(structure.positions, np.zeros(len(structure)), ("Zr",), structure.cell, pbc=(True, True, True))
     model = train([spring_glasses[0], (pure, stiffness, "pure Zr")])
     assert model.species == ("Cu", "Zr")
+    prediction = model.predict(structure)
+    assert np.isfinite(prediction.extrapolation).all()
+    assert 0 < prediction.sample_extrapolation < 3
 
 
 def test_progress_says_how_much_time_is_left(spring_glasses):
