@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 
-
 BESIDE_THE_WORKER = """
 import sys, threading
 import numpy as np
