@@ -280,7 +280,7 @@ def barrier_samples(files: list[Path], label: str, species: str) -> list[Any]:
 
 def labelled_samples(files: list[Path], label: str, species: str) -> list[Any]:
     from ovito_glassml.adapter.files import read_labelled
-    from ovito_glassml.learn.stiffness.train import LabelledSample
+    from ovito_glassml.learn.stiffness.data import LabelledSample
 
     samples = []
     for file in files:

@@ -16,6 +16,7 @@ import scipy  # its parts are loaded when first used: scipy.stats takes half a s
 from numpy.typing import ArrayLike, NDArray
 
 from ovito_glassml.errors import GlassMLError
+from ovito_glassml.progress import Progress, silent
 from ovito_glassml.structure import Structure
 from ovito_glassml.threads import one_blas_thread
 
@@ -78,8 +79,6 @@ CURVE_POINTS = 1000
 
 #: Resamples between two reports of progress.
 BLOCK = 100
-
-Progress = Callable[[float], None]
 
 
 class EvaluationError(GlassMLError):
@@ -154,7 +153,7 @@ def evaluate(
     EvaluationError
         For labels that are none, as `class_labels`.
     """
-    report = progress or (lambda fraction: None)
+    report = progress or silent
     predictions, truths = np.asarray(predicted, dtype=np.float64), np.asarray(true, dtype=np.float64)
     compared = np.isfinite(predictions) & np.isfinite(truths)
     if structure.mask is not None:
@@ -339,7 +338,7 @@ def regression_scores(
         ``pearson``; ``spearman``; ``rmse``, the root-mean-square difference; ``bias``, the mean of
         predicted minus true.
     """
-    report = progress or (lambda fraction: None)
+    report = progress or silent
     difference = predicted - true
     ranks = scipy.stats.rankdata(predicted), scipy.stats.rankdata(true)
     report(0.0)
@@ -392,7 +391,7 @@ def classification_scores(
         values are outside 0 to 1. The interval of the calibration error is that of a vector's length, the
         vector being the excess of probability in each interval; it holds the true value at least as often as stated.
     """
-    report = progress or (lambda fraction: None)
+    report = progress or silent
     exact = dict.fromkeys(CLASSIFICATION, float("nan"))
     exact["auc"] = area_under_roc(predicted[~positive], predicted[positive])
     report(0.0)
@@ -459,7 +458,7 @@ class _Bootstrap:
         self,
         statistics: NDArray,
         formula: Callable[[NDArray], NDArray],
-        report: Progress = lambda fraction: None,
+        report: Progress = silent,
     ) -> NDArray[np.float64]:
         """What `formula` makes of the statistics added over each resample, along the last axis; the original first."""
         blocks = []

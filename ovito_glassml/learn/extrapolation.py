@@ -18,7 +18,8 @@ from scipy.special import gammaincinv
 
 from ovito_glassml.learn.format import ModelError, ModelHeader, check_length, take_scale, take_tensor
 from ovito_glassml.learn.sample_extrapolation import VARIANCE_FLOOR, Blocks, SampleScore, fit_sample_score
-from ovito_glassml.neighbours import Progress, average_within
+from ovito_glassml.neighbours import average_within
+from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
 
 __all__ = ["ExtrapolationScore", "fit_extrapolation", "with_sample_score"]

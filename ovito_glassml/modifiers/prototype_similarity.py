@@ -35,7 +35,8 @@ from ovito_glassml.adapter.prediction import Output, write_prediction
 from ovito_glassml.adapter.progress import with_progress
 from ovito_glassml.learn.format import remembered
 from ovito_glassml.learn.prototypes.model import PROTOTYPES, ScnnModel, ScnnPrediction, centre_of, fingerprint
-from ovito_glassml.neighbours import Progress, stage
+from ovito_glassml.neighbours import stage
+from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
 from ovito_glassml.topology.signature import format_signature, label_name, label_number
 from ovito_glassml.topology.standard_clusters import LaSCA

@@ -22,7 +22,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -62,6 +62,7 @@ from ovito_glassml.learn.barcode.train import (
 from ovito_glassml.learn.card import table_markdown, write_card
 from ovito_glassml.learn.format import ResultTable, save_model
 from ovito_glassml.learn.units import METAL
+from ovito_glassml.progress import Report, nth_of, printed, span_of, with_text
 from ovito_glassml.reproduce.costs import core_hours, shipped_timings
 from ovito_glassml.simulate.snapshots import made_with, read_frames, read_header, write_frames
 
@@ -80,7 +81,6 @@ __all__ = [
     "shuffle",
 ]
 
-Progress = Callable[[float, str], None]
 
 NAME = "ule-zr44cu56"
 #: Numbers of environments that are chosen and that atoms are counted in.
@@ -211,7 +211,7 @@ def keep_examples(campaign: Path, folder: Path) -> Path:
 
 
 def collect(
-    samples: Sequence[UleSample], folder: Path, voronoi: Voronoi | None, progress: Progress, design: UleDesign = DESIGN
+    samples: Sequence[UleSample], folder: Path, voronoi: Voronoi | None, progress: Report, design: UleDesign = DESIGN
 ) -> None:
     """Select environments in the runs that are learned from, and write them and the barcodes of all samples."""
     learned = roles([sample.run for sample in samples]).learned
@@ -225,7 +225,7 @@ def collect(
         similarity=design.similarity,
         share=design.share,
         seed=design.seed,
-        progress=lambda fraction: progress(0.3 * fraction, "selecting environments"),
+        progress=with_text(span_of(progress, 0.0, 0.3), "selecting environments"),
     )
     visited = design.share * sum(map(len, structures))
     text = f"{len(found)} environments among {visited:.0f}, {visited / (time.perf_counter() - began):.0f} a second"
@@ -271,7 +271,7 @@ def _load_soft(path: Path, energies: NDArray) -> _Soft:
     return _Soft(means, shares, samples_by_fold(moments, means, shares, energies, saved["fold"]))
 
 
-def reduce(samples: Sequence[UleSample], folder: Path, progress: Progress, design: UleDesign = DESIGN) -> None:
+def reduce(samples: Sequence[UleSample], folder: Path, progress: Report, design: UleDesign = DESIGN) -> None:
     """Choose the best environments, of every size, and write the barcodes of all samples in them."""
     found, table = _load_environments(folder / ENVIRONMENTS), load_tables(folder / BARCODES)["all"]
     _check_same(samples, table)
@@ -305,7 +305,7 @@ def ship_model(
     folder: Path,
     output: Path,
     voronoi: Voronoi,
-    progress: Progress,
+    progress: Report,
     design: UleDesign = DESIGN,
     training: Mapping[str, Any] | None = None,
 ) -> Path:
@@ -349,12 +349,12 @@ def ship_model(
     }
     model = build_similarity_model(
         learned, chosen, table.of(part.learned), soft.learned.of(order), voronoi,
-        design=design, training=made, progress=_scaled(progress, 0.0, 0.2),
+        design=design, training=made, progress=span_of(progress, 0.0, 0.2),
     )  # fmt: skip
     own = own_species(samples, found)
     energy = cast(SimilarityEnergy, model.energy)
     predicted = energy.predict(soft.means[:, order], soft.shares)
-    rivals = _rivals(soft, every, table, part, own, design, _scaled(progress, 0.2, 0.8))
+    rivals = _rivals(soft, every, table, part, own, design, span_of(progress, 0.2, 0.8))
     results = [*model.header.results, *_judged(model, table, part, predicted, rivals)]
     aside = [samples[number] for number in np.flatnonzero(part.kept_aside).tolist()]
     results.append(_by_atom(model, energy.typical, list({sample.run: sample for sample in aside}.values())))
@@ -378,7 +378,7 @@ def _rivals(
     part: Roles,
     own: NDArray,
     design: UleDesign,
-    progress: Progress,
+    progress: Report,
 ) -> dict[str, NDArray[np.float64]]:
     """Energies of all samples from similarities with all environments, and from trees on fractions, as published."""
     energy, _, _ = fit_energy(soft.learned.folds, soft.learned.soft, own)
@@ -434,7 +434,7 @@ def _heterogeneity(model: UleModel, table: BarcodeTable, sheared: Sequence[UleSa
 def shuffle(
     samples: Sequence[UleSample],
     folder: Path,
-    progress: Progress,
+    progress: Report,
     design: UleDesign = DESIGN,
     seeds: Sequence[int] = (1, 2, 3, 4, 5),
     every: int = 3,
@@ -452,7 +452,7 @@ def shuffle(
     found = [
         select_environments(
             structures, descriptor, similarity=design.similarity, share=design.share, seed=seed,
-            progress=_one_of(progress, number, 2 * len(seeds), f"selecting in order {seed}"),
+            progress=with_text(nth_of(progress, number, 2 * len(seeds)), f"selecting in order {seed}"),
         )
         for number, seed in enumerate(seeds)
     ]  # fmt: skip
@@ -467,7 +467,7 @@ def shuffle(
             one.visit(int(visited[number]), atoms, rows)
 
     few = [samples[number] for number in visited.tolist()]
-    tables = describe_samples(few, descriptor, found, None, _scaled(progress, 0.5, 1.0), visit)
+    tables = describe_samples(few, descriptor, found, None, span_of(progress, 0.5, 1.0), visit)
     errors = [_error_of_best(*one, visited, learned, design) for one in zip(passes, found, tables, strict=True)]
     rows: list[tuple[Any, ...]] = [(f"seed {seed}", len(found[k]), errors[k]) for k, seed in enumerate(seeds)]
     spread = [float(np.std([row[column] for row in rows], ddof=1)) for column in (1, 2)]
@@ -481,14 +481,6 @@ def shuffle(
     )
     write_atomically(folder / SHUFFLED, json.dumps(asdict(result)).encode())
     return result
-
-
-def _scaled(progress: Progress, first: float, last: float) -> Progress:
-    return lambda fraction, text: progress(first + (last - first) * fraction, text)
-
-
-def _one_of(progress: Progress, number: int, count: int, text: str) -> Callable[[float], None]:
-    return lambda fraction: progress((number + fraction) / count, text)
 
 
 def _error_of_best(
@@ -643,21 +635,17 @@ def main(arguments: Sequence[str], voronoi: Voronoi) -> None:
             "shuffle CAMPAIGN FOLDER, train CAMPAIGN FOLDER MODELS."
         )
     paths = [Path(text) for text in rest]
-
-    def report(fraction: float, text: str) -> None:
-        print(f"{fraction:5.0%} {text}", flush=True)
-
     samples = read_samples(paths[0])
     if command == "collect":
         keep_examples(*paths)
-        collect(samples, paths[1], voronoi, report)
+        collect(samples, paths[1], voronoi, printed)
     elif command == "reduce":
-        reduce(samples, paths[1], report)
+        reduce(samples, paths[1], printed)
     elif command == "shuffle":
-        print(table_markdown(shuffle(samples, paths[1], report)))
+        print(table_markdown(shuffle(samples, paths[1], printed)))
     else:
         given = samples, read_sheared(paths[0]), paths[1], paths[2]
-        print(ship_model(*given, voronoi, report, training=how_made(paths[0])))
+        print(ship_model(*given, voronoi, printed, training=how_made(paths[0])))
 
 
 if __name__ == "__main__":

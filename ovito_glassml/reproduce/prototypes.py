@@ -11,7 +11,7 @@ FOLDER holds shards ``barriers-*.xyz.gz`` of ``glassml simulate barriers`` and m
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from ovito_glassml.learn.prototypes.evaluate import (
 )
 from ovito_glassml.learn.prototypes.train import train_scnn
 from ovito_glassml.learn.units import METAL
+from ovito_glassml.progress import Report, printed
 from ovito_glassml.reproduce.costs import core_hours, shipped_timings
 from ovito_glassml.simulate.snapshots import read_header, read_shard
 from ovito_glassml.simulate.systems import MENDELEV
@@ -47,8 +48,6 @@ __all__ = ["RECIPES", "ceilings", "read_samples", "ship_models"]
 RECIPES = {"scnn-cuzr": ENVIRONMENT, "scnn-cuzr-264": PUBLISHED}
 #: Column of the label, and of the single barriers behind it.
 LABEL, BARRIERS = "Activation_Energy", "Barriers"
-
-Progress = Callable[[float, str], None]
 
 
 def read_samples(folder: Path) -> list[BarrierSample]:
@@ -88,7 +87,7 @@ def ceilings(folder: Path) -> ResultTable:
 
 
 def ship_models(
-    folder: Path, output: Path, progress: Progress, *, tested: Sequence[str] = (), names: Sequence[str] = tuple(RECIPES)
+    folder: Path, output: Path, progress: Report, *, tested: Sequence[str] = (), names: Sequence[str] = tuple(RECIPES)
 ) -> list[Path]:
     """Train the shipped models on all samples but those kept aside and write files and cards.
 
@@ -177,6 +176,6 @@ if __name__ == "__main__":
     ship_models(
         Path(sys.argv[1]),
         Path(sys.argv[2]),
-        lambda fraction, text: print(f"{fraction:5.0%} {text}", flush=True),
+        printed,
         tested=sys.argv[3:],
     )

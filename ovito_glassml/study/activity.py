@@ -31,6 +31,7 @@ from ovito_glassml.learn.activity.train import (
     fit_line,
     log_displacement,
 )
+from ovito_glassml.progress import Report, nth_of, span_of
 from ovito_glassml.structure import Structure
 from ovito_glassml.study.evidence import fit_ard
 from ovito_glassml.study.pieces import Numbers, Piece, run_pieces
@@ -50,7 +51,6 @@ __all__ = [
     "species_of",
 ]
 
-Progress = Callable[[float, str], None]
 
 ACTIVITY = "Activity"
 DISPLACEMENT = "Nonaffine Squared Displacement"
@@ -267,7 +267,7 @@ def order_ends(descriptor: ACEDescriptors) -> dict[int, int]:
 
 
 def run_study(
-    study: ActivityStudy, groups: Sequence[Group], folder: Path, progress: Progress
+    study: ActivityStudy, groups: Sequence[Group], folder: Path, progress: Report
 ) -> dict[str, dict[str, Numbers]]:
     """All numbers, by group and then by piece; those that the folder has already are not computed again.
 
@@ -301,7 +301,7 @@ class _Bench:
     def samples(self) -> list[ActivitySample]:
         return _thinned([observation.sample for observation in self.group.observations], self.study.atoms)
 
-    def rows(self, descriptor: ACEDescriptors, progress: Progress) -> LabelledRows:
+    def rows(self, descriptor: ACEDescriptors, progress: Report) -> LabelledRows:
         if self._rows is None or self._rows[0] != descriptor:
             self._rows = None
             self._rows = (descriptor, describe(self.samples, descriptor, progress))
@@ -354,14 +354,14 @@ def _eligible(study: ActivityStudy, observation: Observation) -> NDArray[np.bool
     return active_atoms(observation.sample.structure, study.active_species)
 
 
-def accuracy_by_count(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
+def accuracy_by_count(bench: _Bench, cutoff: float, progress: Report) -> Numbers:
     """Balanced accuracy with the first features in body order."""
     descriptor = bench.study.descriptor(cutoff)
     data = bench.rows(descriptor, progress)
     return _scored(data, _feature_counts(descriptor), progress)
 
 
-def printed_transform(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
+def printed_transform(bench: _Bench, cutoff: float, progress: Report) -> Numbers:
     """The same at the ends of the body orders, with distances scaled by the cutoff."""
     descriptor = bench.study.descriptor(cutoff, printed=True)
     data = bench.rows(descriptor, progress)
@@ -379,7 +379,7 @@ def _feature_counts(descriptor: ACEDescriptors) -> list[int]:
     return sorted(counts)
 
 
-def _scored(data: LabelledRows, counts: Sequence[int], progress: Progress) -> Numbers:
+def _scored(data: LabelledRows, counts: Sequence[int], progress: Report) -> Numbers:
     """Cross-validated balanced accuracy of the first columns."""
     columns: dict[str, list] = {"features": [], "accuracy": [], "error": [], "strength": [], "left_out": []}
     for number, count in enumerate(counts):
@@ -402,7 +402,7 @@ def _append(columns: dict[str, list], data: LabelledRows, decisions: NDArray, **
         columns[name].append(value)
 
 
-def selected_features(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
+def selected_features(bench: _Bench, cutoff: float, progress: Report) -> Numbers:
     """Forward selection among the radial and among all features, and principal components in their order.
 
     Judged by configurations that took no part in the selection: there is one selection a fold, and one
@@ -414,26 +414,25 @@ def selected_features(bench: _Bench, cutoff: float, progress: Progress) -> Numbe
     pools = {"radial": ends[2], "all": ends[max(ends)]}
     numbers: Numbers = {}
     for place, (name, end) in enumerate(pools.items()):
-        part = partial(_part, progress, place, 3)
+        part = nth_of(progress, place, 3)
         numbers |= {f"{name}_{key}": values for key, values in _selection(data, descriptor, end, part).items()}
     components = _component_scores(data)
     counts = [count for count in (1, 2, 3, 5, 8, 12, 20, 40, 80, 160) if count < components.rows.shape[1]]
-    scored = _scored(components, counts, lambda done, text: progress((2 + done) / 3, f"principal components, {text}"))
+    scored = _scored(components, counts, span_of(progress, 2 / 3, 1.0, "principal components, "))
     return numbers | {f"pca_{name}": values for name, values in scored.items()}
 
 
-def _selection(data: LabelledRows, descriptor: ACEDescriptors, end: int, progress: Progress) -> Numbers:
+def _selection(data: LabelledRows, descriptor: ACEDescriptors, end: int, progress: Report) -> Numbers:
     """Accuracy step by step, names in the order of choice, and in that of every fold."""
     pool = data.columns(slice(0, end))
     names = np.array(descriptor.feature_names)
     folds = [data.configuration % _fold_count(data) == number for number in range(_fold_count(data))]
     decisions = np.zeros((min(STEPS, end), len(data.labels)))
-    orders = [
-        _select(pool, held, decisions, partial(_part, progress, number, len(folds) + 1))
-        for number, held in enumerate(folds)
-    ]
     nobody = np.zeros(len(data.labels), dtype=bool)
-    final = _select(pool, nobody, decisions, partial(_part, progress, len(folds), len(folds) + 1))
+    steps = len(folds) + 1
+    *orders, final = (
+        _select(pool, held, decisions, nth_of(progress, number, steps)) for number, held in enumerate([*folds, nobody])
+    )
     columns: dict[str, list] = {"features": [], "accuracy": [], "error": [], "left_out": []}
     for step, values in enumerate(decisions, start=1):
         _append(columns, data, values, features=step)
@@ -441,7 +440,7 @@ def _selection(data: LabelledRows, descriptor: ACEDescriptors, end: int, progres
     return scores | {"order": names[final], "orders": names[np.array(orders)]}
 
 
-def _select(data: LabelledRows, held: NDArray[np.bool_], decisions: NDArray, progress: Progress) -> list[int]:
+def _select(data: LabelledRows, held: NDArray[np.bool_], decisions: NDArray, progress: Report) -> list[int]:
     """Forward selection without the configurations held back; fills the decisions about them step by step."""
     train = ~held
     rows = _standardised(data.rows, train)
@@ -460,7 +459,7 @@ def _component_scores(data: LabelledRows) -> LabelledRows:
     return data._replace(rows=rows @ directions[:, ::-1])
 
 
-def learning_curve(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
+def learning_curve(bench: _Bench, cutoff: float, progress: Report) -> Numbers:
     """Accuracy against the number of configurations trained on, for features up to each body order."""
     descriptor = bench.study.descriptor(cutoff)
     data = bench.rows(descriptor, progress)
@@ -507,7 +506,7 @@ def _trained_on_few(data: LabelledRows, size: int, strength: float, draw: int) -
     return decisions, float(np.mean(counts))
 
 
-def accuracy_by_replicas(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
+def accuracy_by_replicas(bench: _Bench, cutoff: float, progress: Report) -> Numbers:
     """Accuracy against the number of runs behind the labels: judged by such labels, and by those of all runs."""
     descriptor = bench.study.descriptor(cutoff, order=2)
     observations = bench.group.observations
@@ -589,7 +588,7 @@ def _reliability(replicas: Sequence[NDArray], count: int) -> float:
     return float(np.mean(correlations))
 
 
-def regression_by_count(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
+def regression_by_count(bench: _Bench, cutoff: float, progress: Report) -> Numbers:
     """Pearson correlation of log D²min with its ARD regression in configurations not trained on, and their mean."""
     descriptor = bench.study.descriptor(cutoff)
     samples = [_random_atoms(bench.study, o) for o in bench.group.observations]
@@ -631,7 +630,7 @@ def _random_atoms(study: ActivityStudy, observation: Observation) -> ActivitySam
     return sample._replace(activity=label_by_quantile(sample.displacement, 0.5, 0.5, known))
 
 
-def first_descriptors(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
+def first_descriptors(bench: _Bench, cutoff: float, progress: Report) -> Numbers:
     """First radial descriptor of every species for all labelled atoms; more negative where it is denser."""
     descriptor = bench.study.descriptor(cutoff, order=1)
     data = bench.rows(descriptor, progress)
@@ -644,7 +643,7 @@ def first_descriptors(bench: _Bench, cutoff: float, progress: Progress) -> Numbe
     }
 
 
-def event_map(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
+def event_map(bench: _Bench, cutoff: float, progress: Report) -> Numbers:
     """A slice through the first configuration's structure with the most active atoms, where most are labelled."""
     first = bench.group.observations[0].sample.configuration
     samples = [o.sample for o in bench.group.observations if o.sample.configuration == first]
@@ -665,7 +664,7 @@ def event_map(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
     }
 
 
-def displacement_and_propensity(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
+def displacement_and_propensity(bench: _Bench, cutoff: float, progress: Report) -> Numbers:
     """D²min and propensity of all atoms of the active species, and their correlations by configuration."""
     displacement, propensity, pearson, spearman = [], [], [], []
     for observation in bench.group.observations:
@@ -690,7 +689,3 @@ def _standardised(rows: NDArray, train: NDArray[np.bool_]) -> NDArray[np.float64
 
 def _fold_count(data: LabelledRows) -> int:
     return min(FOLDS, len(data.names))
-
-
-def _part(progress: Progress, number: int, total: int, fraction: float, text: str) -> None:
-    progress((number + fraction) / total, text)

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 import ovito_glassml
 from ovito_glassml.files import save_atomically
+from ovito_glassml.progress import Report
 
 __all__ = ["Numbers", "Piece", "digest_of", "run_pieces"]
 
-Progress = Callable[[float, str], None]
 Numbers = dict[str, NDArray]
 
 _DIGEST = "digest of inputs"
@@ -41,7 +41,7 @@ class Piece:
 
     name: str
     inputs: Mapping[str, object]
-    compute: Callable[[Progress], Numbers]
+    compute: Callable[[Report], Numbers]
     effort: float = 1.0
 
     @property
@@ -51,7 +51,7 @@ class Piece:
         return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
-def run_pieces(pieces: Sequence[Piece], folder: Path, progress: Progress) -> dict[str, Numbers]:
+def run_pieces(pieces: Sequence[Piece], folder: Path, progress: Report) -> dict[str, Numbers]:
     """Results of all pieces, computed unless the folder has them already.
 
     A result is written as soon as it is there, whole or not at all, so that a killed study loses one piece.

@@ -15,11 +15,10 @@ from ovito_glassml.errors import TrainingError
 from ovito_glassml.files import save_atomically
 from ovito_glassml.learn.barcode.environments import UniqueEnvironments, rows_by_identifier
 from ovito_glassml.learn.barcode.model import is_icosahedron
+from ovito_glassml.progress import Report
 from ovito_glassml.structure import Structure
 
 __all__ = ["BarcodeTable", "UleSample", "Visit", "describe_samples", "load_tables", "save_tables"]
-
-Progress = Callable[[float, str], None]
 
 
 class UleSample(NamedTuple):
@@ -103,7 +102,7 @@ def describe_samples(
     descriptor: SOAPDescriptors,
     sets: Sequence[UniqueEnvironments],
     voronoi: Callable[[Structure], NDArray] | None = None,
-    progress: Progress | None = None,
+    progress: Report | None = None,
     visit: Visit | None = None,
 ) -> list[BarcodeTable]:
     """Barcodes of samples in several sets of environments, with one pass over all descriptor rows.

@@ -15,6 +15,7 @@ from ovito_glassml.learn.prototypes.data import ENVIRONMENT, BarrierSample, Scnn
 from ovito_glassml.learn.prototypes.model import CLASSES, PROTOTYPES, ScnnModel
 from ovito_glassml.learn.prototypes.network import TrainingSettings, balanced
 from ovito_glassml.learn.prototypes.train import FittedPrototypes, balanced_logistic, fit_prototypes, train_plain
+from ovito_glassml.progress import Report, silent
 
 __all__ = [
     "HIGH_FRACTION",
@@ -36,8 +37,6 @@ __all__ = [
 
 #: Share of a sample's atoms that count as high, as published.
 HIGH_FRACTION = 0.2
-
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +125,7 @@ def leave_one_out(
     seed: int = 1,
     numbers: Sequence[int] | None = None,
     regression: bool = True,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> list[FoldScore]:
     """Score every sample by networks trained on the others, slabs of which stop the training.
 
@@ -145,7 +144,7 @@ def leave_one_out(
     """
     if len(samples) < 2:
         raise TrainingError(f"There are {len(samples)} samples; leaving one out and learning from others needs two.")
-    report = progress or (lambda fraction, text: None)
+    report = progress or silent
     chosen = range(len(samples)) if numbers is None else numbers
     scores = []
     for place, left_out in enumerate(chosen):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,13 +18,13 @@ from ovito_glassml.learn.barcode.data import BarcodeTable, UleSample
 from ovito_glassml.learn.barcode.evaluate import energy_score, group_fractions
 from ovito_glassml.learn.barcode.model import UleModel, heterogeneity, is_icosahedron
 from ovito_glassml.learn.barcode.train import PUBLISHED_TREES, cross_validate
+from ovito_glassml.progress import Report, span_of
 from ovito_glassml.reproduce.figures.stiffness import coloured_atoms
 from ovito_glassml.structure import Structure
 from ovito_glassml.workflow.plotting import COLOURS, new_figure, save_figure, save_table
 
 __all__ = ["Barcodes", "Sheared", "draw_ule_figures", "read_barcodes"]
 
-Progress = Callable[[float, str], None]
 
 #: Blue for Kasper environments, red for the others.
 GROUP_COLOURS = {1: COLOURS[0], 2: COLOURS[1]}
@@ -77,7 +77,7 @@ class Barcodes:
         return {kind or "samples": self.kinds == kind for kind in dict.fromkeys(self.kinds)}
 
 
-def read_barcodes(model: UleModel, samples: Sequence[UleSample], progress: Progress) -> Barcodes:
+def read_barcodes(model: UleModel, samples: Sequence[UleSample], progress: Report) -> Barcodes:
     """Predict all samples.
 
     Raises
@@ -111,7 +111,7 @@ def draw_ule_figures(
     model: UleModel,
     samples: Sequence[UleSample],
     folder: Path,
-    progress: Progress,
+    progress: Report,
     *,
     sheared: Sequence[Sheared] = (),
     tables: Mapping[str, BarcodeTable] | None = None,
@@ -139,7 +139,7 @@ def draw_ule_figures(
         Lines to print.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    barcodes = read_barcodes(model, samples, lambda fraction, text: progress(0.6 * fraction, text))
+    barcodes = read_barcodes(model, samples, span_of(progress, 0.0, 0.6))
     progress(0.6, "Drawing")
     written, report = draw_parity(barcodes, folder)
     for draw in (draw_barcodes, draw_correlations, draw_deviations, draw_sums, draw_contributions):
@@ -150,7 +150,7 @@ def draw_ule_figures(
         progress(0.75, "Strain")
         written += draw_strain(model, sheared, folder)
     if tables:
-        written += draw_learning(model, tables, folder, lambda fraction, text: progress(0.8 + 0.2 * fraction, text))
+        written += draw_learning(model, tables, folder, span_of(progress, 0.8, 1.0))
     return written, report
 
 
@@ -364,7 +364,7 @@ def draw_strain(model: UleModel, sheared: Sequence[Sheared], folder: Path) -> li
     return [save_figure(figure, folder / "strain.png"), save_table(columns, folder / "strain.csv")]
 
 
-def draw_learning(model: UleModel, tables: Mapping[str, BarcodeTable], folder: Path, progress: Progress) -> list[Path]:
+def draw_learning(model: UleModel, tables: Mapping[str, BarcodeTable], folder: Path, progress: Report) -> list[Path]:
     """Cross-validated error of trees on fractions against the number of environments and of samples.
 
     Beside it, if the model's card has it, that of similarities with the environments.

@@ -19,6 +19,7 @@ from ovito_glassml.learn.prototypes.evaluate import balanced_calibration, compar
 from ovito_glassml.learn.prototypes.model import PROTOTYPES, ScnnModel, ScnnPrediction, centre_of
 from ovito_glassml.learn.prototypes.network import TrainingSettings
 from ovito_glassml.learn.prototypes.train import train_plain, train_scnn
+from ovito_glassml.progress import Report, span_of, with_text
 from ovito_glassml.reproduce.figures.stiffness import SLAB_WIDTH, coloured_atoms
 from ovito_glassml.reproduce.figures.viscosity import draw_viscosity
 from ovito_glassml.topology.signature import format_signature, format_subcluster, label_name
@@ -28,7 +29,6 @@ from ovito_glassml.workflow.plotting import COLOURS, new_figure, save_figure, sa
 
 __all__ = ["Judged", "draw_scnn_figures", "judge"]
 
-Progress = Callable[[float, str], None]
 
 #: Blue shades for low, red ones for high barriers.
 PROTOTYPE_COLOURS = ("#2166AC", "#67A9CF", "#EF8A62", "#B2182B")
@@ -79,7 +79,7 @@ class Judged:
 
 def judge(
     samples: Sequence[BarrierSample],
-    progress: Progress,
+    progress: Report,
     *,
     design: ScnnDesign = ENVIRONMENT,
     settings: TrainingSettings | None = None,
@@ -97,12 +97,9 @@ def judge(
     last = len(samples) - 1
     numbers = list(range(last))
 
-    def part(first: float, end: float) -> Progress:
-        return lambda fraction, text: progress(first + (end - first) * fraction, text)
-
-    data = describe_samples(samples, design, learned=numbers, progress=part(0.0, 0.3))
+    data = describe_samples(samples, design, learned=numbers, progress=span_of(progress, 0.0, 0.3))
     parts = data.divided(numbers)
-    model = train_scnn(data, *parts, design=design, settings=settings, seed=seed, progress=part(0.3, 0.7))
+    model = train_scnn(data, *parts, design=design, settings=settings, seed=seed, progress=span_of(progress, 0.3, 0.7))
     progress(0.7, "training the plain network")
     plain = train_plain(data, *parts, design=design, settings=settings, seed=seed)
     tested = data.of_samples([last])
@@ -114,7 +111,7 @@ def judge(
 def draw_scnn_figures(
     samples: Sequence[BarrierSample],
     folder: Path,
-    progress: Progress,
+    progress: Report,
     *,
     design: ScnnDesign = ENVIRONMENT,
     settings: TrainingSettings | None = None,
@@ -143,9 +140,7 @@ def draw_scnn_figures(
         Lines to print.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    judged = judge(
-        samples, lambda fraction, text: progress(0.6 * fraction, text), design=design, settings=settings, seed=seed
-    )
+    judged = judge(samples, span_of(progress, 0.0, 0.6), design=design, settings=settings, seed=seed)
     progress(0.6, "Drawing")
     written, report = draw_roc(judged, folder)
     for draw in (draw_calibration, draw_scatter, draw_maps, draw_embeddings, draw_cosines, draw_similarities):
@@ -157,7 +152,7 @@ def draw_scnn_figures(
     files, lines = draw_viscosity(judged.sample, folder)
     written, report = written + files, report + lines
     files, lines = draw_quadruples(
-        judged, folder, quadruples, lambda fraction: progress(0.7 + 0.3 * fraction, "Random quadruples")
+        judged, folder, quadruples, with_text(span_of(progress, 0.7, 1.0), "Random quadruples")
     )
     return written + files, report + lines
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from matplotlib.colors import Normalize
 from numpy.typing import NDArray
 
 from ovito_glassml.learn.evaluation import parity
+from ovito_glassml.learn.stiffness.data import LabelledSample
 from ovito_glassml.learn.stiffness.evaluate import (
     COARSE_RADIUS,
     SampleScore,
@@ -21,13 +22,13 @@ from ovito_glassml.learn.stiffness.evaluate import (
     score_sample,
 )
 from ovito_glassml.learn.stiffness.model import StiffnessModel, StiffnessPrediction
-from ovito_glassml.learn.stiffness.train import LabelledSample, train
+from ovito_glassml.learn.stiffness.train import train
 from ovito_glassml.neighbours import average_within
+from ovito_glassml.progress import Report, nth_of, span_of
 from ovito_glassml.workflow.plotting import COLOURS, new_figure, save_figure, save_table
 
 __all__ = ["draw_maps", "draw_parity", "draw_radius_scan", "draw_rdfs", "draw_stiffness_figures", "draw_transfer"]
 
-Progress = Callable[[float, str], None]
 
 #: Å; the thickness of the slice that maps show.
 SLAB_WIDTH = 3.0
@@ -39,7 +40,7 @@ def draw_stiffness_figures(
     testing: Sequence[LabelledSample],
     models: Mapping[str, StiffnessModel],
     folder: Path,
-    progress: Progress,
+    progress: Report,
 ) -> list[Path]:
     """Draw all figures as PNG with their numbers beside them as CSV.
 
@@ -73,10 +74,7 @@ def draw_stiffness_figures(
     written += draw_radius_scan(testing, predictions, folder)
     written += draw_maps(testing[-1], predictions[first][-1], folder)
 
-    def report(fraction: float, text: str) -> None:
-        progress(0.4 + 0.6 * fraction, text)
-
-    return written + draw_transfer(training, testing, folder, report)
+    return written + draw_transfer(training, testing, folder, span_of(progress, 0.4, 1.0))
 
 
 def draw_parity(
@@ -207,7 +205,7 @@ def coloured_atoms(axis: Axes, places: NDArray, values: NDArray, limits: Normali
 
 
 def draw_transfer(
-    training: Sequence[LabelledSample], testing: Sequence[LabelledSample], folder: Path, progress: Progress
+    training: Sequence[LabelledSample], testing: Sequence[LabelledSample], folder: Path, progress: Report
 ) -> list[Path]:
     """Train on the samples of one cooling rate, test on every other, and on the same."""
     groups: dict[str, list[LabelledSample]] = {}
@@ -216,11 +214,7 @@ def draw_transfer(
     groups["all"] = list(training)
     scores: dict[str, list[SampleScore]] = {}
     for number, (rate, samples) in enumerate(groups.items()):
-
-        def report(fraction: float, text: str, number: int = number, rate: str = rate) -> None:
-            progress((number + fraction) / len(groups), f"Training on {rate}: {text}")
-
-        model = train(samples, progress=report)
+        model = train(samples, progress=nth_of(progress, number, len(groups), f"Training on {rate}: "))
         scores[rate] = [score_sample(model, sample) for sample in testing]
     columns: dict[str, list] = {key: [] for key in ("trained_on", "tested_on", "R", "R_coarse", "bias_percent")}
     for rate, row in scores.items():
