@@ -33,8 +33,8 @@ from ovito_glassml.learn.activity.evaluate import (
 )
 from ovito_glassml.learn.activity.model import ActivityModel
 from ovito_glassml.learn.activity.train import ActivityDesign, LabelledRows, cross_validate, describe, train_activity
-from ovito_glassml.learn.card import write_card
-from ovito_glassml.learn.format import ResultTable, save_model
+from ovito_glassml.learn.card import save_with_card
+from ovito_glassml.learn.format import ResultTable
 from ovito_glassml.progress import Report, nth_of, printed
 from ovito_glassml.reproduce.activity_data import (
     LEARNED_AVALANCHE_SHARE,
@@ -235,8 +235,7 @@ def ship_activity_models(
         part = nth_of(progress, number, len(wanted), f"{name}: ")
         model = _ship_one(glass, activation, folders, part)
         path = output / f"{name}.safetensors"
-        save_model(path, model.header, model.tensors())
-        write_card(path)
+        save_with_card(path, model.header, model.tensors())
         paths.append(path)
     progress(1.0, "done")
     return paths

@@ -59,8 +59,8 @@ from ovito_glassml.learn.barcode.train import (
     soap_for,
     tune,
 )
-from ovito_glassml.learn.card import table_markdown, write_card
-from ovito_glassml.learn.format import ResultTable, save_model
+from ovito_glassml.learn.card import save_with_card, table_markdown
+from ovito_glassml.learn.format import ResultTable
 from ovito_glassml.learn.units import METAL
 from ovito_glassml.progress import Report, nth_of, printed, span_of, with_text
 from ovito_glassml.reproduce.costs import core_hours, shipped_timings
@@ -365,8 +365,7 @@ def ship_model(
         results.append(ResultTable(**json.loads((folder / SHUFFLED).read_text(encoding="utf-8"))))
     header = replace(model.header, results=tuple(results), limits=_LIMITS, references=_REFERENCES, licence="MIT")
     path = output / f"{NAME}.safetensors"
-    save_model(path, header, model.tensors())
-    write_card(path)
+    save_with_card(path, header, model.tensors())
     progress(1.0, "done")
     return path
 

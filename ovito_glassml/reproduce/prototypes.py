@@ -17,8 +17,8 @@ from pathlib import Path
 
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.labels.reliability import auc_ceiling, split_half_reliability
-from ovito_glassml.learn.card import write_card
-from ovito_glassml.learn.format import ResultTable, save_model
+from ovito_glassml.learn.card import save_with_card
+from ovito_glassml.learn.format import ResultTable
 from ovito_glassml.learn.prototypes.data import (
     ENVIRONMENT,
     PUBLISHED,
@@ -134,8 +134,7 @@ def ship_models(
         path = output / f"{name}.safetensors"
         references = (*model.header.references, MENDELEV)
         header = replace(model.header, results=tuple(results), references=references, licence="MIT")
-        save_model(path, header, model.tensors())
-        write_card(path)
+        save_with_card(path, header, model.tensors())
         paths.append(path)
     progress(1.0, "done")
     return paths

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from ovito_glassml.errors import TrainingError
-from ovito_glassml.learn.card import write_card
-from ovito_glassml.learn.format import ResultTable, save_model
+from ovito_glassml.learn.card import save_with_card
+from ovito_glassml.learn.format import ResultTable
 from ovito_glassml.learn.stiffness.data import BY_SPECIES, PUBLISHED, LabelledSample, ModelDesign
 from ovito_glassml.learn.stiffness.evaluate import (
     label_reliability,
@@ -226,8 +226,7 @@ def ship_models(folder: Path, output: Path, progress: Report, *, names: Sequence
         header = replace(
             model.header, results=tuple(results), limits=recipe.limits, references=references, licence="MIT"
         )
-        save_model(path, header, model.tensors())
-        write_card(path)
+        save_with_card(path, header, model.tensors())
         paths.append(path)
     progress(1.0, "done")
     return paths

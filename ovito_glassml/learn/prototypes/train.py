@@ -102,7 +102,7 @@ def train_scnn(
     TrainingError
         For labels all of one class and fewer atoms than prototypes.
     """
-    settings, report = settings or TrainingSettings(), progress or _ignore
+    settings, report = settings or TrainingSettings(), progress or silent
     fitted = fit_prototypes(data, learned, validated, design=design, settings=settings, seed=seed, progress=report)
     report(0.9, "measuring where the training data lie")
     samples = np.unique(data.sample[learned])
@@ -139,7 +139,7 @@ def fit_prototypes(
     """The network alone, as `train_scnn` makes it: all that comparisons on descriptor rows need."""
     settings = settings or TrainingSettings()
     rows = split(data, learned, validated, settings)
-    scnn, cycles, calibration = _train(rows, design, settings, seed, progress or _ignore)
+    scnn, cycles, calibration = _train(rows, design, settings, seed, progress or silent)
     return FittedPrototypes(_network(scnn, rows, design, calibration), rows.atoms[scnn.chosen], rows.threshold, cycles)
 
 
@@ -424,7 +424,3 @@ def _regress(
     parameters = [*encoder.parameters(), *line.parameters()]
     fit(parameters, loss, lambda: everything, settings.first, rng, silent)
     return line
-
-
-def _ignore(fraction: float, text: str) -> None:
-    """Stand in for a progress callback."""
