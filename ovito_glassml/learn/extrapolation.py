@@ -239,8 +239,8 @@ def scales_of(
     chosen = chosen if chosen is not None else [np.ones(len(table), dtype=bool) for table in rows]
     means, spreads, axes = {}, {}, {}
     for name in members[0]:
-        pieces = [table[_chosen_of(own, known)[name]] for table, own, known in zip(rows, members, chosen, strict=True)]
-        means[name], spreads[name], axes[name] = _principal_axes(np.concatenate(pieces))
+        own = [table[_chosen_of(of, known)[name]] for table, of, known in zip(rows, members, chosen, strict=True)]
+        means[name], spreads[name], axes[name] = _principal_axes(np.concatenate(own))
     return means, spreads, axes
 
 

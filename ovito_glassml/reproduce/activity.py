@@ -48,7 +48,7 @@ from ovito_glassml.reproduce.activity_data import (
 from ovito_glassml.reproduce.costs import core_hours, shipped_timings
 from ovito_glassml.simulate.snapshots import made_with, read_frames, read_header
 
-__all__ = ["GLASSES", "Glass", "collect", "kept_aside", "read_configurations", "ship_activity_models"]
+__all__ = ["GLASSES", "Glass", "collect", "kept_aside", "make_activity_models", "read_configurations"]
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ def choose_descriptor(
     return replace(glass.descriptor, cutoff=cutoff * glass.descriptor.nearest, order=order), table
 
 
-def ship_activity_models(
+def make_activity_models(
     folders: Sequence[Path], output: Path, progress: Report, *, names: Sequence[str] | None = None
 ) -> list[Path]:
     """Train the shipped models on all configurations but those of `kept_aside`, and write files and cards.
@@ -233,7 +233,7 @@ def ship_activity_models(
         name = f"activity-{glass.name}-{activation}"
 
         part = nth_of(progress, number, len(wanted), f"{name}: ")
-        model = _ship_one(glass, activation, folders, part)
+        model = _make_one(glass, activation, folders, part)
         path = output / f"{name}.safetensors"
         save_with_card(path, model.header, model.tensors())
         paths.append(path)
@@ -241,7 +241,7 @@ def ship_activity_models(
     return paths
 
 
-def _ship_one(glass: Glass, activation: str, folders: Sequence[Path], progress: Report) -> ActivityModel:
+def _make_one(glass: Glass, activation: str, folders: Sequence[Path], progress: Report) -> ActivityModel:
     samples = read_configurations(glass, activation, folders)
     aside = kept_aside(configurations(samples))
     learned = [sample for sample in samples if sample.configuration not in aside]
@@ -356,7 +356,7 @@ def main(arguments: Sequence[str]) -> None:
         for source in sorted(paths[0].glob("*.npz")):
             thermal_from_archive(source, paths[1] / f"thermal-kob-andersen-{_number_of_archive(source)}.xyz.gz")
     elif command == "train":
-        ship_activity_models(paths[1:], paths[0], printed)
+        make_activity_models(paths[1:], paths[0], printed)
     else:
         raise TrainingError(f"There is no command {command!r}; choose collect, archives or train.")
 

@@ -11,7 +11,7 @@ Run again whenever the campaign has more samples::
 measures their similarities. *reduce* chooses the 5, 10, 20, 40, 80 and 160 environments that together explain most of
 the energies of atoms and samples, and counts again in these. *shuffle* selects in five orders of structures, to see
 what hangs on the order. *train* fits the model and judges it, beside trees on fractions as published.
-CAMPAIGN holds shards ``anneal-zr44cu56-*.xyz.gz`` and ``shear-zr44cu56-*.xyz.gz``; FOLDER gets ``ule-barcodes.npz``,
+CAMPAIGN holds snapshots ``anneal-zr44cu56-*.xyz.gz`` and ``shear-zr44cu56-*.xyz.gz``; FOLDER gets ``ule-barcodes.npz``,
 one glass of a run that is not learned from and a sheared one for each temperature, which are kept in the repository,
 and ``ule-environments.npz`` and ``ule-soft.npz``, which are not. Needs the extras `simulate` and `train`.
 """
@@ -73,11 +73,11 @@ __all__ = [
     "collect",
     "how_made",
     "keep_examples",
+    "make_model",
     "read_samples",
     "read_sheared",
     "reduce",
     "roles",
-    "ship_model",
     "shuffle",
 ]
 
@@ -299,7 +299,7 @@ def reduce(samples: Sequence[UleSample], folder: Path, progress: Report, design:
     _save_environments(folder / ENVIRONMENTS, found, chosen)
 
 
-def ship_model(
+def make_model(
     samples: Sequence[UleSample],
     sheared: Sequence[UleSample],
     folder: Path,
@@ -441,7 +441,7 @@ def shuffle(
     """Select environments in several orders of structures; how many there are, and the error of the best.
 
     Environments are selected in all runs that are learned from; energies are learned and judged with one sample in
-    `every` of the ordinary runs, since neighbouring ones are alike. The table is kept in the folder, and `ship_model`
+    `every` of the ordinary runs, since neighbouring ones are alike. The table is kept in the folder, and `make_model`
     puts it on the card.
     """
     part = roles([sample.run for sample in samples])
@@ -589,7 +589,7 @@ def how_made(campaign: Path) -> dict[str, Any]:
     kept = [f"{key.replace('_', ' ')} {value}" for key, value in settings.items() if key not in ("seed", "atoms")]
     made = {"how": f"glassml simulate, protocol anneal with LAMMPS {header['lammps']}: {', '.join(kept)}"}
     if "engine" in header:
-        return made | {"core_hours": "the anneals ran on a CUDA card"}
+        return made | {"core_hours": "the anneals ran on a CUDA device"}
     atoms = {path.name.removesuffix(".xyz.gz"): made_with(read_header(path))["atoms"] for path in files}
     timings = shipped_timings()
     return made | {"core_hours": core_hours(atoms, timings)}
@@ -644,7 +644,7 @@ def main(arguments: Sequence[str], voronoi: Voronoi) -> None:
         print(table_markdown(shuffle(samples, paths[1], printed)))
     else:
         given = samples, read_sheared(paths[0]), paths[1], paths[2]
-        print(ship_model(*given, voronoi, printed, training=how_made(paths[0])))
+        print(make_model(*given, voronoi, printed, training=how_made(paths[0])))
 
 
 if __name__ == "__main__":

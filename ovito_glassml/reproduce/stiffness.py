@@ -38,7 +38,7 @@ from ovito_glassml.simulate.systems import MENDELEV
 from ovito_glassml.structure import Structure
 from ovito_glassml.workflow.sample_data import SLOWEST_SAMPLE, TEST_SAMPLES
 
-__all__ = ["RECIPES", "Recipe", "cooling_rate", "leave_one_out", "read_samples", "ship_models", "transfer"]
+__all__ = ["RECIPES", "Recipe", "cooling_rate", "leave_one_out", "make_models", "read_samples", "transfer"]
 
 
 @dataclass(frozen=True)
@@ -99,9 +99,9 @@ def read_samples(folder: Path) -> list[LabelledSample]:
     """
     samples = []
     for path in sorted(Path(folder).glob("vibrations-*.xyz.gz")):
-        shard = read_shard(path)
+        snapshot = read_shard(path)
         name = path.name.removesuffix(".xyz.gz")
-        samples.append(LabelledSample(shard.structure, shard.columns["Stiffness"], name))
+        samples.append(LabelledSample(snapshot.structure, snapshot.columns["Stiffness"], name))
     if not samples:
         raise TrainingError(f"{folder} holds no vibrations-*.xyz.gz; make them with: glassml simulate campaign")
     return samples
@@ -176,7 +176,7 @@ def transfer(samples: Sequence[LabelledSample], design: ModelDesign) -> ResultTa
     return ResultTable("Transfer over cooling rates", ("trained at", "tested at", "R", "R coarse", "bias"), tuple(rows))
 
 
-def ship_models(folder: Path, output: Path, progress: Report, *, names: Sequence[str] = tuple(RECIPES)) -> list[Path]:
+def make_models(folder: Path, output: Path, progress: Report, *, names: Sequence[str] = tuple(RECIPES)) -> list[Path]:
     """Train the shipped models on all samples but `TEST_SAMPLES` and write files and cards.
 
     No model learns from `SLOWEST_SAMPLE`, not even one that leaves another sample out.
@@ -279,10 +279,10 @@ def _ceiling(folder: Path) -> ResultTable:
     """What noise in the labels allows, for each sample."""
     rows = []
     for path in sorted(Path(folder).glob("vibrations-*.xyz.gz")):
-        shard = read_shard(path)
-        temperatures = made_with(shard.header, "settings")["temperatures"]
+        snapshot = read_shard(path)
+        temperatures = made_with(snapshot.header, "settings")["temperatures"]
         name = path.name.removesuffix(".xyz.gz")
-        rows.append((name, label_reliability(shard.columns["Vibrational_MSD"], temperatures)))
+        rows.append((name, label_reliability(snapshot.columns["Vibrational_MSD"], temperatures)))
     return ResultTable(
         "Highest R that noise in the labels allows",
         ("sample", "R"),
@@ -303,14 +303,14 @@ def _with_quenches() -> dict[str, float]:
 
 def _how_made(folder: Path, recipe: Recipe, learned: Sequence[LabelledSample]) -> dict[str, Any]:
     """The protocol of the training data, from the files themselves."""
-    shard = read_shard(sorted(Path(folder).glob("vibrations-*.xyz.gz"))[0])
-    vibrations = made_with(shard.header, "settings")
-    quench = made_with(shard.header, "input_settings")
+    snapshot = read_shard(sorted(Path(folder).glob("vibrations-*.xyz.gz"))[0])
+    vibrations = made_with(snapshot.header, "settings")
+    quench = made_with(snapshot.header, "input_settings")
     temperatures = ", ".join(f"{value:g}" for value in vibrations["temperatures"])
     return {
         "how": (
             f"Molecular dynamics of {quench['composition']} with the potential of Mendelev et al. (2007), LAMMPS "
-            f"{shard.header['lammps']}; {quench['atoms']} atoms a sample, cooled at the rate in the sample's name "
+            f"{snapshot.header['lammps']}; {quench['atoms']} atoms a sample, cooled at the rate in the sample's name "
             f"between {quench['slow_from']:g} and {quench['slow_to']:g} K and relaxed with the cell at zero pressure"
         ),
         "shown": "inherent structures" if recipe.at_rest else "the same samples after 4 ps at 300 K and zero pressure",
@@ -325,4 +325,4 @@ def _how_made(folder: Path, recipe: Recipe, learned: Sequence[LabelledSample]) -
 
 
 if __name__ == "__main__":
-    ship_models(Path(sys.argv[1]), Path(sys.argv[2]), printed)
+    make_models(Path(sys.argv[1]), Path(sys.argv[2]), printed)

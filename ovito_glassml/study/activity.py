@@ -33,9 +33,9 @@ from ovito_glassml.learn.activity.train import (
 )
 from ovito_glassml.progress import Report, nth_of, span_of
 from ovito_glassml.structure import Structure
-from ovito_glassml.study.evidence import fit_ard
-from ovito_glassml.study.pieces import Numbers, Piece, run_pieces
-from ovito_glassml.study.selection import forward_selection
+from ovito_glassml.study.ard_regression import fit_ard
+from ovito_glassml.study.forward_selection import forward_selection
+from ovito_glassml.study.steps import Numbers, Step, run_steps
 from ovito_glassml.threads import one_blas_thread
 
 __all__ = [
@@ -269,7 +269,7 @@ def order_ends(descriptor: ACEDescriptors) -> dict[int, int]:
 def run_study(
     study: ActivityStudy, groups: Sequence[Group], folder: Path, progress: Report
 ) -> dict[str, dict[str, Numbers]]:
-    """All numbers, by group and then by piece; those that the folder has already are not computed again.
+    """All numbers, by group and then by step; those that the folder has already are not computed again.
 
     Parameters
     ----------
@@ -280,12 +280,11 @@ def run_study(
     progress : callable
         Fraction and text.
     """
-    pieces = {group.name: _pieces(study, group) for group in groups}
+    steps = {group.name: _steps(study, group) for group in groups}
     with one_blas_thread():
-        results = run_pieces([piece for part in pieces.values() for piece in part], folder, progress)
+        results = run_steps([step for part in steps.values() for step in part], folder, progress)
     return {
-        name: {piece.name.removeprefix(f"{name}-"): results[piece.name] for piece in part}
-        for name, part in pieces.items()
+        name: {step.name.removeprefix(f"{name}-"): results[step.name] for step in part} for name, part in steps.items()
     }
 
 
@@ -321,7 +320,7 @@ def _thinned(samples: Sequence[ActivitySample], most: int) -> list[ActivitySampl
     return [sample._replace(activity=part) for sample, part in zip(samples, parts, strict=True)]
 
 
-def _pieces(study: ActivityStudy, group: Group) -> list[Piece]:
+def _steps(study: ActivityStudy, group: Group) -> list[Step]:
     """What can be learned from a group; efforts are seconds for some thousand atoms."""
     bench = _Bench(study, group)
     common = {"group": group.digest} | {
@@ -329,25 +328,25 @@ def _pieces(study: ActivityStudy, group: Group) -> list[Piece]:
     }
     observations = group.observations
 
-    def piece(name: str, compute: Callable[..., Numbers], effort: float, cutoff: float = study.cutoff) -> Piece:
+    def step(name: str, compute: Callable[..., Numbers], effort: float, cutoff: float = study.cutoff) -> Step:
         inputs = {**common, "cutoff": cutoff}
-        return Piece(f"{group.name}-{name}", inputs, partial(compute, bench, cutoff), effort)
+        return Step(f"{group.name}-{name}", inputs, partial(compute, bench, cutoff), effort)
 
-    pieces = [piece(f"accuracy-{cutoff:g}", accuracy_by_count, 50, cutoff) for cutoff in study.cutoffs]
-    pieces += [
-        piece("transform", printed_transform, 25),
-        piece("selection", selected_features, 40),
-        piece("learning", learning_curve, 45),
-        piece("distributions", first_descriptors, 1),
-        piece("map", event_map, 1),
+    steps = [step(f"accuracy-{cutoff:g}", accuracy_by_count, 50, cutoff) for cutoff in study.cutoffs]
+    steps += [
+        step("transform", printed_transform, 25),
+        step("selection", selected_features, 40),
+        step("learning", learning_curve, 45),
+        step("distributions", first_descriptors, 1),
+        step("map", event_map, 1),
     ]
     if all(observation.replicas is not None for observation in observations) and _replica_counts(observations)[-1] > 1:
-        pieces.append(piece("replicas", accuracy_by_replicas, 30))
+        steps.append(step("replicas", accuracy_by_replicas, 30))
     if all(np.isfinite(o.sample.displacement[_eligible(study, o)]).any() for o in observations):
-        pieces.append(piece("regression", regression_by_count, 15))
+        steps.append(step("regression", regression_by_count, 15))
         if all(observation.propensity is not None for observation in observations):
-            pieces.append(piece("propensity", displacement_and_propensity, 1))
-    return pieces
+            steps.append(step("propensity", displacement_and_propensity, 1))
+    return steps
 
 
 def _eligible(study: ActivityStudy, observation: Observation) -> NDArray[np.bool_]:

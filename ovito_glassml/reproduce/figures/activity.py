@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.labels.activity import ACTIVE, INACTIVE
 from ovito_glassml.study.activity import ActivityStudy, feature_blocks, order_ends
-from ovito_glassml.study.pieces import Numbers
+from ovito_glassml.study.steps import Numbers
 from ovito_glassml.workflow.plotting import COLOURS, Columns, new_axes, save_figure, save_table
 
 __all__ = [

@@ -76,10 +76,10 @@ class Glass:
 
 def read_glass(file: Path) -> Glass:
     """A shipped sample with its measured stiffness, named by its composition and cooling rate."""
-    shard = read_shard(file)
-    settings = made_with(shard.header, "input_settings")
+    snapshot = read_shard(file)
+    settings = made_with(snapshot.header, "input_settings")
     name = f"{settings['composition']}, {settings['cooling_rate']:.0e} K/s" if settings else file.name.split(".")[0]
-    return Glass(name.replace("e+", "e"), shard.structure, shard.columns.get("Stiffness"))
+    return Glass(name.replace("e+", "e"), snapshot.structure, snapshot.columns.get("Stiffness"))
 
 
 def read_barriers(folder: Path) -> list[Glass]:
