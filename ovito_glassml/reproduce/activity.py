@@ -35,7 +35,7 @@ from ovito_glassml.learn.activity.model import ActivityModel
 from ovito_glassml.learn.activity.train import ActivityDesign, LabelledRows, cross_validate, describe, train_activity
 from ovito_glassml.learn.card import save_with_card
 from ovito_glassml.learn.format import ResultTable
-from ovito_glassml.progress import Report, nth_of, printed
+from ovito_glassml.progress import Report, nth_of, printed, span_of
 from ovito_glassml.reproduce.activity_data import (
     LEARNED_AVALANCHE_SHARE,
     compact_shear,
@@ -246,7 +246,7 @@ def _make_one(glass: Glass, activation: str, folders: Sequence[Path], progress: 
     aside = kept_aside(configurations(samples))
     learned = [sample for sample in samples if sample.configuration not in aside]
     tested = [sample for sample in samples if sample.configuration in aside]
-    descriptor, choice = choose_descriptor(glass, learned, lambda f, text: progress(0.5 * f, text))
+    descriptor, choice = choose_descriptor(glass, learned, span_of(progress, 0.0, 0.5))
     design = ActivityDesign(
         title=f"who rearranges {'in heat' if activation == 'thermal' else 'under shear'}: {glass.title}",
         summary=_summary(glass, activation),
@@ -256,7 +256,7 @@ def _make_one(glass: Glass, activation: str, folders: Sequence[Path], progress: 
         length_unit=glass.length_unit,
     )
     how = _how_made(glass, activation, folders) | {"kept_aside": list(aside)}
-    model = train_activity(learned, design, training=how, progress=lambda f, text: progress(0.5 + 0.3 * f, text))
+    model = train_activity(learned, design, training=how, progress=span_of(progress, 0.5, 0.8))
     progress(0.8, "judging")
     title = "This model on configurations kept aside"
     results = [score_table(f"{title}, inherent structures", score_samples(model, tested))]

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.descriptors.blocks import species_columns
 from ovito_glassml.errors import TrainingError
-from ovito_glassml.files import save_atomically, write_atomically
+from ovito_glassml.files import load_arrays, save_atomically, write_atomically
 from ovito_glassml.learn.barcode.data import BarcodeTable, UleSample, describe_samples, load_tables, save_tables
 from ovito_glassml.learn.barcode.energy import Moments, SimilarityEnergy, fit_energy
 from ovito_glassml.learn.barcode.environments import UniqueEnvironments, least_product, select_environments
@@ -91,6 +91,7 @@ SHUFFLED = "ule-shuffled.json"
 CHOSEN = "chosen_"
 GLASS, SHEARED = "glass-zr44cu56.xyz.gz", "shear-zr44cu56-*.xyz.gz"
 SHEARED_EXAMPLES = "shear-zr44cu56-*-1.xyz.gz"
+COLLECT_AGAIN = "run the command collect again"
 #: One snapshot in so many is taken, since neighbouring ones are alike.
 EVERY = 2
 
@@ -233,9 +234,7 @@ def collect(
     found = replace(found, structure=np.array(numbers)[found.structure])
     _save_environments(folder / ENVIRONMENTS, found)
     soft = SoftPass(samples, found, learned, design.folds)
-    (table,) = describe_samples(
-        samples, descriptor, [found], voronoi, lambda f, what: progress(0.3 + 0.7 * f, what), soft.visit
-    )
+    (table,) = describe_samples(samples, descriptor, [found], voronoi, span_of(progress, 0.3, 1.0), soft.visit)
     save_tables(folder / BARCODES, {"all": table.with_principal_rows(learned)})
     _save_soft(folder / SOFT, soft)
 
@@ -261,11 +260,7 @@ class _Soft(NamedTuple):
 
 
 def _load_soft(path: Path, energies: NDArray) -> _Soft:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            saved = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"{path} holds no similarities ({error}); run the command collect again.") from error
+    saved = load_arrays(path, "similarities", COLLECT_AGAIN, ("means", "shares", "squares", "atoms", "fold"))
     means, shares = saved["means"], saved["shares"]
     moments = [Moments(squares, float(atoms)) for squares, atoms in zip(saved["squares"], saved["atoms"], strict=True)]
     return _Soft(means, shares, samples_by_fold(moments, means, shares, energies, saved["fold"]))
@@ -603,22 +598,15 @@ def _save_environments(
 
 
 def _load_environments(path: Path) -> UniqueEnvironments:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            stored = {field.name: archive[field.name] for field in fields(UniqueEnvironments)}
-    except (OSError, ValueError, KeyError) as error:
-        raise TrainingError(f"{path} holds no environments ({error}); run the command collect again.") from error
-    return UniqueEnvironments(**stored | {"similarity": float(stored["similarity"])})
+    names = [field.name for field in fields(UniqueEnvironments)]
+    stored: dict[str, Any] = load_arrays(path, "environments", COLLECT_AGAIN, names)
+    return UniqueEnvironments(**{name: stored[name] for name in names} | {"similarity": float(stored["similarity"])})
 
 
 def _load_chosen(path: Path) -> dict[int, NDArray[np.int64]]:
     """Environments that *reduce* chose, by how many."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            names = [name for name in archive.files if name.startswith(CHOSEN)]
-            chosen = {int(name.removeprefix(CHOSEN)): archive[name] for name in names}
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"{path} holds no environments ({error}); run the command collect again.") from error
+    stored = load_arrays(path, "environments", COLLECT_AGAIN)
+    chosen = {int(name.removeprefix(CHOSEN)): numbers for name, numbers in stored.items() if name.startswith(CHOSEN)}
     if not chosen:
         raise TrainingError(f"{path} holds no choice of environments; run the command reduce first.")
     return chosen

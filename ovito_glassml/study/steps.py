@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ovito_glassml
-from ovito_glassml.files import save_atomically
+from ovito_glassml.errors import TrainingError
+from ovito_glassml.files import load_arrays, save_atomically
 from ovito_glassml.progress import Report
 
 __all__ = ["Numbers", "Step", "digest_of", "run_steps"]
@@ -94,9 +94,8 @@ def digest_of(files: Sequence[Path], *further: str) -> str:
 def _kept(step: Step, folder: Path) -> Numbers | None:
     """An earlier result, if it was made from the same inputs and is whole."""
     try:
-        with np.load(folder / f"{step.name}.npz", allow_pickle=False) as archive:
-            numbers = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        numbers = load_arrays(folder / f"{step.name}.npz", "numbers", "compute them again")
+    except TrainingError:
         return None
     return numbers if str(numbers.pop(_DIGEST, "")) == step.digest else None
 

@@ -46,11 +46,11 @@ class Columns(dict[str, list]):
     """The numbers behind a figure, collected part by part."""
 
     def add(self, **parts: Any) -> None:
-        """Append to every column; what is not a sequence stands in as many rows as the others have."""
-        listed = {name: [part] if isinstance(part, str) or np.ndim(part) == 0 else part for name, part in parts.items()}
-        rows = max(map(len, listed.values()))
-        for name, part in listed.items():
-            self.setdefault(name, []).extend([*part] * (rows if len(part) < rows else 1))
+        """Append to every column; what is no sequence stands in as many rows as the others have."""
+        single = {name for name, part in parts.items() if isinstance(part, str) or np.ndim(part) == 0}
+        rows = max((len(part) for name, part in parts.items() if name not in single), default=1)
+        for name, part in parts.items():
+            self.setdefault(name, []).extend([part] * rows if name in single else part)
 
 
 def save_figure(figure: Figure, file: Path) -> Path:

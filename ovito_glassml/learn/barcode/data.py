@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.descriptors.soap import SOAPDescriptors
 from ovito_glassml.errors import TrainingError
-from ovito_glassml.files import save_atomically
+from ovito_glassml.files import load_arrays, save_atomically
 from ovito_glassml.learn.barcode.environments import UniqueEnvironments, rows_by_identifier
 from ovito_glassml.learn.barcode.model import is_icosahedron
 from ovito_glassml.progress import Report
@@ -191,12 +191,8 @@ def load_tables(path: Path) -> dict[str, BarcodeTable]:
     TrainingError
         If the file is missing or something else.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        common = [arrays[name] for name in _COMMON]
-    except (OSError, ValueError, KeyError) as error:
-        raise TrainingError(f"{path} is no archive of barcodes ({error}); make it again.") from error
+    arrays = load_arrays(path, "barcodes", "make it again", _COMMON)
+    common = [arrays[name] for name in _COMMON]
     prefix = "counts_"
     return {
         name.removeprefix(prefix): BarcodeTable(values.astype(np.int32), *common)
