@@ -31,6 +31,7 @@ __all__ = [
     "are_probabilities",
     "area_under_roc",
     "average_precision",
+    "balanced_brier",
     "calibration_curve",
     "class_labels",
     "classification_scores",
@@ -297,6 +298,12 @@ def average_precision(positive: NDArray[np.bool_], predicted: NDArray) -> float:
         return float("nan")
     steps = _steps(positive, predicted)
     return float(_average_precision(steps.positive, steps.negative))
+
+
+def balanced_brier(probability: NDArray, positive: NDArray[np.bool_]) -> float:
+    """Mean squared difference of probability and outcome, both classes weighing the same; 0.25 says nothing."""
+    squares = (probability - positive) ** 2
+    return float(0.5 * squares[positive].mean() + 0.5 * squares[~positive].mean())
 
 
 def expected_calibration_error(positive: NDArray[np.bool_], probability: NDArray) -> float:

@@ -231,7 +231,6 @@ def make_activity_models(
     paths = []
     for number, (glass, activation) in enumerate(wanted):
         name = f"activity-{glass.name}-{activation}"
-
         part = nth_of(progress, number, len(wanted), f"{name}: ")
         model = _make_one(glass, activation, folders, part)
         path = output / f"{name}.safetensors"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -380,25 +380,23 @@ def _feature_counts(descriptor: ACEDescriptors) -> list[int]:
 
 def _scored(data: LabelledRows, counts: Sequence[int], progress: Report) -> Numbers:
     """Cross-validated balanced accuracy of the first columns."""
-    columns: dict[str, list] = {"features": [], "accuracy": [], "error": [], "strength": [], "left_out": []}
+    points = []
     for number, count in enumerate(counts):
         progress(sum(counts[:number]) / sum(counts), f"{count} features")
         validation = cross_validate(data.columns(slice(0, count)), strengths=STRENGTHS)
-        _append(columns, data, validation.decisions, features=count, strength=validation.strength)
-    return {name: np.array(values) for name, values in columns.items()}
+        points.append({"features": count, "strength": validation.strength, **_judged(data, validation.decisions)})
+    return _curve(points)
 
 
-def _append(columns: dict[str, list], data: LabelledRows, decisions: NDArray, **further: float) -> None:
-    """One more point: accuracy, its error and the values without each configuration."""
+def _judged(data: LabelledRows, decisions: NDArray) -> dict[str, Any]:
+    """Accuracy, its error and the values without each configuration."""
     without = left_out_accuracies(data, decisions)
-    point = {
-        "accuracy": data.accuracy(decisions),
-        "error": jackknife_error(without),
-        "left_out": without,
-        **further,
-    }
-    for name, value in point.items():
-        columns[name].append(value)
+    return {"accuracy": data.accuracy(decisions), "error": jackknife_error(without), "left_out": without}
+
+
+def _curve(points: Sequence[Mapping[str, Any]]) -> Numbers:
+    """Points with the same names as one array for each name."""
+    return {name: np.array([point[name] for point in points]) for name in points[0]}
 
 
 def selected_features(bench: _Bench, cutoff: float, progress: Report) -> Numbers:
@@ -432,10 +430,7 @@ def _selection(data: LabelledRows, descriptor: ACEDescriptors, end: int, progres
     *orders, final = (
         _select(pool, held, decisions, nth_of(progress, number, steps)) for number, held in enumerate([*folds, nobody])
     )
-    columns: dict[str, list] = {"features": [], "accuracy": [], "error": [], "left_out": []}
-    for step, values in enumerate(decisions, start=1):
-        _append(columns, data, values, features=step)
-    scores = {name: np.array(values) for name, values in columns.items()}
+    scores = _curve([{"features": step, **_judged(data, one)} for step, one in enumerate(decisions, start=1)])
     return scores | {"order": names[final], "orders": names[np.array(orders)]}
 
 
@@ -464,23 +459,20 @@ def learning_curve(bench: _Bench, cutoff: float, progress: Report) -> Numbers:
     data = bench.rows(descriptor, progress)
     largest = len(data.names) - -(-len(data.names) // _fold_count(data))
     sizes = np.unique(np.round(np.geomspace(1, largest, 7)).astype(int))
-    columns: dict[str, list] = {
-        name: [] for name in ("bodies", "configurations", "atoms", "accuracy", "error", "left_out")
-    }
-    points = [(bodies, end, size) for bodies, end in order_ends(descriptor).items() for size in sizes]
+    points = []
+    wanted = [(bodies, end, size) for bodies, end in order_ends(descriptor).items() for size in sizes]
     strengths: dict[int, float] = {}
-    for number, (bodies, end, size) in enumerate(points):
-        progress(number / len(points), f"{size} configurations, up to {bodies} bodies")
+    for number, (bodies, end, size) in enumerate(wanted):
+        progress(number / len(wanted), f"{size} configurations, up to {bodies} bodies")
         part = data.columns(slice(0, end))
         if bodies not in strengths:
             strengths[bodies] = cross_validate(part, strengths=STRENGTHS).strength
         draws = [_trained_on_few(part, size, strengths[bodies], draw) for draw in range(DRAWS)]
         without = np.mean([left_out_accuracies(data, decisions) for decisions, _ in draws], axis=0)
         accuracy = np.mean([data.accuracy(decisions) for decisions, _ in draws])
-        values = (bodies, size, np.mean([atoms for _, atoms in draws]), accuracy, jackknife_error(without), without)
-        for name, value in zip(columns, values, strict=True):
-            columns[name].append(value)
-    return {name: np.array(values) for name, values in columns.items()}
+        seen = {"bodies": bodies, "configurations": size, "atoms": np.mean([atoms for _, atoms in draws])}
+        points.append({**seen, "accuracy": accuracy, "error": jackknife_error(without), "left_out": without})
+    return _curve(points)
 
 
 def _trained_on_few(data: LabelledRows, size: int, strength: float, draw: int) -> tuple[NDArray[np.float64], float]:
@@ -509,35 +501,27 @@ def accuracy_by_replicas(bench: _Bench, cutoff: float, progress: Report) -> Numb
     """Accuracy against the number of runs behind the labels: judged by such labels, and by those of all runs."""
     descriptor = bench.study.descriptor(cutoff, order=2)
     observations = bench.group.observations
-    rows, replicas, places = [], [], []
+    rows, replicas = [], []
     for number, observation in enumerate(observations):
         progress(0.4 * number / len(observations), f"describing {observation.sample.configuration}")
         eligible = _eligible(bench.study, observation)
         rows.append(descriptor.compute(replace(observation.sample.structure, mask=eligible)))
         replicas.append(observation.replicas[eligible])  # type: ignore[index]
-        places.append(number)
     counts = _replica_counts(observations)
     most = counts[-1]
-    columns: dict[str, list] = {name: [] for name in ("replicas", "accuracy", "error", "against_all", "reliability")}
+    points = []
     whole = _labelled_by(rows, replicas, observations, slice(0, most))
     validation = cross_validate(whole, strengths=STRENGTHS)
     for step, count in enumerate(counts):
         progress(0.4 + 0.6 * step / len(counts), f"labels by {count} runs")
         subsets = [slice(k * count, (k + 1) * count) for k in range(min(DRAWS, most // count))]
-        values = [
-            _judged(_labelled_by(rows, replicas, observations, one), whole, validation.strength) for one in subsets
-        ]
+        few = [_labelled_by(rows, replicas, observations, one) for one in subsets]
+        values = [_judged_by_few(one, whole, validation.strength) for one in few]
         without = np.mean([value[1] for value in values], axis=0)
-        point = (
-            count,
-            np.mean([value[0] for value in values]),
-            jackknife_error(without),
-            np.mean([value[2] for value in values]),
-            _reliability(replicas, count),
-        )
-        for name, value in zip(columns, point, strict=True):
-            columns[name].append(value)
-    return {name: np.array(values) for name, values in columns.items()}
+        accuracy, against = (np.mean([value[place] for value in values]) for place in (0, 2))
+        scores = {"accuracy": accuracy, "error": jackknife_error(without), "against_all": against}
+        points.append({"replicas": count, **scores, "reliability": _reliability(replicas, count)})
+    return _curve(points)
 
 
 def _replica_counts(observations: Sequence[Observation]) -> list[int]:
@@ -562,7 +546,7 @@ def _labelled_by(
     return LabelledRows(rows_, labels_, mean_, places, names, np.ones(len(labels_), dtype=bool))
 
 
-def _judged(few: LabelledRows, whole: LabelledRows, strength: float) -> tuple[float, NDArray[np.float64], float]:
+def _judged_by_few(few: LabelledRows, whole: LabelledRows, strength: float) -> tuple[float, NDArray[np.float64], float]:
     """Trained on labels by a few runs: accuracy on such labels, without each configuration, and on those by all."""
     decisions, against = np.zeros(len(few.labels)), np.zeros(len(whole.labels))
     for fold in range(_fold_count(few)):
@@ -594,17 +578,16 @@ def regression_by_count(bench: _Bench, cutoff: float, progress: Report) -> Numbe
     data = describe(_thinned(samples, REGRESSION_ATOMS), descriptor, progress)
     target = log_displacement(data.displacement)
     counts = _feature_counts(descriptor)
-    columns: dict[str, list] = {"features": [], "correlation": [], "error": []}
+    points = []
     for step, count in enumerate(counts):
         progress(sum(counts[:step]) / sum(counts), f"{count} features")
         predicted = _regressed(data.columns(slice(0, count)), target)
         # Within configurations: the mean of a configuration left out opposes that of the others.
         places = [data.configuration == number for number in np.unique(data.configuration)]
         within = [_correlation(predicted[place], target[place]) for place in places]
-        point = (count, np.mean(within), np.std(within, ddof=1) / np.sqrt(len(within)))
-        for name, value in zip(columns, point, strict=True):
-            columns[name].append(value)
-    return {name: np.array(values) for name, values in columns.items()}
+        error = np.std(within, ddof=1) / np.sqrt(len(within))
+        points.append({"features": count, "correlation": np.mean(within), "error": error})
+    return _curve(points)
 
 
 def _regressed(data: LabelledRows, target: NDArray) -> NDArray[np.float64]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.errors import TrainingError
-from ovito_glassml.learn.evaluation import area_under_roc, pearson
+from ovito_glassml.learn.evaluation import area_under_roc, balanced_brier, pearson
 from ovito_glassml.learn.format import ResultTable
 from ovito_glassml.learn.prototypes.data import ENVIRONMENT, BarrierSample, ScnnDesign, TrainingData, describe_samples
 from ovito_glassml.learn.prototypes.model import CLASSES, PROTOTYPES, ScnnModel
@@ -91,12 +91,6 @@ def shares(prototype: NDArray[np.int32]) -> NDArray[np.float64]:
     """Fractions of atoms that are nearest to each prototype; atoms without one (−1) do not count."""
     counts = np.bincount(prototype[prototype >= 0], minlength=PROTOTYPES)
     return counts / max(counts.sum(), 1)
-
-
-def balanced_brier(probability: NDArray, high: NDArray[np.bool_]) -> float:
-    """Brier score at equal prevalence."""
-    squares = (probability - high) ** 2
-    return float(0.5 * squares[high].mean() + 0.5 * squares[~high].mean())
 
 
 def score_model(model: ScnnModel, sample: BarrierSample) -> FoldScore:
