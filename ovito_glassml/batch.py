@@ -27,6 +27,7 @@ from typing import Any
 import ovito_glassml
 from ovito_glassml.files import appearing, sole_writer, write_atomically
 from ovito_glassml.processes import BatchError, Call, RefusedError, on, seen
+from ovito_glassml.progress import Report, silent
 
 __all__ = ["BatchError", "FrameRange", "annotate_in_ranges"]
 
@@ -35,8 +36,6 @@ LONGEST_RANGE = 200
 
 #: Ranges that a shorter job is cut into, so that all processes have work until the end.
 FEWEST_RANGES = 32
-
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
@@ -88,7 +87,7 @@ def annotate_in_ranges(
     jobs: int = 1,
     scheduler: str | None = None,
     range_length: int | None = None,
-    progress: Progress = lambda fraction, text: None,
+    progress: Report = silent,
 ) -> tuple[int, dict[str, object]]:
     """Do what `adapter.files.annotate` does, with the same bytes as the result, by processes that share the frames.
 
@@ -214,7 +213,7 @@ def _compute_and_join(
     folder: Path,
     jobs: int,
     scheduler: str | None,
-    progress: Progress,
+    progress: Report,
 ) -> dict[str, object]:
     """Write output and attributes; returns the last value of every attribute."""
     from ovito_glassml.adapter.files import AttributeTable, FileError, whole_or_nothing
@@ -247,7 +246,7 @@ def _compute_and_join(
 class _Counter:
     """Frames done, reported for all processes together."""
 
-    def __init__(self, ranges: Sequence[FrameRange], todo: dict[str, FrameRange], progress: Progress) -> None:
+    def __init__(self, ranges: Sequence[FrameRange], todo: dict[str, FrameRange], progress: Report) -> None:
         self.frames = {item.part: 0 if item.part in todo else len(item.frames) for item in ranges}
         self.total = sum({item.part: len(item.frames) for item in ranges}.values())
         self.progress, self.lock = progress, threading.Lock()

@@ -6,18 +6,19 @@ import glob
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from ovito_glassml.errors import BusyError
+from ovito_glassml.errors import BusyError, TrainingError
 from ovito_glassml.locks import HeldError, locked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["appearing", "remove_left_overs", "save_atomically", "sole_writer", "write_atomically"]
+__all__ = ["appearing", "load_arrays", "remove_left_overs", "save_atomically", "sole_writer", "write_atomically"]
 
 #: Seconds in which a process that is just ending lets go of its files.
 PATIENCE = 0.2
@@ -58,6 +59,23 @@ def save_atomically(path: Path, arrays: Mapping[str, NDArray], *, compressed: bo
 
     with appearing(path) as file:
         (np.savez_compressed if compressed else np.savez)(file, **arrays)  # type: ignore[arg-type]
+
+
+def load_arrays(path: Path, what: str, remedy: str, needed: Iterable[str] = ()) -> dict[str, NDArray]:
+    """All arrays of a NumPy archive of `what`.
+
+    Raises
+    ------
+    TrainingError
+        If the file is missing or something else, or lacks a needed array; it ends with the remedy.
+    """
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in (*archive.files, *needed)}
+    except (KeyError, OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+        raise TrainingError(f"{path} is no archive of {what} ({error}); {remedy}.") from error
 
 
 @contextmanager

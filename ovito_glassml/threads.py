@@ -20,12 +20,13 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
+from ovito_glassml.progress import Progress
+
 __all__ = ["TASK_SIZE", "limit_threads", "one_blas_thread", "run_tasks", "thread_count"]
 
 #: Atoms of one task: handing it to a thread takes as long as computing a few of them.
 TASK_SIZE = 256
 
-Progress = Callable[[float], None]
 
 #: Stands among identifiers of threads for all of them.
 _EVERYONE = 0

@@ -8,7 +8,8 @@ from ovito_glassml.learn.prototypes import data as scnn_data
 from ovito_glassml.learn.prototypes.data import BarrierSample, describe_samples
 from ovito_glassml.learn.prototypes.network import Pass, TrainingSettings
 from ovito_glassml.learn.prototypes.train import train_scnn
-from ovito_glassml.learn.stiffness.train import BY_SPECIES, PUBLISHED, LabelledSample, train
+from ovito_glassml.learn.stiffness.data import BY_SPECIES, PUBLISHED, LabelledSample
+from ovito_glassml.learn.stiffness.train import train
 from ovito_glassml.neighbours import neighbour_lists
 
 #: Made-up springs: (own species, neighbour's species) → weight of a neighbour at 3 Å.

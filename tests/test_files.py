@@ -6,10 +6,11 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from ovito_glassml.errors import BusyError
-from ovito_glassml.files import sole_writer, write_atomically
+from ovito_glassml.errors import BusyError, TrainingError
+from ovito_glassml.files import load_arrays, save_atomically, sole_writer, write_atomically
 
 #: Is killed by its own hand at the last moment: everything is written, nothing has its name yet.
 KILLED = """
@@ -198,3 +199,17 @@ def test_threads_that_write_the_same_file_do_not_meet(tmp_path, monkeypatch):
     write_atomically(file, b"first, and long")
     assert file.read_bytes() == b"first, and long"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_arrays_come_back_and_what_holds_none_is_told_from_them(tmp_path):
+    file = tmp_path / "numbers.npz"
+    save_atomically(file, {"energies": np.arange(3.0)}, compressed=True)
+    assert load_arrays(file, "energies", "make it again")["energies"].tolist() == [0.0, 1.0, 2.0]
+    with pytest.raises(TrainingError, match=r"numbers.npz is no archive of energies .*forces.*; make it again"):
+        load_arrays(file, "energies", "make it again", ["forces"])
+    for content in (b"", b"no archive", file.read_bytes()[:100]):
+        write_atomically(file, content)
+        with pytest.raises(TrainingError, match="no archive of energies"):
+            load_arrays(file, "energies", "make it again")
+    with pytest.raises(TrainingError, match="no archive of energies"):
+        load_arrays(tmp_path / "nothing.npz", "energies", "make it again")

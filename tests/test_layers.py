@@ -11,7 +11,7 @@ PACKAGE = Path(ovito_glassml.__file__).parent
 #: From the ground up: each room, or several side by side that may not import each other. What a room may not import
 #: although it lies below is named in `CLOSED`.
 FLOORS = (
-    {"errors"},
+    {"errors", "progress"},
     {"locks", "structure"},
     {"files", "compile", "threads", "processes", "dimension", "displacements"},
     {"neighbours"},
@@ -33,6 +33,13 @@ CLOSED = {
 }
 #: The only rooms that know OVITO.
 KNOW_OVITO = {"adapter", "modifiers", "batch", "workflow", "reproduce", "cli"}
+
+#: Inside `learn`: what all methods share, and the numbers that one method alone has; the model of any method; the
+#: models; what makes and judges them. Modules of a method's floor may build on each other.
+LEARN_SHARED = {"card", "evaluation", "extrapolation", "format", "sample_extrapolation", "torch_threads", "units"}
+LEARN_MAKES = {"data", "evaluate", "network", "train"}
+#: Longer than sixty lines, for what they are: the kernel that is written in LLVM's language.
+MAY_BE_LONG = {"descriptors/products.py:_tile", "descriptors/products.py:tile"}
 
 
 def imports():
@@ -101,3 +108,38 @@ def test_no_modules_import_each_other_in_a_circle():
 
     for module in list(below):
         visit(module)
+
+
+def learn_floor(module):
+    """0 numbers, files and scores; 1 any model; 2 the models; 3 what makes and judges them."""
+    *package, name = module.split(".")[2:]
+    if not package:
+        return 1 if name == "model" else 0 if name in LEARN_SHARED else None
+    return 2 if name == "model" else 3 if name in LEARN_MAKES else 0
+
+
+def test_learn_has_four_floors_and_its_methods_do_not_know_each_other():
+    inside = [(one, other) for one, other in OWN if room(one) == room(other) == "learn"]
+    methods = {one: one.split(".")[2] for pair in inside for one in pair if one.count(".") == 3}
+    assert not [module for pair in inside for module in pair if learn_floor(module) is None]
+    assert not [pair for pair in inside if learn_floor(pair[0]) < learn_floor(pair[1])]
+    strangers = [(one, other) for one, other in inside if other in methods and methods.get(one) != methods[other]]
+    assert not strangers
+
+
+def test_progress_is_defined_once():
+    aliases = [file for file in PACKAGE.rglob("*.py") if "Progress = Callable" in file.read_text(encoding="utf-8")]
+    assert [file.relative_to(PACKAGE).as_posix() for file in aliases if "simulate" not in file.parts] == ["progress.py"]
+
+
+def test_functions_can_be_read_at_once():
+    """No function has more than sixty lines without its docstring."""
+    long = set()
+    for file in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                said = node.body[0] if ast.get_docstring(node, clean=False) is not None else None
+                lines = node.end_lineno - node.lineno + 1 - (said.end_lineno - said.lineno + 1 if said else 0)
+                if lines > 60:
+                    long.add(f"{file.relative_to(PACKAGE).as_posix()}:{node.name}")
+    assert long <= MAY_BE_LONG

@@ -9,13 +9,14 @@ from contextlib import contextmanager
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from ovito.data import DataCollection, DataTable, ElementType, Particles, Property
-from ovito.modifiers import ColorCodingModifier
+from ovito.modifiers import ColorByTypeModifier, ColorCodingModifier
 
 from ovito_glassml.structure import Structure
 
 __all__ = [
     "NO_VALUE",
     "color_by",
+    "color_by_type",
     "histogram_range",
     "mean_and_spread",
     "scatter",
@@ -285,6 +286,12 @@ def selection_guard(data: DataCollection) -> Iterator[None]:
             data.particles_.create_property("Selection", data=kept)
         elif data.particles.selection is not None:
             del data.particles_["Selection"]
+
+
+def color_by_type(data: DataCollection, name: str) -> None:
+    """Colour the particles by a typed property with OVITO's own colouring by type."""
+    with selection_guard(data):
+        data.apply(ColorByTypeModifier(property=name, clear_selection=False))
 
 
 def color_by(data: DataCollection, name: str) -> None:

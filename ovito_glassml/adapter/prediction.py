@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from ovito.data import DataCollection
 
+from ovito_glassml.adapter.input import structure_from_data
+from ovito_glassml.adapter.notices import note_missing_cell
 from ovito_glassml.adapter.output import mean_and_spread, write_attributes, write_histogram, write_property
+from ovito_glassml.adapter.progress import with_progress
+from ovito_glassml.structure import Structure
 
-__all__ = ["WARNING_FRACTION", "Output", "write_prediction"]
+__all__ = ["WARNING_FRACTION", "Output", "predict_particles", "write_prediction"]
+
+Model = TypeVar("Model")
+Result = TypeVar("Result")
 
 #: Above this fraction of extrapolating atoms the result as a whole is doubtful.
 WARNING_FRACTION = 0.1
@@ -47,6 +54,39 @@ class Output:
     prefix: str
     main: str
     axis: str = ""
+
+
+def predict_particles(
+    data: DataCollection,
+    data_cache: DataCollection,
+    modifier: Any,
+    load: Callable[[], Model],
+    doing: str,
+    predict: Callable[[Model, Structure, Callable[[float], None]], Result],
+) -> Generator[str | float, None, tuple[Model, Result]]:
+    """Load a model and predict for the particles of a frame, yielding progress; the model and the prediction.
+
+    Parameters
+    ----------
+    data, data_cache : DataCollection
+        What OVITO hands to a modifier.
+    modifier : modifier
+        Whose parameters `species` and `only_selected` count.
+    load : callable
+        Gives the model. Runs in the worker like `predict`: parallel code must not run in two threads at once.
+    doing : str
+        What is said meanwhile.
+    predict : callable
+        Takes model, structure and a callback for the fraction done.
+    """
+    yield "Loading the model"
+    model = yield from with_progress(lambda report: load())
+    structure = structure_from_data(data, species=modifier.species, only_selected=modifier.only_selected)
+    note_missing_cell(data, data_cache, modifier)
+    yield doing
+    prediction = yield from with_progress(lambda report: predict(model, structure, report))
+    yield "Writing properties"
+    return model, prediction
 
 
 def write_prediction(

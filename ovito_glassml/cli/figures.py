@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ovito_glassml.cli.common import UsageError, console, progress_bar
-from ovito_glassml.cli.train import barrier_samples, labelled_samples, ule_samples
+from ovito_glassml.cli.train import (
+    BarrierColumn,
+    BarrierDesign,
+    Species,
+    barrier_design,
+    barrier_samples,
+    labelled_samples,
+    ule_samples,
+)
+
+Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for PNG and CSV.")]
 
 figures_app = typer.Typer(help="Draw the figures behind a method, as PNG and CSV.", no_args_is_help=True)
 
 
 @figures_app.command("stiffness")
 def figures_stiffness(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for PNG and CSV.")] = Path("figures"),
+    output: Output = Path("figures"),
 ) -> None:
     """Parity, radial distribution functions, transfer between cooling rates, coarse-grained maps.
 
@@ -31,13 +42,12 @@ def figures_stiffness(
     loaded = {name: StiffnessModel.load(name) for name in STIFFNESS_MODELS}
     with progress_bar("Drawing") as update:
         written = draw_stiffness_figures(training, testing, loaded, output, update)
-    for file in written:
-        console.print(str(file), highlight=False, soft_wrap=True)
+    _print(written)
 
 
 @figures_app.command("lasca")
 def figures_lasca(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for PNG and CSV.")] = Path("figures"),
+    output: Output = Path("figures"),
     barriers: Annotated[
         Path | None, typer.Option(help="Folder of Cu64Zr36 glasses with energy barriers (config*.npz), to compare.")
     ] = None,
@@ -54,13 +64,12 @@ def figures_lasca(
     foreign = [] if barriers is None else read_barriers(barriers)
     with progress_bar("Looking for clusters") as update:
         written, report = draw_lasca_figures(glasses, output, update, foreign)
-    for line in [*report, *map(str, written)]:
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+    _print([*report, *written])
 
 
 @figures_app.command("gallery")
 def figures_gallery(
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for PNG and CSV.")] = Path("figures"),
+    output: Output = Path("figures"),
 ) -> None:
     """What each modifier shows on the sample of its session: a slice in the colours of its result.
 
@@ -76,8 +85,7 @@ def figures_gallery(
             written = draw_gallery(output, update)
     except RenderingUnavailable as error:
         raise UsageError(str(error)) from error
-    for file in written:
-        console.print(str(file), highlight=False, soft_wrap=True)
+    _print(written)
 
 
 @figures_app.command("scnn")
@@ -85,15 +93,13 @@ def figures_scnn(
     files: Annotated[
         list[Path] | None, typer.Argument(help="Two labelled structures or more; the last is judged by.")
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for PNG and CSV.")] = Path("figures"),
+    output: Output = Path("figures"),
     barriers: Annotated[
         Path | None, typer.Option(help="Instead of FILES a folder of Cu64Zr36 glasses with barriers (config*.npz).")
     ] = None,
-    label: Annotated[str, typer.Option(help="Column with the mean activation energy in eV.")] = "Activation_Energy",
-    design: Annotated[str, typer.Option(help="environment (the default model) or bessel (the published 264).")] = (
-        "environment"
-    ),
-    species: Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")] = "",
+    label: BarrierColumn = "Activation_Energy",
+    design: BarrierDesign = "environment",
+    species: Species = "",
     seed: Annotated[int, typer.Option(help="Of the networks' first weights.")] = 1,
 ) -> None:
     """Train on labelled files and show how good a prototype network is and what its prototypes are.
@@ -105,27 +111,24 @@ def figures_scnn(
     """
     import numpy as np
 
-    from ovito_glassml.learn.prototypes.data import ENVIRONMENT, PUBLISHED, BarrierSample
+    from ovito_glassml.learn.prototypes.data import BarrierSample
     from ovito_glassml.reproduce.figures.lasca import read_barriers
     from ovito_glassml.reproduce.figures.prototypes import draw_scnn_figures
 
-    designs = {"environment": ENVIRONMENT, "bessel": PUBLISHED}
-    if design not in designs:
-        raise UsageError(f"There is no design {design!r}; choose from {', '.join(designs)}.")
+    chosen = barrier_design(design)
     samples = barrier_samples(files or [], label, species)
     for glass in read_barriers(barriers) if barriers is not None else []:
         samples.append(BarrierSample(glass.structure, np.asarray(glass.values), glass.name))
     with progress_bar("Drawing") as update:
-        written, report = draw_scnn_figures(samples, output, update, design=designs[design], seed=seed)
-    for line in [*report, *map(str, written)]:
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+        written, report = draw_scnn_figures(samples, output, update, design=chosen, seed=seed)
+    _print([*report, *written])
 
 
 @figures_app.command("ule")
 def figures_ule(
     files: Annotated[list[Path], typer.Argument(help="Inherent structures with energies; each file is one run.")],
     model: Annotated[str, typer.Option(help="Shipped model name or model file.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for PNG and CSV.")] = Path("figures"),
+    output: Output = Path("figures"),
     energy: Annotated[
         str, typer.Option(help="Attribute of a frame, or column to average, with the energy in eV per atom.")
     ] = "energy_per_atom",
@@ -138,7 +141,7 @@ def figures_ule(
     barcodes: Annotated[
         Path | None, typer.Option(help="Archive ule-barcodes.npz of the training data, for learning curves.")
     ] = None,
-    species: Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")] = "",
+    species: Species = "",
 ) -> None:
     """Show what a barcode model sees in structures whose energies are known.
 
@@ -158,8 +161,7 @@ def figures_ule(
     strained = [_sheared(file, species) for file in sheared or []]
     with progress_bar("Drawing") as update:
         written, report = draw_ule_figures(loaded, samples, output, update, sheared=strained, tables=tables)
-    for line in [*report, *map(str, written)]:
-        console.print(line, highlight=False, soft_wrap=True, markup=False)
+    _print([*report, *written])
 
 
 def _sheared(file: Path, species: str) -> Any:
@@ -172,3 +174,8 @@ def _sheared(file: Path, species: str) -> Any:
     pipeline = open_trajectory(file)
     first, last = (structure_from_data(pipeline.compute(k), species=species) for k in (0, pipeline.num_frames - 1))
     return Sheared(file.name.split(".")[0], last, von_mises_strain(first, last))
+
+
+def _print(lines: Iterable[str | Path]) -> None:
+    for line in lines:
+        console.print(str(line), highlight=False, soft_wrap=True, markup=False)

@@ -71,7 +71,7 @@ def _activity_groups(files: dict[str, list[Path]], active: str, species: str) ->
     """Labelled structures by kind of activation, and all species, the active one first."""
     from ovito_glassml.adapter.files import read_columns
     from ovito_glassml.study.activity import COLUMNS, make_group, species_of
-    from ovito_glassml.study.pieces import digest_of
+    from ovito_glassml.study.steps import digest_of
 
     frames: dict[str, list[Any]] = {kind: [] for kind, paths in files.items() if paths}
     with progress_bar("Reading") as update:

@@ -14,16 +14,20 @@ from ovito_glassml.cli.common import UsageError, check_output, console, progress
 train_app = typer.Typer(help="Train a model on your own labelled structures.", no_args_is_help=True)
 
 
+NOT_TRAINED_ON = "Whole files that were not trained on."
+
+Files = Annotated[list[Path], typer.Argument(help="Labelled structures in any format OVITO reads.")]
+Output = Annotated[Path, typer.Option("--output", "-o", help="Model file, ends in .safetensors.")]
+Test = Annotated[list[Path] | None, typer.Option(help="File kept for testing only; by default the last of FILES.")]
+Species = Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")]
+BarrierColumn = Annotated[str, typer.Option(help="Column with the mean activation energy in eV.")]
+BarrierDesign = Annotated[str, typer.Option(help="environment (the default model) or bessel (the published 264).")]
 LengthUnit = Annotated[
     str, typer.Option(help="Of the files, for the card, such as angstrom or sigma; by default what the files say.")
 ]
-
-
 EnergyUnit = Annotated[
     str, typer.Option(help="Of the labels, for the card, such as eV or epsilon; by default what the files say.")
 ]
-
-
 References = Annotated[
     list[str] | None,
     typer.Option("--reference", help="Where the data or their potential come from, for the card; may be repeated."),
@@ -32,14 +36,12 @@ References = Annotated[
 
 @train_app.command("stiffness")
 def train_stiffness(
-    files: Annotated[list[Path], typer.Argument(help="Labelled structures in any format OVITO reads.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Model file, ends in .safetensors.")],
-    test: Annotated[
-        list[Path] | None, typer.Option(help="File kept for testing only; by default the last of FILES.")
-    ] = None,
+    files: Files,
+    output: Output,
+    test: Test = None,
     label: Annotated[str, typer.Option(help="Column with the measured stiffness.")] = "Stiffness",
     design: Annotated[str, typer.Option(help="species (the default model) or rdf40 (the published one).")] = "species",
-    species: Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")] = "",
+    species: Species = "",
     seed: Annotated[int, typer.Option(help="Of the networks' first weights.")] = 1,
     scan: Annotated[bool, typer.Option("--scan", help="Also compare activations, depths and widths.")] = False,
     length_unit: LengthUnit = "",
@@ -50,42 +52,30 @@ def train_stiffness(
 
     Example: glassml train stiffness labels-1.xyz.gz labels-2.xyz.gz labels-3.xyz.gz -o mine.safetensors
     """
-    from ovito_glassml.learn.stiffness import evaluate as stiffness_evaluation
-    from ovito_glassml.learn.stiffness import train as stiffness_training
+    from ovito_glassml.learn.stiffness.data import BY_SPECIES, PUBLISHED
+    from ovito_glassml.learn.stiffness.evaluate import score_sample, score_table
+    from ovito_glassml.learn.stiffness.train import scan_networks, train
 
-    designs = {"species": stiffness_training.BY_SPECIES, "rdf40": stiffness_training.PUBLISHED}
-    if design not in designs:
-        raise UsageError(f"There is no design {design!r}; choose from {', '.join(designs)}.")
-    check_output(output, ".safetensors")
-    held_out = test or files[-1:]
-    training = [file for file in files if file not in held_out]
-    if not training:
-        raise UsageError("No file is left to train on; give at least two, or name one more with --test.")
-    origin = _origin([*training, *held_out], length_unit, energy_unit, reference)
-    samples = labelled_samples(training, label, species)
-    judges = labelled_samples(held_out, label, species)
-    chosen = replace(designs[design], units=origin.units)
+    chosen = chosen_from({"species": BY_SPECIES, "rdf40": PUBLISHED}, design, "design")
+    job = _job(files, output, test, length_unit, energy_unit, reference)
+    samples, judges = (labelled_samples(part, label, species) for part in (job.training, job.held_out))
     with progress_bar("Training") as update:
-        model = stiffness_training.train(samples, design=chosen, seed=seed, progress=update)
-    scores = [stiffness_evaluation.score_sample(model, sample) for sample in judges]
-    note = "Whole files that were not trained on."
-    tables = [stiffness_evaluation.score_table("Held-out samples", scores, note, units=origin.units)]
+        model = train(samples, design=replace(chosen, units=job.units), seed=seed, progress=update)
+    scores = [score_sample(model, sample) for sample in judges]
+    tables = [score_table("Held-out samples", scores, NOT_TRAINED_ON, units=job.units)]
     if scan:
         with progress_bar("Comparing networks") as update:
-            tables.append(stiffness_training.scan_networks(samples, seed=seed, progress=update))
-    card = _save_trained(output, model, tables, origin)
-    console.print(f"Wrote {output} and its card {card}.", highlight=False, soft_wrap=True)
+            tables.append(scan_networks(samples, seed=seed, progress=update))
+    job.save(model, tables)
 
 
 @train_app.command("activity")
-def train_activity(
+def train_activity_model(
     files: Annotated[list[Path], typer.Argument(help="Labelled structures; each file is one configuration.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Model file, ends in .safetensors.")],
+    output: Output,
     active_species: Annotated[str, typer.Option(help="The species that is labelled.")],
     nearest: Annotated[float, typer.Option(help="Nearest-neighbour distance, in the unit of the files.")],
-    test: Annotated[
-        list[Path] | None, typer.Option(help="File kept for testing only; by default the last of FILES.")
-    ] = None,
+    test: Test = None,
     label: Annotated[str, typer.Option(help="Column with 1 active, 0 inactive, -1 neither.")] = "Activity",
     displacement: Annotated[
         str, typer.Option(help="Column with D²min; only the method ard needs it.")
@@ -96,7 +86,7 @@ def train_activity(
     activation: Annotated[
         str, typer.Option(help="What moved the atoms, for the card: thermal or shear; by default what the files say.")
     ] = "",
-    species: Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")] = "",
+    species: Species = "",
     length_unit: LengthUnit = "",
     reference: References = None,
 ) -> None:
@@ -108,29 +98,23 @@ def train_activity(
     Example: glassml train activity 1.xyz 2.xyz 3.xyz --active-species Cu --nearest 2.7 -o mine.safetensors
     """
     from ovito_glassml.descriptors.ace import ACEDescriptors
-    from ovito_glassml.learn.activity import evaluate as activity_evaluation
-    from ovito_glassml.learn.activity import train as activity_training
+    from ovito_glassml.learn.activity.evaluate import score_samples, score_table
+    from ovito_glassml.learn.activity.train import METHODS, ActivityDesign, train_activity
 
-    if method not in activity_training.METHODS:
-        raise UsageError(f"There is no method {method!r}; choose from {', '.join(activity_training.METHODS)}.")
-    check_output(output, ".safetensors")
-    held_out = test or files[-1:]
-    origin = _origin([*files, *held_out], length_unit, "", reference)
-    columns = label, displacement
-    samples = {file: _activity_samples(file, columns, active_species, species) for file in {*files, *held_out}}
-    training = [sample for file in files if file not in held_out for sample in samples[file]]
-    judges = [sample for file in held_out for sample in samples[file]]
+    chosen_from(dict.fromkeys(METHODS), method, "method")
+    job = _job(files, output, test, length_unit, "", reference)
+    training, judges = (
+        [sample for file in part for sample in _activity_samples(file, (label, displacement), active_species, species)]
+        for part in (job.training, job.held_out)
+    )
     names = judges[0].structure.species_names
     descriptor = ACEDescriptors(names, cutoff * nearest, nearest, order=order)
     title = f"who rearranges among {active_species} atoms of {'-'.join(names)}"
-    cause, unit = activation or origin.activation, origin.units.length
-    design = activity_training.ActivityDesign(title, "", descriptor, active_species, cause, method, unit)
+    cause = activation or job.activation
+    design = ActivityDesign(title, "", descriptor, active_species, cause, method, job.units.length)
     with progress_bar("Training") as update:
-        model = activity_training.train_activity(training, design, progress=update)
-    scores = activity_evaluation.score_samples(model, judges)
-    table = activity_evaluation.score_table("Held-out configurations", scores, "Whole files that were not trained on.")
-    card = _save_trained(output, model, [table], origin)
-    console.print(f"Wrote {output} and its card {card}.", highlight=False, soft_wrap=True)
+        model = train_activity(training, design, progress=update)
+    job.save(model, [score_table("Held-out configurations", score_samples(model, judges), NOT_TRAINED_ON)])
 
 
 def _activity_samples(file: Path, names: tuple[str, str], active: str, species: str) -> list[Any]:
@@ -150,17 +134,13 @@ def _activity_samples(file: Path, names: tuple[str, str], active: str, species: 
 
 
 @train_app.command("scnn")
-def train_scnn(
-    files: Annotated[list[Path], typer.Argument(help="Labelled structures in any format OVITO reads.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Model file, ends in .safetensors.")],
-    test: Annotated[
-        list[Path] | None, typer.Option(help="File kept for testing only; by default the last of FILES.")
-    ] = None,
-    label: Annotated[str, typer.Option(help="Column with the mean activation energy in eV.")] = "Activation_Energy",
-    design: Annotated[str, typer.Option(help="environment (the default model) or bessel (the published 264).")] = (
-        "environment"
-    ),
-    species: Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")] = "",
+def train_scnn_model(
+    files: Files,
+    output: Output,
+    test: Test = None,
+    label: BarrierColumn = "Activation_Energy",
+    design: BarrierDesign = "environment",
+    species: Species = "",
     seed: Annotated[int, typer.Option(help="Of the network's first weights.")] = 1,
     by_atom: Annotated[bool, typer.Option("--by-atom", help="Also judge as published, divided by atom.")] = False,
     length_unit: LengthUnit = "",
@@ -173,42 +153,31 @@ def train_scnn(
 
     Example: glassml train scnn barriers-1.xyz.gz barriers-2.xyz.gz -o mine.safetensors
     """
-    from ovito_glassml.learn.prototypes import data as scnn_data
-    from ovito_glassml.learn.prototypes import evaluate as scnn_evaluation
-    from ovito_glassml.learn.prototypes import train as scnn_training
+    from ovito_glassml.learn.prototypes.data import describe_samples
+    from ovito_glassml.learn.prototypes.evaluate import by_atom_table, score_model, score_tables
+    from ovito_glassml.learn.prototypes.train import train_scnn
 
-    designs = {"environment": scnn_data.ENVIRONMENT, "bessel": scnn_data.PUBLISHED}
-    if design not in designs:
-        raise UsageError(f"There is no design {design!r}; choose from {', '.join(designs)}.")
-    check_output(output, ".safetensors")
-    held_out = test or files[-1:]
-    training = [file for file in files if file not in held_out]
-    if not training:
-        raise UsageError("No file is left to train on; give at least two, or name one more with --test.")
-    origin = _origin([*training, *held_out], length_unit, energy_unit, reference)
-    samples, judges = (barrier_samples(part, label, species) for part in (training, held_out))
-    chosen = replace(designs[design], units=origin.units)
+    chosen = barrier_design(design)
+    job = _job(files, output, test, length_unit, energy_unit, reference)
+    samples, judges = (barrier_samples(part, label, species) for part in (job.training, job.held_out))
+    chosen = replace(chosen, units=job.units)
     with progress_bar("Describing") as update:
-        data = scnn_data.describe_samples(samples, chosen, progress=update)
+        data = describe_samples(samples, chosen, progress=update)
     rows = data.divided(range(len(samples)))
     with progress_bar("Training") as update:
-        model = scnn_training.train_scnn(data, *rows, design=chosen, seed=seed, progress=update)
-    scores = [scnn_evaluation.score_model(model, sample) for sample in judges]
-    tables = scnn_evaluation.score_tables(scores, "Held-out samples")
+        model = train_scnn(data, *rows, design=chosen, seed=seed, progress=update)
+    tables = score_tables([score_model(model, sample) for sample in judges], "Held-out samples")
     if by_atom:
-        tables.append(scnn_evaluation.by_atom_table(data, chosen, seed=seed))
-    card = _save_trained(output, model, tables, origin)
+        tables.append(by_atom_table(data, chosen, seed=seed))
     console.print(f"{data.left_out} atoms without a label were left out.", highlight=False)
-    console.print(f"Wrote {output} and its card {card}.", highlight=False, soft_wrap=True)
+    job.save(model, tables)
 
 
 @train_app.command("ule")
-def train_ule(
+def train_ule_model(
     files: Annotated[list[Path], typer.Argument(help="Inherent structures of one composition; each file is one run.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Model file, ends in .safetensors.")],
-    test: Annotated[
-        list[Path] | None, typer.Option(help="File kept for testing only; by default the last of FILES.")
-    ] = None,
+    output: Output,
+    test: Test = None,
     energy: Annotated[
         str,
         typer.Option(
@@ -220,7 +189,7 @@ def train_ule(
     share: Annotated[float, typer.Option(help="Part of the structures that environments are selected from.")] = 0.4,
     folds: Annotated[int, typer.Option(help="Parts of the runs in cross-validation.", min=2)] = 5,
     trials: Annotated[int, typer.Option(help="Settings of the trees that are tried.", min=1)] = 40,
-    species: Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")] = "",
+    species: Species = "",
     seed: Annotated[int, typer.Option(help="Of the selection and the trees.")] = 1,
     length_unit: LengthUnit = "",
     energy_unit: EnergyUnit = "",
@@ -235,29 +204,16 @@ def train_ule(
     Example: glassml train ule run-*.xyz.gz --energy energy_per_atom -o mine.safetensors
     """
     from ovito_glassml.adapter.voronoi import voronoi_indices
-    from ovito_glassml.learn.barcode import evaluate as ule_evaluation
-    from ovito_glassml.learn.barcode import train as ule_training
+    from ovito_glassml.learn.barcode.evaluate import held_out_table
+    from ovito_glassml.learn.barcode.train import UleDesign, train_ule
 
-    check_output(output, ".safetensors")
-    held_out = test or files[-1:]
-    origin = _origin([*files, *held_out], length_unit, energy_unit, reference)
-    samples = ule_samples([file for file in files if file not in held_out], energy, species)
-    judges = ule_samples(held_out, energy, species)
-    design = ule_training.UleDesign(
-        similarity=similarity,
-        share=share,
-        environments=environments,
-        folds=folds,
-        first_trials=max(1, trials // 5),
-        trials=trials,
-        seed=seed,
-        units=origin.units,
-    )
+    job = _job(files, output, test, length_unit, energy_unit, reference)
+    samples, judges = (ule_samples(part, energy, species) for part in (job.training, job.held_out))
+    first = max(1, trials // 5)
+    design = UleDesign(UleDesign.title, "", similarity, share, environments, folds, first, trials, seed, job.units)
     with progress_bar("Training") as update:
-        model = ule_training.train_ule(samples, voronoi_indices, design=design, progress=update)
-    table = ule_evaluation.held_out_table(model, samples, judges, origin.units)
-    card = _save_trained(output, model, [*model.header.results, table], origin)
-    console.print(f"Wrote {output} and its card {card}.", highlight=False, soft_wrap=True)
+        model = train_ule(samples, voronoi_indices, design=design, progress=update)
+    job.save(model, [*model.header.results, held_out_table(model, samples, judges, job.units)])
 
 
 def ule_samples(files: list[Path], energy: str, species: str, kind: str = "") -> list[Any]:
@@ -280,7 +236,7 @@ def barrier_samples(files: list[Path], label: str, species: str) -> list[Any]:
 
 def labelled_samples(files: list[Path], label: str, species: str) -> list[Any]:
     from ovito_glassml.adapter.files import read_labelled
-    from ovito_glassml.learn.stiffness.train import LabelledSample
+    from ovito_glassml.learn.stiffness.data import LabelledSample
 
     samples = []
     for file in files:
@@ -292,21 +248,67 @@ def labelled_samples(files: list[Path], label: str, species: str) -> list[Any]:
     return samples
 
 
-class _Origin(NamedTuple):
-    """What is known of training data: units (`learn.units.Units`), sources, and what moved the atoms."""
+def chosen_from(named: dict[str, Any], name: str, what: str) -> Any:
+    """What the user has named."""
+    if name not in named:
+        raise UsageError(f"There is no {what} {name!r}; choose from {', '.join(named)}.")
+    return named[name]
 
+
+def barrier_design(name: str) -> Any:
+    """What a prototype network looks at."""
+    from ovito_glassml.learn.prototypes.data import ENVIRONMENT, PUBLISHED
+
+    return chosen_from({"environment": ENVIRONMENT, "bessel": PUBLISHED}, name, "design")
+
+
+class _Job(NamedTuple):
+    """The files to learn from and to judge by, and what is known of them: units, sources, and what moved the atoms."""
+
+    output: Path
+    training: list[Path]
+    held_out: list[Path]
     units: Any
     references: tuple[str, ...]
     activation: str
 
+    def save(self, model: Any, tables: list[Any]) -> None:
+        """Write a model with its held-out scores and its card, and print the scores."""
+        from ovito_glassml.learn.card import save_with_card
+        from ovito_glassml.learn.units import NOT_STATED
 
-def _origin(files: list[Path], length_unit: str, energy_unit: str, references: list[str] | None) -> _Origin:
-    """What the user says about the data, otherwise what all files say; a card must not assume anything."""
+        source = "see references" if self.references else NOT_STATED
+        header = replace(
+            model.header,
+            results=tuple(tables),
+            training={**model.header.training, "source": source},
+            references=(*model.header.references, *self.references),
+        )
+        card = save_with_card(self.output, header, model.tensors())
+        for table in tables:
+            _print_table(table)
+        console.print(f"Wrote {self.output} and its card {card}.", highlight=False, soft_wrap=True)
+
+
+def _job(
+    files: list[Path],
+    output: Path,
+    test: list[Path] | None,
+    length_unit: str,
+    energy_unit: str,
+    references: list[str] | None,
+) -> _Job:
+    """Units and sources are what the user says, otherwise what all files say; a card must not assume anything."""
     from ovito_glassml.adapter.files import attributes_of
     from ovito_glassml.learn.units import NOT_STATED, Units
     from ovito_glassml.simulate.systems import stated
 
-    said = [stated(attributes_of(file)) for file in dict.fromkeys(files)]
+    check_output(output, ".safetensors")
+    held_out = test or files[-1:]
+    training = [file for file in files if file not in held_out]
+    if not training:
+        raise UsageError("No file is left to train on; give at least two, or name one more with --test.")
+    said = [stated(attributes_of(file)) for file in dict.fromkeys([*training, *held_out])]
 
     def known(name: str) -> str:
         values = [one.get(name, NOT_STATED) for one in said]
@@ -314,27 +316,7 @@ def _origin(files: list[Path], length_unit: str, energy_unit: str, references: l
 
     sources = references or [one["reference"] for one in said if "reference" in one]
     units = Units(length_unit or known("length_unit"), energy_unit or known("energy_unit"))
-    return _Origin(units, tuple(dict.fromkeys(sources)), known("activation"))
-
-
-def _save_trained(output: Path, model: Any, tables: list[Any], origin: _Origin) -> Path:
-    """Write a model with its held-out scores and its card, print the scores, and return the path of the card."""
-    from ovito_glassml.learn.card import write_card
-    from ovito_glassml.learn.format import save_model
-    from ovito_glassml.learn.units import NOT_STATED
-
-    source = "see references" if origin.references else NOT_STATED
-    header = replace(
-        model.header,
-        results=tuple(tables),
-        training={**model.header.training, "source": source},
-        references=(*model.header.references, *origin.references),
-    )
-    save_model(output, header, model.tensors())
-    card = write_card(output)
-    for table in tables:
-        _print_table(table)
-    return card
+    return _Job(output, training, held_out, units, tuple(dict.fromkeys(sources)), known("activation"))
 
 
 def _print_table(result: Any) -> None:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ovito_glassml.compile import compiled, inner, kernel, unowned
-from ovito_glassml.neighbours import Progress, block_stages, build_cell_list, gather_neighbours, neighbour_space
+from ovito_glassml.neighbours import block_stages, build_cell_list, gather_neighbours, neighbour_space
+from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure, StructureError
 from ovito_glassml.threads import run_tasks
 

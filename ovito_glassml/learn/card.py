@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ovito_glassml.files import write_atomically
-from ovito_glassml.learn.format import ModelHeader, ResultTable, model_path, read_header
+from numpy.typing import NDArray
 
-__all__ = ["render_card", "table_markdown", "write_card"]
+from ovito_glassml.files import write_atomically
+from ovito_glassml.learn.format import ModelHeader, ResultTable, model_path, read_header, save_model
+
+__all__ = ["render_card", "save_with_card", "table_markdown", "write_card"]
 
 
 def render_card(header: ModelHeader, name: str) -> str:
@@ -64,6 +66,12 @@ def write_card(name_or_path: str | os.PathLike[str]) -> Path:
     card = path.with_suffix(".md")
     write_atomically(card, render_card(read_header(path), path.stem).encode())
     return card
+
+
+def save_with_card(path: Path, header: ModelHeader, tensors: Mapping[str, NDArray]) -> Path:
+    """Write a model file and its card beside it; return the path of the card."""
+    save_model(path, header, tensors)
+    return write_card(path)
 
 
 def table_markdown(table: ResultTable) -> str:

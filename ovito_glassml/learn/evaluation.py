@@ -16,6 +16,7 @@ import scipy  # its parts are loaded when first used: scipy.stats takes half a s
 from numpy.typing import ArrayLike, NDArray
 
 from ovito_glassml.errors import GlassMLError
+from ovito_glassml.progress import Progress, silent
 from ovito_glassml.structure import Structure
 from ovito_glassml.threads import one_blas_thread
 
@@ -30,6 +31,7 @@ __all__ = [
     "are_probabilities",
     "area_under_roc",
     "average_precision",
+    "balanced_brier",
     "calibration_curve",
     "class_labels",
     "classification_scores",
@@ -78,8 +80,6 @@ CURVE_POINTS = 1000
 
 #: Resamples between two reports of progress.
 BLOCK = 100
-
-Progress = Callable[[float], None]
 
 
 class EvaluationError(GlassMLError):
@@ -154,7 +154,7 @@ def evaluate(
     EvaluationError
         For labels that are none, as `class_labels`.
     """
-    report = progress or (lambda fraction: None)
+    report = progress or silent
     predictions, truths = np.asarray(predicted, dtype=np.float64), np.asarray(true, dtype=np.float64)
     compared = np.isfinite(predictions) & np.isfinite(truths)
     if structure.mask is not None:
@@ -300,6 +300,12 @@ def average_precision(positive: NDArray[np.bool_], predicted: NDArray) -> float:
     return float(_average_precision(steps.positive, steps.negative))
 
 
+def balanced_brier(probability: NDArray, positive: NDArray[np.bool_]) -> float:
+    """Mean squared difference of probability and outcome, both classes weighing the same; 0.25 says nothing."""
+    squares = (probability - positive) ** 2
+    return float(0.5 * squares[positive].mean() + 0.5 * squares[~positive].mean())
+
+
 def expected_calibration_error(positive: NDArray[np.bool_], probability: NDArray) -> float:
     """Mean distance of predicted probability and share of positives over ten equal intervals of probability.
 
@@ -339,7 +345,7 @@ def regression_scores(
         ``pearson``; ``spearman``; ``rmse``, the root-mean-square difference; ``bias``, the mean of
         predicted minus true.
     """
-    report = progress or (lambda fraction: None)
+    report = progress or silent
     difference = predicted - true
     ranks = scipy.stats.rankdata(predicted), scipy.stats.rankdata(true)
     report(0.0)
@@ -392,7 +398,7 @@ def classification_scores(
         values are outside 0 to 1. The interval of the calibration error is that of a vector's length, the
         vector being the excess of probability in each interval; it holds the true value at least as often as stated.
     """
-    report = progress or (lambda fraction: None)
+    report = progress or silent
     exact = dict.fromkeys(CLASSIFICATION, float("nan"))
     exact["auc"] = area_under_roc(predicted[~positive], predicted[positive])
     report(0.0)
@@ -459,7 +465,7 @@ class _Bootstrap:
         self,
         statistics: NDArray,
         formula: Callable[[NDArray], NDArray],
-        report: Progress = lambda fraction: None,
+        report: Progress = silent,
     ) -> NDArray[np.float64]:
         """What `formula` makes of the statistics added over each resample, along the last axis; the original first."""
         blocks = []

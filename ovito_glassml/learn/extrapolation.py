@@ -18,7 +18,8 @@ from scipy.special import gammaincinv
 
 from ovito_glassml.learn.format import ModelError, ModelHeader, check_length, take_scale, take_tensor
 from ovito_glassml.learn.sample_extrapolation import VARIANCE_FLOOR, Blocks, SampleScore, fit_sample_score
-from ovito_glassml.neighbours import Progress, average_within
+from ovito_glassml.neighbours import average_within
+from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
 
 __all__ = ["ExtrapolationScore", "fit_extrapolation", "with_sample_score"]
@@ -238,8 +239,8 @@ def scales_of(
     chosen = chosen if chosen is not None else [np.ones(len(table), dtype=bool) for table in rows]
     means, spreads, axes = {}, {}, {}
     for name in members[0]:
-        pieces = [table[_chosen_of(own, known)[name]] for table, own, known in zip(rows, members, chosen, strict=True)]
-        means[name], spreads[name], axes[name] = _principal_axes(np.concatenate(pieces))
+        own = [table[_chosen_of(of, known)[name]] for table, of, known in zip(rows, members, chosen, strict=True)]
+        means[name], spreads[name], axes[name] = _principal_axes(np.concatenate(own))
     return means, spreads, axes
 
 

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
 from ovito_glassml.learn.format import ModelError, ModelHeader, loaded_as, read_header
-from ovito_glassml.neighbours import Progress
+from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
 
-__all__ = ["LearnedModel", "Prediction", "load_model"]
+__all__ = ["ANY_SPECIES", "LearnedModel", "Prediction", "load_model"]
 
+#: Name of the head of a model that does not look at the atom's own species.
+ANY_SPECIES = "any"
 #: Kind in the header of a model file → class that reads it.
 CLASSES = {
     "stiffness": "ovito_glassml.learn.stiffness.model:StiffnessModel",

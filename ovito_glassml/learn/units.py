@@ -59,5 +59,5 @@ class Units:
 #: Of data about which nobody has said anything.
 UNSTATED = Units()
 
-#: Of the metals that this package ships models of.
+#: Of the metals that this package has models of.
 METAL = Units("angstrom", "eV")

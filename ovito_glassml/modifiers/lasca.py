@@ -15,7 +15,6 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import NDArray
 from ovito.data import BondType, DataCollection, DataObject, Particles, Property
-from ovito.modifiers import ColorByTypeModifier
 from ovito.pipeline import ModifierInterface
 from ovito.traits import PropertyReference
 from traits.api import Bool, Enum, HasStrictTraits, Str
@@ -23,8 +22,8 @@ from traits.api import Bool, Enum, HasStrictTraits, Str
 from ovito_glassml.adapter.input import structure_from_data
 from ovito_glassml.adapter.notices import note_missing_cell
 from ovito_glassml.adapter.output import (
+    color_by_type,
     scatter,
-    selection_guard,
     write_attributes,
     write_bar_chart,
     write_property,
@@ -225,8 +224,7 @@ class LaSCAModifier(HasStrictTraits, ModifierInterface):
         _write_tables(data, result, statistics)
         _write_statistics(data, structure, result, statistics)
         if self.color_by_result:
-            with selection_guard(data):
-                data.apply(ColorByTypeModifier(property="TCP Label", clear_selection=False))
+            color_by_type(data, "TCP Label")
         if shown:
             yield "Making bonds"
             clusters = yield from with_progress(

@@ -15,11 +15,8 @@ from ovito.data import DataCollection
 from ovito.pipeline import ModifierInterface
 from traits.api import Bool, HasStrictTraits, Range, Str
 
-from ovito_glassml.adapter.input import structure_from_data
-from ovito_glassml.adapter.notices import note_missing_cell
 from ovito_glassml.adapter.output import color_by
-from ovito_glassml.adapter.prediction import Output, write_prediction
-from ovito_glassml.adapter.progress import with_progress
+from ovito_glassml.adapter.prediction import Output, predict_particles, write_prediction
 from ovito_glassml.learn.format import remembered
 from ovito_glassml.learn.stiffness.model import StiffnessModel, StiffnessPrediction
 
@@ -125,20 +122,13 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
     def modify(
         self, data: DataCollection, *, data_cache: DataCollection, **kwargs: Any
     ) -> Generator[str | float, None, None]:
-        yield "Loading the model"
-        model = yield from with_progress(lambda report: _loaded(self.model))
-        structure = structure_from_data(data, species=self.species, only_selected=self.only_selected)
-        note_missing_cell(data, data_cache, self)
-        yield "Predicting stiffness"
-        prediction = yield from with_progress(
-            lambda report: model.predict(
-                structure,
-                coarse_graining_radius=self.coarse_graining_radius,
-                number_density=self.number_density or None,
-                progress=report,
-            )
-        )
-        yield "Writing properties"
+        radius, density = self.coarse_graining_radius, self.number_density or None
+        _, prediction = yield from predict_particles(
+            data, data_cache, self, lambda: _loaded(self.model), "Predicting stiffness",
+            lambda model, structure, report: model.predict(
+                structure, coarse_graining_radius=radius, number_density=density, progress=report
+            ),
+        )  # fmt: skip
         _write(data, self.model, prediction)
         if self.color_by_result:
             color_by(data, "Predicted Stiffness")

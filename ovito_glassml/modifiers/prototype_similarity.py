@@ -17,25 +17,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from ovito.data import DataCollection, ElementType
-from ovito.modifiers import ColorByTypeModifier
 from ovito.pipeline import ModifierInterface
 from traits.api import Bool, HasStrictTraits, Str
 
-from ovito_glassml.adapter.input import structure_from_data
-from ovito_glassml.adapter.notices import note_missing_cell
 from ovito_glassml.adapter.output import (
+    color_by_type,
     mean_and_spread,
-    selection_guard,
     write_bar_chart,
     write_histogram,
     write_property,
     write_typed_property,
 )
-from ovito_glassml.adapter.prediction import Output, write_prediction
-from ovito_glassml.adapter.progress import with_progress
+from ovito_glassml.adapter.prediction import Output, predict_particles, write_prediction
 from ovito_glassml.learn.format import remembered
 from ovito_glassml.learn.prototypes.model import PROTOTYPES, ScnnModel, ScnnPrediction, centre_of, fingerprint
-from ovito_glassml.neighbours import Progress, stage
+from ovito_glassml.neighbours import stage
+from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
 from ovito_glassml.topology.signature import format_signature, label_name, label_number
 from ovito_glassml.topology.standard_clusters import LaSCA
@@ -157,19 +154,14 @@ class PrototypeSimilarityModifier(HasStrictTraits, ModifierInterface):
     def modify(
         self, data: DataCollection, *, data_cache: DataCollection, **kwargs: Any
     ) -> Generator[str | float, None, None]:
-        yield "Loading the model"
-        # In the worker, as what the prototypes are is computed: parallel code must not run in two threads at once.
-        model, environments = yield from with_progress(lambda report: _loaded(self.model))
-        structure = structure_from_data(data, species=self.species, only_selected=self.only_selected)
-        note_missing_cell(data, data_cache, self)
-        yield "Comparing with prototypes"
-        prediction = yield from with_progress(lambda report: _predict(model, structure, report))
-        yield "Writing properties"
+        (_, environments), prediction = yield from predict_particles(
+            data, data_cache, self, lambda: _loaded(self.model), "Comparing with prototypes",
+            lambda loaded, structure, report: _predict(loaded[0], structure, report),
+        )  # fmt: skip
         self._write(data, prediction)
         _write_environments(data, environments)
         if self.color_by_result:
-            with selection_guard(data):
-                data.apply(ColorByTypeModifier(property="Prototype", clear_selection=False))
+            color_by_type(data, "Prototype")
 
     def _write(self, data: DataCollection, prediction: ScnnPrediction) -> None:
         write_property(data, "Prototype Similarity", prediction.similarity, COMPONENT_NAMES)

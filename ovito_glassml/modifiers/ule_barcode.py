@@ -15,19 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from ovito.data import DataCollection, ElementType
-from ovito.modifiers import ColorByTypeModifier
 from ovito.pipeline import ModifierInterface
 from traits.api import Bool, HasStrictTraits, Str
 
-from ovito_glassml.adapter.input import structure_from_data
-from ovito_glassml.adapter.notices import note_missing_cell
 from ovito_glassml.adapter.output import (
-    selection_guard,
+    color_by_type,
     write_bar_chart,
     write_typed_property,
 )
-from ovito_glassml.adapter.prediction import Output, write_prediction
-from ovito_glassml.adapter.progress import with_progress
+from ovito_glassml.adapter.prediction import Output, predict_particles, write_prediction
 from ovito_glassml.learn.barcode.model import UleModel, UlePrediction
 from ovito_glassml.learn.format import remembered
 
@@ -139,19 +135,15 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
     def modify(
         self, data: DataCollection, *, data_cache: DataCollection, **kwargs: Any
     ) -> Generator[str | float, None, None]:
-        yield "Loading the model"
-        model = yield from with_progress(lambda report: _loaded(self.model))
-        structure = structure_from_data(data, species=self.species, only_selected=self.only_selected)
-        note_missing_cell(data, data_cache, self)
-        yield "Comparing environments"
-        prediction = yield from with_progress(lambda report: model.predict(structure, progress=report))
-        yield "Writing properties"
+        model, prediction = yield from predict_particles(
+            data, data_cache, self, lambda: _loaded(self.model), "Comparing environments",
+            lambda model, structure, report: model.predict(structure, progress=report),
+        )  # fmt: skip
         _write_properties(data, model, prediction)
         _write_barcode(data, model, prediction)
         self._write_statistics(data, model, prediction)
         if self.color_by_result:
-            with selection_guard(data):
-                data.apply(ColorByTypeModifier(property="ULE", clear_selection=False))
+            color_by_type(data, "ULE")
 
     def _write_statistics(self, data: DataCollection, model: UleModel, prediction: UlePrediction) -> None:
         statistics = {

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,9 @@ from ovito_glassml.learn.activity.evaluate import (
 )
 from ovito_glassml.learn.activity.model import ActivityModel
 from ovito_glassml.learn.activity.train import ActivityDesign, LabelledRows, cross_validate, describe, train_activity
-from ovito_glassml.learn.card import write_card
-from ovito_glassml.learn.format import ResultTable, save_model
+from ovito_glassml.learn.card import save_with_card
+from ovito_glassml.learn.format import ResultTable
+from ovito_glassml.progress import Report, nth_of, printed, span_of
 from ovito_glassml.reproduce.activity_data import (
     LEARNED_AVALANCHE_SHARE,
     compact_shear,
@@ -47,9 +48,7 @@ from ovito_glassml.reproduce.activity_data import (
 from ovito_glassml.reproduce.costs import core_hours, shipped_timings
 from ovito_glassml.simulate.snapshots import made_with, read_frames, read_header
 
-__all__ = ["GLASSES", "Glass", "collect", "kept_aside", "read_configurations", "ship_activity_models"]
-
-Progress = Callable[[float, str], None]
+__all__ = ["GLASSES", "Glass", "collect", "kept_aside", "make_activity_models", "read_configurations"]
 
 
 @dataclass(frozen=True)
@@ -172,7 +171,7 @@ def kept_aside(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def choose_descriptor(
-    glass: Glass, learned: Sequence[ActivitySample], progress: Progress
+    glass: Glass, learned: Sequence[ActivitySample], progress: Report
 ) -> tuple[ACEDescriptors, ResultTable]:
     """The fewest features within one standard error of the best, and of as few the best, by cross-validation.
 
@@ -203,8 +202,8 @@ def choose_descriptor(
     return replace(glass.descriptor, cutoff=cutoff * glass.descriptor.nearest, order=order), table
 
 
-def ship_activity_models(
-    folders: Sequence[Path], output: Path, progress: Progress, *, names: Sequence[str] | None = None
+def make_activity_models(
+    folders: Sequence[Path], output: Path, progress: Report, *, names: Sequence[str] | None = None
 ) -> list[Path]:
     """Train the shipped models on all configurations but those of `kept_aside`, and write files and cards.
 
@@ -232,25 +231,21 @@ def ship_activity_models(
     paths = []
     for number, (glass, activation) in enumerate(wanted):
         name = f"activity-{glass.name}-{activation}"
-
-        def part(fraction: float, text: str, number: int = number, name: str = name) -> None:
-            progress((number + fraction) / len(wanted), f"{name}: {text}")
-
-        model = _ship_one(glass, activation, folders, part)
+        part = nth_of(progress, number, len(wanted), f"{name}: ")
+        model = _make_one(glass, activation, folders, part)
         path = output / f"{name}.safetensors"
-        save_model(path, model.header, model.tensors())
-        write_card(path)
+        save_with_card(path, model.header, model.tensors())
         paths.append(path)
     progress(1.0, "done")
     return paths
 
 
-def _ship_one(glass: Glass, activation: str, folders: Sequence[Path], progress: Progress) -> ActivityModel:
+def _make_one(glass: Glass, activation: str, folders: Sequence[Path], progress: Report) -> ActivityModel:
     samples = read_configurations(glass, activation, folders)
     aside = kept_aside(configurations(samples))
     learned = [sample for sample in samples if sample.configuration not in aside]
     tested = [sample for sample in samples if sample.configuration in aside]
-    descriptor, choice = choose_descriptor(glass, learned, lambda f, text: progress(0.5 * f, text))
+    descriptor, choice = choose_descriptor(glass, learned, span_of(progress, 0.0, 0.5))
     design = ActivityDesign(
         title=f"who rearranges {'in heat' if activation == 'thermal' else 'under shear'}: {glass.title}",
         summary=_summary(glass, activation),
@@ -260,7 +255,7 @@ def _ship_one(glass: Glass, activation: str, folders: Sequence[Path], progress: 
         length_unit=glass.length_unit,
     )
     how = _how_made(glass, activation, folders) | {"kept_aside": list(aside)}
-    model = train_activity(learned, design, training=how, progress=lambda f, text: progress(0.5 + 0.3 * f, text))
+    model = train_activity(learned, design, training=how, progress=span_of(progress, 0.5, 0.8))
     progress(0.8, "judging")
     title = "This model on configurations kept aside"
     results = [score_table(f"{title}, inherent structures", score_samples(model, tested))]
@@ -360,7 +355,7 @@ def main(arguments: Sequence[str]) -> None:
         for source in sorted(paths[0].glob("*.npz")):
             thermal_from_archive(source, paths[1] / f"thermal-kob-andersen-{_number_of_archive(source)}.xyz.gz")
     elif command == "train":
-        ship_activity_models(paths[1:], paths[0], lambda fraction, text: print(f"{fraction:5.0%} {text}", flush=True))
+        make_activity_models(paths[1:], paths[0], printed)
     else:
         raise TrainingError(f"There is no command {command!r}; choose collect, archives or train.")
 

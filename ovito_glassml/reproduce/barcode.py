@@ -11,7 +11,7 @@ Run again whenever the campaign has more samples::
 measures their similarities. *reduce* chooses the 5, 10, 20, 40, 80 and 160 environments that together explain most of
 the energies of atoms and samples, and counts again in these. *shuffle* selects in five orders of structures, to see
 what hangs on the order. *train* fits the model and judges it, beside trees on fractions as published.
-CAMPAIGN holds shards ``anneal-zr44cu56-*.xyz.gz`` and ``shear-zr44cu56-*.xyz.gz``; FOLDER gets ``ule-barcodes.npz``,
+CAMPAIGN holds snapshots ``anneal-zr44cu56-*.xyz.gz`` and ``shear-zr44cu56-*.xyz.gz``; FOLDER gets ``ule-barcodes.npz``,
 one glass of a run that is not learned from and a sheared one for each temperature, which are kept in the repository,
 and ``ule-environments.npz`` and ``ule-soft.npz``, which are not. Needs the extras `simulate` and `train`.
 """
@@ -22,7 +22,7 @@ import json
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.descriptors.blocks import species_columns
 from ovito_glassml.errors import TrainingError
-from ovito_glassml.files import save_atomically, write_atomically
+from ovito_glassml.files import load_arrays, save_atomically, write_atomically
 from ovito_glassml.learn.barcode.data import BarcodeTable, UleSample, describe_samples, load_tables, save_tables
 from ovito_glassml.learn.barcode.energy import Moments, SimilarityEnergy, fit_energy
 from ovito_glassml.learn.barcode.environments import UniqueEnvironments, least_product, select_environments
@@ -59,9 +59,10 @@ from ovito_glassml.learn.barcode.train import (
     soap_for,
     tune,
 )
-from ovito_glassml.learn.card import table_markdown, write_card
-from ovito_glassml.learn.format import ResultTable, save_model
+from ovito_glassml.learn.card import save_with_card, table_markdown
+from ovito_glassml.learn.format import ResultTable
 from ovito_glassml.learn.units import METAL
+from ovito_glassml.progress import Report, nth_of, printed, span_of, with_text
 from ovito_glassml.reproduce.costs import core_hours, shipped_timings
 from ovito_glassml.simulate.snapshots import made_with, read_frames, read_header, write_frames
 
@@ -72,15 +73,14 @@ __all__ = [
     "collect",
     "how_made",
     "keep_examples",
+    "make_model",
     "read_samples",
     "read_sheared",
     "reduce",
     "roles",
-    "ship_model",
     "shuffle",
 ]
 
-Progress = Callable[[float, str], None]
 
 NAME = "ule-zr44cu56"
 #: Numbers of environments that are chosen and that atoms are counted in.
@@ -91,6 +91,7 @@ SHUFFLED = "ule-shuffled.json"
 CHOSEN = "chosen_"
 GLASS, SHEARED = "glass-zr44cu56.xyz.gz", "shear-zr44cu56-*.xyz.gz"
 SHEARED_EXAMPLES = "shear-zr44cu56-*-1.xyz.gz"
+COLLECT_AGAIN = "run the command collect again"
 #: One snapshot in so many is taken, since neighbouring ones are alike.
 EVERY = 2
 
@@ -211,7 +212,7 @@ def keep_examples(campaign: Path, folder: Path) -> Path:
 
 
 def collect(
-    samples: Sequence[UleSample], folder: Path, voronoi: Voronoi | None, progress: Progress, design: UleDesign = DESIGN
+    samples: Sequence[UleSample], folder: Path, voronoi: Voronoi | None, progress: Report, design: UleDesign = DESIGN
 ) -> None:
     """Select environments in the runs that are learned from, and write them and the barcodes of all samples."""
     learned = roles([sample.run for sample in samples]).learned
@@ -225,7 +226,7 @@ def collect(
         similarity=design.similarity,
         share=design.share,
         seed=design.seed,
-        progress=lambda fraction: progress(0.3 * fraction, "selecting environments"),
+        progress=with_text(span_of(progress, 0.0, 0.3), "selecting environments"),
     )
     visited = design.share * sum(map(len, structures))
     text = f"{len(found)} environments among {visited:.0f}, {visited / (time.perf_counter() - began):.0f} a second"
@@ -233,9 +234,7 @@ def collect(
     found = replace(found, structure=np.array(numbers)[found.structure])
     _save_environments(folder / ENVIRONMENTS, found)
     soft = SoftPass(samples, found, learned, design.folds)
-    (table,) = describe_samples(
-        samples, descriptor, [found], voronoi, lambda f, what: progress(0.3 + 0.7 * f, what), soft.visit
-    )
+    (table,) = describe_samples(samples, descriptor, [found], voronoi, span_of(progress, 0.3, 1.0), soft.visit)
     save_tables(folder / BARCODES, {"all": table.with_principal_rows(learned)})
     _save_soft(folder / SOFT, soft)
 
@@ -261,17 +260,13 @@ class _Soft(NamedTuple):
 
 
 def _load_soft(path: Path, energies: NDArray) -> _Soft:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            saved = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"{path} holds no similarities ({error}); run the command collect again.") from error
+    saved = load_arrays(path, "similarities", COLLECT_AGAIN, ("means", "shares", "squares", "atoms", "fold"))
     means, shares = saved["means"], saved["shares"]
     moments = [Moments(squares, float(atoms)) for squares, atoms in zip(saved["squares"], saved["atoms"], strict=True)]
     return _Soft(means, shares, samples_by_fold(moments, means, shares, energies, saved["fold"]))
 
 
-def reduce(samples: Sequence[UleSample], folder: Path, progress: Progress, design: UleDesign = DESIGN) -> None:
+def reduce(samples: Sequence[UleSample], folder: Path, progress: Report, design: UleDesign = DESIGN) -> None:
     """Choose the best environments, of every size, and write the barcodes of all samples in them."""
     found, table = _load_environments(folder / ENVIRONMENTS), load_tables(folder / BARCODES)["all"]
     _check_same(samples, table)
@@ -299,13 +294,13 @@ def reduce(samples: Sequence[UleSample], folder: Path, progress: Progress, desig
     _save_environments(folder / ENVIRONMENTS, found, chosen)
 
 
-def ship_model(
+def make_model(
     samples: Sequence[UleSample],
     sheared: Sequence[UleSample],
     folder: Path,
     output: Path,
     voronoi: Voronoi,
-    progress: Progress,
+    progress: Report,
     design: UleDesign = DESIGN,
     training: Mapping[str, Any] | None = None,
 ) -> Path:
@@ -349,12 +344,12 @@ def ship_model(
     }
     model = build_similarity_model(
         learned, chosen, table.of(part.learned), soft.learned.of(order), voronoi,
-        design=design, training=made, progress=_scaled(progress, 0.0, 0.2),
+        design=design, training=made, progress=span_of(progress, 0.0, 0.2),
     )  # fmt: skip
     own = own_species(samples, found)
     energy = cast(SimilarityEnergy, model.energy)
     predicted = energy.predict(soft.means[:, order], soft.shares)
-    rivals = _rivals(soft, every, table, part, own, design, _scaled(progress, 0.2, 0.8))
+    rivals = _rivals(soft, every, table, part, own, design, span_of(progress, 0.2, 0.8))
     results = [*model.header.results, *_judged(model, table, part, predicted, rivals)]
     aside = [samples[number] for number in np.flatnonzero(part.kept_aside).tolist()]
     results.append(_by_atom(model, energy.typical, list({sample.run: sample for sample in aside}.values())))
@@ -365,8 +360,7 @@ def ship_model(
         results.append(ResultTable(**json.loads((folder / SHUFFLED).read_text(encoding="utf-8"))))
     header = replace(model.header, results=tuple(results), limits=_LIMITS, references=_REFERENCES, licence="MIT")
     path = output / f"{NAME}.safetensors"
-    save_model(path, header, model.tensors())
-    write_card(path)
+    save_with_card(path, header, model.tensors())
     progress(1.0, "done")
     return path
 
@@ -378,7 +372,7 @@ def _rivals(
     part: Roles,
     own: NDArray,
     design: UleDesign,
-    progress: Progress,
+    progress: Report,
 ) -> dict[str, NDArray[np.float64]]:
     """Energies of all samples from similarities with all environments, and from trees on fractions, as published."""
     energy, _, _ = fit_energy(soft.learned.folds, soft.learned.soft, own)
@@ -434,7 +428,7 @@ def _heterogeneity(model: UleModel, table: BarcodeTable, sheared: Sequence[UleSa
 def shuffle(
     samples: Sequence[UleSample],
     folder: Path,
-    progress: Progress,
+    progress: Report,
     design: UleDesign = DESIGN,
     seeds: Sequence[int] = (1, 2, 3, 4, 5),
     every: int = 3,
@@ -442,7 +436,7 @@ def shuffle(
     """Select environments in several orders of structures; how many there are, and the error of the best.
 
     Environments are selected in all runs that are learned from; energies are learned and judged with one sample in
-    `every` of the ordinary runs, since neighbouring ones are alike. The table is kept in the folder, and `ship_model`
+    `every` of the ordinary runs, since neighbouring ones are alike. The table is kept in the folder, and `make_model`
     puts it on the card.
     """
     part = roles([sample.run for sample in samples])
@@ -452,7 +446,7 @@ def shuffle(
     found = [
         select_environments(
             structures, descriptor, similarity=design.similarity, share=design.share, seed=seed,
-            progress=_one_of(progress, number, 2 * len(seeds), f"selecting in order {seed}"),
+            progress=with_text(nth_of(progress, number, 2 * len(seeds)), f"selecting in order {seed}"),
         )
         for number, seed in enumerate(seeds)
     ]  # fmt: skip
@@ -467,7 +461,7 @@ def shuffle(
             one.visit(int(visited[number]), atoms, rows)
 
     few = [samples[number] for number in visited.tolist()]
-    tables = describe_samples(few, descriptor, found, None, _scaled(progress, 0.5, 1.0), visit)
+    tables = describe_samples(few, descriptor, found, None, span_of(progress, 0.5, 1.0), visit)
     errors = [_error_of_best(*one, visited, learned, design) for one in zip(passes, found, tables, strict=True)]
     rows: list[tuple[Any, ...]] = [(f"seed {seed}", len(found[k]), errors[k]) for k, seed in enumerate(seeds)]
     spread = [float(np.std([row[column] for row in rows], ddof=1)) for column in (1, 2)]
@@ -481,14 +475,6 @@ def shuffle(
     )
     write_atomically(folder / SHUFFLED, json.dumps(asdict(result)).encode())
     return result
-
-
-def _scaled(progress: Progress, first: float, last: float) -> Progress:
-    return lambda fraction, text: progress(first + (last - first) * fraction, text)
-
-
-def _one_of(progress: Progress, number: int, count: int, text: str) -> Callable[[float], None]:
-    return lambda fraction: progress((number + fraction) / count, text)
 
 
 def _error_of_best(
@@ -598,7 +584,7 @@ def how_made(campaign: Path) -> dict[str, Any]:
     kept = [f"{key.replace('_', ' ')} {value}" for key, value in settings.items() if key not in ("seed", "atoms")]
     made = {"how": f"glassml simulate, protocol anneal with LAMMPS {header['lammps']}: {', '.join(kept)}"}
     if "engine" in header:
-        return made | {"core_hours": "the anneals ran on a CUDA card"}
+        return made | {"core_hours": "the anneals ran on a CUDA device"}
     atoms = {path.name.removesuffix(".xyz.gz"): made_with(read_header(path))["atoms"] for path in files}
     timings = shipped_timings()
     return made | {"core_hours": core_hours(atoms, timings)}
@@ -612,22 +598,15 @@ def _save_environments(
 
 
 def _load_environments(path: Path) -> UniqueEnvironments:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            stored = {field.name: archive[field.name] for field in fields(UniqueEnvironments)}
-    except (OSError, ValueError, KeyError) as error:
-        raise TrainingError(f"{path} holds no environments ({error}); run the command collect again.") from error
-    return UniqueEnvironments(**stored | {"similarity": float(stored["similarity"])})
+    names = [field.name for field in fields(UniqueEnvironments)]
+    stored: dict[str, Any] = load_arrays(path, "environments", COLLECT_AGAIN, names)
+    return UniqueEnvironments(**{name: stored[name] for name in names} | {"similarity": float(stored["similarity"])})
 
 
 def _load_chosen(path: Path) -> dict[int, NDArray[np.int64]]:
     """Environments that *reduce* chose, by how many."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            names = [name for name in archive.files if name.startswith(CHOSEN)]
-            chosen = {int(name.removeprefix(CHOSEN)): archive[name] for name in names}
-    except (OSError, ValueError) as error:
-        raise TrainingError(f"{path} holds no environments ({error}); run the command collect again.") from error
+    stored = load_arrays(path, "environments", COLLECT_AGAIN)
+    chosen = {int(name.removeprefix(CHOSEN)): numbers for name, numbers in stored.items() if name.startswith(CHOSEN)}
     if not chosen:
         raise TrainingError(f"{path} holds no choice of environments; run the command reduce first.")
     return chosen
@@ -643,21 +622,17 @@ def main(arguments: Sequence[str], voronoi: Voronoi) -> None:
             "shuffle CAMPAIGN FOLDER, train CAMPAIGN FOLDER MODELS."
         )
     paths = [Path(text) for text in rest]
-
-    def report(fraction: float, text: str) -> None:
-        print(f"{fraction:5.0%} {text}", flush=True)
-
     samples = read_samples(paths[0])
     if command == "collect":
         keep_examples(*paths)
-        collect(samples, paths[1], voronoi, report)
+        collect(samples, paths[1], voronoi, printed)
     elif command == "reduce":
-        reduce(samples, paths[1], report)
+        reduce(samples, paths[1], printed)
     elif command == "shuffle":
-        print(table_markdown(shuffle(samples, paths[1], report)))
+        print(table_markdown(shuffle(samples, paths[1], printed)))
     else:
         given = samples, read_sheared(paths[0]), paths[1], paths[2]
-        print(ship_model(*given, voronoi, report, training=how_made(paths[0])))
+        print(make_model(*given, voronoi, printed, training=how_made(paths[0])))
 
 
 if __name__ == "__main__":

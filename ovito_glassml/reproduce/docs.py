@@ -14,6 +14,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from typer.main import get_command
+
 from ovito_glassml.files import write_atomically
 from ovito_glassml.learn.card import table_markdown
 from ovito_glassml.learn.format import ModelHeader, ResultTable, list_models, read_header
@@ -39,6 +41,7 @@ BY_HAND = {
     "extending": "Add a modifier of your own",
 }
 FROM_CODE = {
+    "commands": "All commands, with an example of each",
     "models": "All models with their scores on samples that they were not trained on",
     "numerics": "The numbers without OVITO: structures, descriptors and models in Python",
 }
@@ -116,7 +119,8 @@ EXPLAINED = {
 def pages() -> dict[str, str]:
     """All pages that are made from the code: file name → content."""
     made = {f"{entry.name}.md": _modifier_page(entry) for entry in MODIFIERS}
-    return made | {"README.md": _index(), "models.md": _models_page(), "numerics.md": _numerics_page()}
+    others = {"commands": _commands_page, "models": _models_page, "numerics": _numerics_page}
+    return made | {"README.md": _index(), **{f"{name}.md": page() for name, page in others.items()}}
 
 
 def with_tables(readme: str) -> str:
@@ -339,6 +343,26 @@ def _numerics_page() -> str:
         MADE_BY,
     ]
     return "\n\n".join(parts)
+
+
+def _commands_page() -> str:
+    parts = ["# Commands", "All options of a command are shown by `--help` behind its name."]
+    app = import_module("ovito_glassml.cli").app  # by name, since the commands stand above what they call
+    for name, command in _commands("glassml", get_command(app)):
+        first, *others = (inspect.getdoc(command.callback) or "").split("\n\n")
+        examples = [text.removeprefix("Example: ") for text in others if text.startswith("Example: ")]
+        parts += [f"## `{name}`", " ".join(first.split())]
+        parts += [f"```\n{' '.join(example.split())}\n```" for example in examples]
+    return "\n\n".join([*parts, MADE_BY])
+
+
+def _commands(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    """A command and those below it, without groups that do nothing themselves."""
+    below = getattr(command, "commands", {})
+    if not below or command.invoke_without_command:
+        yield name, command
+    for word, inner in below.items():
+        yield from _commands(f"{name} {word}", inner)
 
 
 def _object_page(place: str) -> str:

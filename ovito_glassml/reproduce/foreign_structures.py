@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ovito_glassml.progress import Report, silent
 from ovito_glassml.structure import Structure
 
 __all__ = ["FOREIGN_STRUCTURES", "crystal", "foreign_path", "foreign_structures", "thermal_snapshot"]
@@ -25,8 +26,6 @@ LIQUID_TIME = 10.0  # ps at 2000 K, where the structure relaxes in less than one
 #: Lattice constants in Å of the Cu-Zr potential's crystals at zero pressure.
 B2_LATTICE_CONSTANT = 3.258
 FCC_LATTICE_CONSTANT = 3.639
-
-Progress = Callable[[float, str], None]
 
 
 def thermal_snapshot(structure: Structure, folder: Path, *, temperature: float = 300.0, seed: int = 1) -> Structure:
@@ -75,7 +74,7 @@ def _heated(
     stages = [Stage("heating", steps, temperature, temperature, TIMESTEP, pressure=0.0)]
     with TemporaryDirectory(prefix=".heated-", dir=folder) as alone:  # others may heat there at the same time
         checkpoint = Path(alone) / "checkpoint.npz"
-        final = run_stages(interaction, stages, checkpoint, start, lambda fraction, text: None, finish)
+        final = run_stages(interaction, stages, checkpoint, start, silent, finish)
     return structure_of(final, interaction.species)
 
 
@@ -127,7 +126,7 @@ FOREIGN_STRUCTURES = (
 
 
 def foreign_structures(
-    glass: Structure, folder: Path, progress: Progress, *, atoms: int = 2000, seed: int = 1
+    glass: Structure, folder: Path, progress: Report, *, atoms: int = 2000, seed: int = 1
 ) -> dict[str, Structure]:
     """Make the structures named in `FOREIGN_STRUCTURES`, keeping finished ones in `folder`.
 
@@ -180,4 +179,4 @@ def _other_composition(path: Path, atoms: int, seed: int) -> None:
     from ovito_glassml.simulate.protocols.quench import QuenchSettings, quench
 
     settings = QuenchSettings("Cu80Zr20", atoms=atoms, cooling_rate=4e13, seed=seed, melt_time=10.0)
-    quench(settings, path, lambda fraction, text: None)
+    quench(settings, path, silent)

@@ -4,21 +4,21 @@ Run again whenever the samples change::
 
     python -m ovito_glassml.reproduce.prototypes FOLDER ovito_glassml/models
 
-FOLDER holds shards ``barriers-*.xyz.gz`` of ``glassml simulate barriers`` and more glasses of the same compositions,
+FOLDER holds snapshots ``barriers-*.xyz.gz`` of ``glassml simulate barriers`` and more glasses of the same compositions,
 ``quench-barriers-*.xyz.gz``, that only show what is familiar. Needs the extras `simulate` and `train`.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.labels.reliability import auc_ceiling, split_half_reliability
-from ovito_glassml.learn.card import write_card
-from ovito_glassml.learn.format import ResultTable, save_model
+from ovito_glassml.learn.card import save_with_card
+from ovito_glassml.learn.format import ResultTable
 from ovito_glassml.learn.prototypes.data import (
     ENVIRONMENT,
     PUBLISHED,
@@ -37,18 +37,17 @@ from ovito_glassml.learn.prototypes.evaluate import (
 )
 from ovito_glassml.learn.prototypes.train import train_scnn
 from ovito_glassml.learn.units import METAL
+from ovito_glassml.progress import Report, printed
 from ovito_glassml.reproduce.costs import core_hours, shipped_timings
 from ovito_glassml.simulate.snapshots import read_header, read_shard
 from ovito_glassml.simulate.systems import MENDELEV
 
-__all__ = ["RECIPES", "ceilings", "read_samples", "ship_models"]
+__all__ = ["RECIPES", "ceilings", "make_models", "read_samples"]
 
 #: Designs of the shipped models.
 RECIPES = {"scnn-cuzr": ENVIRONMENT, "scnn-cuzr-264": PUBLISHED}
 #: Column of the label, and of the single barriers behind it.
 LABEL, BARRIERS = "Activation_Energy", "Barriers"
-
-Progress = Callable[[float, str], None]
 
 
 def read_samples(folder: Path) -> list[BarrierSample]:
@@ -61,8 +60,8 @@ def read_samples(folder: Path) -> list[BarrierSample]:
     """
     samples = []
     for path in sorted(Path(folder).glob("barriers-*.xyz.gz")):
-        shard = read_shard(path)
-        samples.append(BarrierSample(shard.structure, shard.columns[LABEL], path.name.removesuffix(".xyz.gz")))
+        snapshot = read_shard(path)
+        samples.append(BarrierSample(snapshot.structure, snapshot.columns[LABEL], path.name.removesuffix(".xyz.gz")))
     if len(samples) < 2:
         raise TrainingError(
             f"{folder} holds {len(samples)} files barriers-*.xyz.gz and two are needed; "
@@ -87,8 +86,8 @@ def ceilings(folder: Path) -> ResultTable:
     )
 
 
-def ship_models(
-    folder: Path, output: Path, progress: Progress, *, tested: Sequence[str] = (), names: Sequence[str] = tuple(RECIPES)
+def make_models(
+    folder: Path, output: Path, progress: Report, *, tested: Sequence[str] = (), names: Sequence[str] = tuple(RECIPES)
 ) -> list[Path]:
     """Train the shipped models on all samples but those kept aside and write files and cards.
 
@@ -135,8 +134,7 @@ def ship_models(
         path = output / f"{name}.safetensors"
         references = (*model.header.references, MENDELEV)
         header = replace(model.header, results=tuple(results), references=references, licence="MIT")
-        save_model(path, header, model.tensors())
-        write_card(path)
+        save_with_card(path, header, model.tensors())
         paths.append(path)
     progress(1.0, "done")
     return paths
@@ -151,11 +149,11 @@ def _seeds(data: TrainingData, design: ScnnDesign, judges: Sequence[BarrierSampl
 
 
 def _cost(folder: Path, learned: Sequence[BarrierSample]) -> str:
-    """Core-hours of quenches and saddle searches, those on a card apart."""
+    """Core-hours of quenches and saddle searches, those on a device apart."""
     timings = shipped_timings()
     quenches = core_hours({f"quench-{sample.name}": len(sample.structure) for sample in learned}, timings)
     if all("engine" in read_header(folder / f"{sample.name}.xyz.gz") for sample in learned):
-        return f"{quenches} for the quenches; the saddle searches ran on a CUDA card"
+        return f"{quenches} for the quenches; the saddle searches ran on a CUDA device"
     searches = core_hours({sample.name: len(sample.structure) for sample in learned}, timings)
     return f"{quenches} for the quenches, {searches} for the saddle searches"
 
@@ -174,9 +172,9 @@ def _how_made(folder: Path, learned: Sequence[BarrierSample], aside: Sequence[st
 
 
 if __name__ == "__main__":
-    ship_models(
+    make_models(
         Path(sys.argv[1]),
         Path(sys.argv[2]),
-        lambda fraction, text: print(f"{fraction:5.0%} {text}", flush=True),
+        printed,
         tested=sys.argv[3:],
     )

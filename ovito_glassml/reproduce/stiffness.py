@@ -11,14 +11,15 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ovito_glassml.errors import TrainingError
-from ovito_glassml.learn.card import write_card
-from ovito_glassml.learn.format import ResultTable, save_model
+from ovito_glassml.learn.card import save_with_card
+from ovito_glassml.learn.format import ResultTable
+from ovito_glassml.learn.stiffness.data import BY_SPECIES, PUBLISHED, LabelledSample, ModelDesign
 from ovito_glassml.learn.stiffness.evaluate import (
     label_reliability,
     rate_differences,
@@ -27,15 +28,9 @@ from ovito_glassml.learn.stiffness.evaluate import (
     separation_table,
 )
 from ovito_glassml.learn.stiffness.model import StiffnessModel
-from ovito_glassml.learn.stiffness.train import (
-    BY_SPECIES,
-    PUBLISHED,
-    LabelledSample,
-    ModelDesign,
-    scan_networks,
-    train,
-)
+from ovito_glassml.learn.stiffness.train import scan_networks, train
 from ovito_glassml.learn.units import METAL
+from ovito_glassml.progress import Report, nth_of, printed, silent, span_of
 from ovito_glassml.reproduce.costs import core_hours, shipped_timings
 from ovito_glassml.reproduce.foreign_structures import foreign_structures, thermal_snapshot
 from ovito_glassml.simulate.snapshots import made_with, provenance, read_shard, write_shard
@@ -43,7 +38,7 @@ from ovito_glassml.simulate.systems import MENDELEV
 from ovito_glassml.structure import Structure
 from ovito_glassml.workflow.sample_data import SLOWEST_SAMPLE, TEST_SAMPLES
 
-__all__ = ["RECIPES", "Recipe", "cooling_rate", "leave_one_out", "read_samples", "ship_models", "transfer"]
+__all__ = ["RECIPES", "Recipe", "cooling_rate", "leave_one_out", "make_models", "read_samples", "transfer"]
 
 
 @dataclass(frozen=True)
@@ -93,8 +88,6 @@ RECIPES = {
     ),
 }
 
-Progress = Callable[[float, str], None]
-
 
 def read_samples(folder: Path) -> list[LabelledSample]:
     """Samples ``vibrations-*.xyz.gz`` of a folder, sorted by name.
@@ -106,9 +99,9 @@ def read_samples(folder: Path) -> list[LabelledSample]:
     """
     samples = []
     for path in sorted(Path(folder).glob("vibrations-*.xyz.gz")):
-        shard = read_shard(path)
+        snapshot = read_shard(path)
         name = path.name.removesuffix(".xyz.gz")
-        samples.append(LabelledSample(shard.structure, shard.columns["Stiffness"], name))
+        samples.append(LabelledSample(snapshot.structure, snapshot.columns["Stiffness"], name))
     if not samples:
         raise TrainingError(f"{folder} holds no vibrations-*.xyz.gz; make them with: glassml simulate campaign")
     return samples
@@ -124,7 +117,7 @@ def leave_one_out(
     samples: Sequence[LabelledSample],
     snapshots: Mapping[str, Structure],
     design: ModelDesign,
-    progress: Progress,
+    progress: Report,
 ) -> list[ResultTable]:
     """Every sample predicted by a model trained on all the others; at rest and at 300 K.
 
@@ -183,7 +176,7 @@ def transfer(samples: Sequence[LabelledSample], design: ModelDesign) -> ResultTa
     return ResultTable("Transfer over cooling rates", ("trained at", "tested at", "R", "R coarse", "bias"), tuple(rows))
 
 
-def ship_models(folder: Path, output: Path, progress: Progress, *, names: Sequence[str] = tuple(RECIPES)) -> list[Path]:
+def make_models(folder: Path, output: Path, progress: Report, *, names: Sequence[str] = tuple(RECIPES)) -> list[Path]:
     """Train the shipped models on all samples but `TEST_SAMPLES` and write files and cards.
 
     No model learns from `SLOWEST_SAMPLE`, not even one that leaves another sample out.
@@ -208,36 +201,32 @@ def ship_models(folder: Path, output: Path, progress: Progress, *, names: Sequen
     samples = read_samples(folder)
     snapshots = {sample.name: _snapshot(sample, folder / "snapshots") for sample in samples}
     known_rates = [sample for sample in samples if sample.name != SLOWEST_SAMPLE]
-    foreign = foreign_structures(known_rates[0].structure, folder / "foreign", lambda fraction, text: None)
+    foreign = foreign_structures(known_rates[0].structure, folder / "foreign", silent)
     others = read_samples(folder / "foreign")
     paths = []
     for number, name in enumerate(names):
-
-        def part(fraction: float, text: str, number: int = number, name: str = name) -> None:
-            progress((number + fraction) / len(names), f"{name}: {text}")
-
+        part = nth_of(progress, number, len(names), f"{name}: ")
         recipe = RECIPES[name]
         shown = {sample.name: sample.structure for sample in samples} if recipe.at_rest else snapshots
         learned = [s._replace(structure=shown[s.name]) for s in samples if s.name not in TEST_SAMPLES]
         tested = [s for s in samples if s.name in TEST_SAMPLES]
         how, design = _how_made(folder, recipe, learned), replace(recipe.design, units=METAL)
-        model = train(learned, design=design, training=how, progress=_scaled(part, 0, 0.2))
+        model = train(learned, design=design, training=how, progress=span_of(part, 0, 0.2))
         results = _judge(model, tested, snapshots, [shown[sample.name] for sample in tested], foreign)
         results.append(_other_compositions(model, others, folder / "snapshots", recipe.at_rest))
         if recipe.at_rest:
-            results += leave_one_out(known_rates, snapshots, recipe.design, _scaled(part, 0.2, 0.7))
+            results += leave_one_out(known_rates, snapshots, recipe.design, span_of(part, 0.2, 0.7))
             part(0.7, "transfer over cooling rates")
             results.append(transfer(known_rates, recipe.design))
         results.append(_ceiling(folder))
         if recipe.design is PUBLISHED:
-            results.append(scan_networks(learned[:1], progress=_scaled(part, 0.8, 1.0)))
+            results.append(scan_networks(learned[:1], progress=span_of(part, 0.8, 1.0)))
         path = output / f"{name}.safetensors"
         references = (*model.header.references, MENDELEV)
         header = replace(
             model.header, results=tuple(results), limits=recipe.limits, references=references, licence="MIT"
         )
-        save_model(path, header, model.tensors())
-        write_card(path)
+        save_with_card(path, header, model.tensors())
         paths.append(path)
     progress(1.0, "done")
     return paths
@@ -290,10 +279,10 @@ def _ceiling(folder: Path) -> ResultTable:
     """What noise in the labels allows, for each sample."""
     rows = []
     for path in sorted(Path(folder).glob("vibrations-*.xyz.gz")):
-        shard = read_shard(path)
-        temperatures = made_with(shard.header, "settings")["temperatures"]
+        snapshot = read_shard(path)
+        temperatures = made_with(snapshot.header, "settings")["temperatures"]
         name = path.name.removesuffix(".xyz.gz")
-        rows.append((name, label_reliability(shard.columns["Vibrational_MSD"], temperatures)))
+        rows.append((name, label_reliability(snapshot.columns["Vibrational_MSD"], temperatures)))
     return ResultTable(
         "Highest R that noise in the labels allows",
         ("sample", "R"),
@@ -314,14 +303,14 @@ def _with_quenches() -> dict[str, float]:
 
 def _how_made(folder: Path, recipe: Recipe, learned: Sequence[LabelledSample]) -> dict[str, Any]:
     """The protocol of the training data, from the files themselves."""
-    shard = read_shard(sorted(Path(folder).glob("vibrations-*.xyz.gz"))[0])
-    vibrations = made_with(shard.header, "settings")
-    quench = made_with(shard.header, "input_settings")
+    snapshot = read_shard(sorted(Path(folder).glob("vibrations-*.xyz.gz"))[0])
+    vibrations = made_with(snapshot.header, "settings")
+    quench = made_with(snapshot.header, "input_settings")
     temperatures = ", ".join(f"{value:g}" for value in vibrations["temperatures"])
     return {
         "how": (
             f"Molecular dynamics of {quench['composition']} with the potential of Mendelev et al. (2007), LAMMPS "
-            f"{shard.header['lammps']}; {quench['atoms']} atoms a sample, cooled at the rate in the sample's name "
+            f"{snapshot.header['lammps']}; {quench['atoms']} atoms a sample, cooled at the rate in the sample's name "
             f"between {quench['slow_from']:g} and {quench['slow_to']:g} K and relaxed with the cell at zero pressure"
         ),
         "shown": "inherent structures" if recipe.at_rest else "the same samples after 4 ps at 300 K and zero pressure",
@@ -335,11 +324,5 @@ def _how_made(folder: Path, recipe: Recipe, learned: Sequence[LabelledSample]) -
     }
 
 
-def _scaled(progress: Progress, first: float, last: float) -> Progress:
-    return lambda fraction, text: progress(first + (last - first) * fraction, text)
-
-
 if __name__ == "__main__":
-    ship_models(
-        Path(sys.argv[1]), Path(sys.argv[2]), lambda fraction, text: print(f"{fraction:5.0%} {text}", flush=True)
-    )
+    make_models(Path(sys.argv[1]), Path(sys.argv[2]), printed)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,10 +31,11 @@ from ovito_glassml.learn.activity.train import (
     fit_line,
     log_displacement,
 )
+from ovito_glassml.progress import Report, nth_of, span_of
 from ovito_glassml.structure import Structure
-from ovito_glassml.study.evidence import fit_ard
-from ovito_glassml.study.pieces import Numbers, Piece, run_pieces
-from ovito_glassml.study.selection import forward_selection
+from ovito_glassml.study.ard_regression import fit_ard
+from ovito_glassml.study.forward_selection import forward_selection
+from ovito_glassml.study.steps import Numbers, Step, run_steps
 from ovito_glassml.threads import one_blas_thread
 
 __all__ = [
@@ -50,7 +51,6 @@ __all__ = [
     "species_of",
 ]
 
-Progress = Callable[[float, str], None]
 
 ACTIVITY = "Activity"
 DISPLACEMENT = "Nonaffine Squared Displacement"
@@ -267,9 +267,9 @@ def order_ends(descriptor: ACEDescriptors) -> dict[int, int]:
 
 
 def run_study(
-    study: ActivityStudy, groups: Sequence[Group], folder: Path, progress: Progress
+    study: ActivityStudy, groups: Sequence[Group], folder: Path, progress: Report
 ) -> dict[str, dict[str, Numbers]]:
-    """All numbers, by group and then by piece; those that the folder has already are not computed again.
+    """All numbers, by group and then by step; those that the folder has already are not computed again.
 
     Parameters
     ----------
@@ -280,12 +280,11 @@ def run_study(
     progress : callable
         Fraction and text.
     """
-    pieces = {group.name: _pieces(study, group) for group in groups}
+    steps = {group.name: _steps(study, group) for group in groups}
     with one_blas_thread():
-        results = run_pieces([piece for part in pieces.values() for piece in part], folder, progress)
+        results = run_steps([step for part in steps.values() for step in part], folder, progress)
     return {
-        name: {piece.name.removeprefix(f"{name}-"): results[piece.name] for piece in part}
-        for name, part in pieces.items()
+        name: {step.name.removeprefix(f"{name}-"): results[step.name] for step in part} for name, part in steps.items()
     }
 
 
@@ -301,7 +300,7 @@ class _Bench:
     def samples(self) -> list[ActivitySample]:
         return _thinned([observation.sample for observation in self.group.observations], self.study.atoms)
 
-    def rows(self, descriptor: ACEDescriptors, progress: Progress) -> LabelledRows:
+    def rows(self, descriptor: ACEDescriptors, progress: Report) -> LabelledRows:
         if self._rows is None or self._rows[0] != descriptor:
             self._rows = None
             self._rows = (descriptor, describe(self.samples, descriptor, progress))
@@ -321,7 +320,7 @@ def _thinned(samples: Sequence[ActivitySample], most: int) -> list[ActivitySampl
     return [sample._replace(activity=part) for sample, part in zip(samples, parts, strict=True)]
 
 
-def _pieces(study: ActivityStudy, group: Group) -> list[Piece]:
+def _steps(study: ActivityStudy, group: Group) -> list[Step]:
     """What can be learned from a group; efforts are seconds for some thousand atoms."""
     bench = _Bench(study, group)
     common = {"group": group.digest} | {
@@ -329,39 +328,39 @@ def _pieces(study: ActivityStudy, group: Group) -> list[Piece]:
     }
     observations = group.observations
 
-    def piece(name: str, compute: Callable[..., Numbers], effort: float, cutoff: float = study.cutoff) -> Piece:
+    def step(name: str, compute: Callable[..., Numbers], effort: float, cutoff: float = study.cutoff) -> Step:
         inputs = {**common, "cutoff": cutoff}
-        return Piece(f"{group.name}-{name}", inputs, partial(compute, bench, cutoff), effort)
+        return Step(f"{group.name}-{name}", inputs, partial(compute, bench, cutoff), effort)
 
-    pieces = [piece(f"accuracy-{cutoff:g}", accuracy_by_count, 50, cutoff) for cutoff in study.cutoffs]
-    pieces += [
-        piece("transform", printed_transform, 25),
-        piece("selection", selected_features, 40),
-        piece("learning", learning_curve, 45),
-        piece("distributions", first_descriptors, 1),
-        piece("map", event_map, 1),
+    steps = [step(f"accuracy-{cutoff:g}", accuracy_by_count, 50, cutoff) for cutoff in study.cutoffs]
+    steps += [
+        step("transform", printed_transform, 25),
+        step("selection", selected_features, 40),
+        step("learning", learning_curve, 45),
+        step("distributions", first_descriptors, 1),
+        step("map", event_map, 1),
     ]
     if all(observation.replicas is not None for observation in observations) and _replica_counts(observations)[-1] > 1:
-        pieces.append(piece("replicas", accuracy_by_replicas, 30))
+        steps.append(step("replicas", accuracy_by_replicas, 30))
     if all(np.isfinite(o.sample.displacement[_eligible(study, o)]).any() for o in observations):
-        pieces.append(piece("regression", regression_by_count, 15))
+        steps.append(step("regression", regression_by_count, 15))
         if all(observation.propensity is not None for observation in observations):
-            pieces.append(piece("propensity", displacement_and_propensity, 1))
-    return pieces
+            steps.append(step("propensity", displacement_and_propensity, 1))
+    return steps
 
 
 def _eligible(study: ActivityStudy, observation: Observation) -> NDArray[np.bool_]:
     return active_atoms(observation.sample.structure, study.active_species)
 
 
-def accuracy_by_count(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
+def accuracy_by_count(bench: _Bench, cutoff: float, progress: Report) -> Numbers:
     """Balanced accuracy with the first features in body order."""
     descriptor = bench.study.descriptor(cutoff)
     data = bench.rows(descriptor, progress)
     return _scored(data, _feature_counts(descriptor), progress)
 
 
-def printed_transform(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
+def printed_transform(bench: _Bench, cutoff: float, progress: Report) -> Numbers:
     """The same at the ends of the body orders, with distances scaled by the cutoff."""
     descriptor = bench.study.descriptor(cutoff, printed=True)
     data = bench.rows(descriptor, progress)
@@ -379,30 +378,28 @@ def _feature_counts(descriptor: ACEDescriptors) -> list[int]:
     return sorted(counts)
 
 
-def _scored(data: LabelledRows, counts: Sequence[int], progress: Progress) -> Numbers:
+def _scored(data: LabelledRows, counts: Sequence[int], progress: Report) -> Numbers:
     """Cross-validated balanced accuracy of the first columns."""
-    columns: dict[str, list] = {"features": [], "accuracy": [], "error": [], "strength": [], "left_out": []}
+    points = []
     for number, count in enumerate(counts):
         progress(sum(counts[:number]) / sum(counts), f"{count} features")
         validation = cross_validate(data.columns(slice(0, count)), strengths=STRENGTHS)
-        _append(columns, data, validation.decisions, features=count, strength=validation.strength)
-    return {name: np.array(values) for name, values in columns.items()}
+        points.append({"features": count, "strength": validation.strength, **_judged(data, validation.decisions)})
+    return _curve(points)
 
 
-def _append(columns: dict[str, list], data: LabelledRows, decisions: NDArray, **further: float) -> None:
-    """One more point: accuracy, its error and the values without each configuration."""
+def _judged(data: LabelledRows, decisions: NDArray) -> dict[str, Any]:
+    """Accuracy, its error and the values without each configuration."""
     without = left_out_accuracies(data, decisions)
-    point = {
-        "accuracy": data.accuracy(decisions),
-        "error": jackknife_error(without),
-        "left_out": without,
-        **further,
-    }
-    for name, value in point.items():
-        columns[name].append(value)
+    return {"accuracy": data.accuracy(decisions), "error": jackknife_error(without), "left_out": without}
 
 
-def selected_features(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
+def _curve(points: Sequence[Mapping[str, Any]]) -> Numbers:
+    """Points with the same names as one array for each name."""
+    return {name: np.array([point[name] for point in points]) for name in points[0]}
+
+
+def selected_features(bench: _Bench, cutoff: float, progress: Report) -> Numbers:
     """Forward selection among the radial and among all features, and principal components in their order.
 
     Judged by configurations that took no part in the selection: there is one selection a fold, and one
@@ -414,34 +411,30 @@ def selected_features(bench: _Bench, cutoff: float, progress: Progress) -> Numbe
     pools = {"radial": ends[2], "all": ends[max(ends)]}
     numbers: Numbers = {}
     for place, (name, end) in enumerate(pools.items()):
-        part = partial(_part, progress, place, 3)
+        part = nth_of(progress, place, 3)
         numbers |= {f"{name}_{key}": values for key, values in _selection(data, descriptor, end, part).items()}
     components = _component_scores(data)
     counts = [count for count in (1, 2, 3, 5, 8, 12, 20, 40, 80, 160) if count < components.rows.shape[1]]
-    scored = _scored(components, counts, lambda done, text: progress((2 + done) / 3, f"principal components, {text}"))
+    scored = _scored(components, counts, span_of(progress, 2 / 3, 1.0, "principal components, "))
     return numbers | {f"pca_{name}": values for name, values in scored.items()}
 
 
-def _selection(data: LabelledRows, descriptor: ACEDescriptors, end: int, progress: Progress) -> Numbers:
+def _selection(data: LabelledRows, descriptor: ACEDescriptors, end: int, progress: Report) -> Numbers:
     """Accuracy step by step, names in the order of choice, and in that of every fold."""
     pool = data.columns(slice(0, end))
     names = np.array(descriptor.feature_names)
     folds = [data.configuration % _fold_count(data) == number for number in range(_fold_count(data))]
     decisions = np.zeros((min(STEPS, end), len(data.labels)))
-    orders = [
-        _select(pool, held, decisions, partial(_part, progress, number, len(folds) + 1))
-        for number, held in enumerate(folds)
-    ]
     nobody = np.zeros(len(data.labels), dtype=bool)
-    final = _select(pool, nobody, decisions, partial(_part, progress, len(folds), len(folds) + 1))
-    columns: dict[str, list] = {"features": [], "accuracy": [], "error": [], "left_out": []}
-    for step, values in enumerate(decisions, start=1):
-        _append(columns, data, values, features=step)
-    scores = {name: np.array(values) for name, values in columns.items()}
+    steps = len(folds) + 1
+    *orders, final = (
+        _select(pool, held, decisions, nth_of(progress, number, steps)) for number, held in enumerate([*folds, nobody])
+    )
+    scores = _curve([{"features": step, **_judged(data, one)} for step, one in enumerate(decisions, start=1)])
     return scores | {"order": names[final], "orders": names[np.array(orders)]}
 
 
-def _select(data: LabelledRows, held: NDArray[np.bool_], decisions: NDArray, progress: Progress) -> list[int]:
+def _select(data: LabelledRows, held: NDArray[np.bool_], decisions: NDArray, progress: Report) -> list[int]:
     """Forward selection without the configurations held back; fills the decisions about them step by step."""
     train = ~held
     rows = _standardised(data.rows, train)
@@ -460,29 +453,26 @@ def _component_scores(data: LabelledRows) -> LabelledRows:
     return data._replace(rows=rows @ directions[:, ::-1])
 
 
-def learning_curve(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
+def learning_curve(bench: _Bench, cutoff: float, progress: Report) -> Numbers:
     """Accuracy against the number of configurations trained on, for features up to each body order."""
     descriptor = bench.study.descriptor(cutoff)
     data = bench.rows(descriptor, progress)
     largest = len(data.names) - -(-len(data.names) // _fold_count(data))
     sizes = np.unique(np.round(np.geomspace(1, largest, 7)).astype(int))
-    columns: dict[str, list] = {
-        name: [] for name in ("bodies", "configurations", "atoms", "accuracy", "error", "left_out")
-    }
-    points = [(bodies, end, size) for bodies, end in order_ends(descriptor).items() for size in sizes]
+    points = []
+    wanted = [(bodies, end, size) for bodies, end in order_ends(descriptor).items() for size in sizes]
     strengths: dict[int, float] = {}
-    for number, (bodies, end, size) in enumerate(points):
-        progress(number / len(points), f"{size} configurations, up to {bodies} bodies")
+    for number, (bodies, end, size) in enumerate(wanted):
+        progress(number / len(wanted), f"{size} configurations, up to {bodies} bodies")
         part = data.columns(slice(0, end))
         if bodies not in strengths:
             strengths[bodies] = cross_validate(part, strengths=STRENGTHS).strength
         draws = [_trained_on_few(part, size, strengths[bodies], draw) for draw in range(DRAWS)]
         without = np.mean([left_out_accuracies(data, decisions) for decisions, _ in draws], axis=0)
         accuracy = np.mean([data.accuracy(decisions) for decisions, _ in draws])
-        values = (bodies, size, np.mean([atoms for _, atoms in draws]), accuracy, jackknife_error(without), without)
-        for name, value in zip(columns, values, strict=True):
-            columns[name].append(value)
-    return {name: np.array(values) for name, values in columns.items()}
+        seen = {"bodies": bodies, "configurations": size, "atoms": np.mean([atoms for _, atoms in draws])}
+        points.append({**seen, "accuracy": accuracy, "error": jackknife_error(without), "left_out": without})
+    return _curve(points)
 
 
 def _trained_on_few(data: LabelledRows, size: int, strength: float, draw: int) -> tuple[NDArray[np.float64], float]:
@@ -507,39 +497,31 @@ def _trained_on_few(data: LabelledRows, size: int, strength: float, draw: int) -
     return decisions, float(np.mean(counts))
 
 
-def accuracy_by_replicas(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
+def accuracy_by_replicas(bench: _Bench, cutoff: float, progress: Report) -> Numbers:
     """Accuracy against the number of runs behind the labels: judged by such labels, and by those of all runs."""
     descriptor = bench.study.descriptor(cutoff, order=2)
     observations = bench.group.observations
-    rows, replicas, places = [], [], []
+    rows, replicas = [], []
     for number, observation in enumerate(observations):
         progress(0.4 * number / len(observations), f"describing {observation.sample.configuration}")
         eligible = _eligible(bench.study, observation)
         rows.append(descriptor.compute(replace(observation.sample.structure, mask=eligible)))
         replicas.append(observation.replicas[eligible])  # type: ignore[index]
-        places.append(number)
     counts = _replica_counts(observations)
     most = counts[-1]
-    columns: dict[str, list] = {name: [] for name in ("replicas", "accuracy", "error", "against_all", "reliability")}
+    points = []
     whole = _labelled_by(rows, replicas, observations, slice(0, most))
     validation = cross_validate(whole, strengths=STRENGTHS)
     for step, count in enumerate(counts):
         progress(0.4 + 0.6 * step / len(counts), f"labels by {count} runs")
         subsets = [slice(k * count, (k + 1) * count) for k in range(min(DRAWS, most // count))]
-        values = [
-            _judged(_labelled_by(rows, replicas, observations, one), whole, validation.strength) for one in subsets
-        ]
+        few = [_labelled_by(rows, replicas, observations, one) for one in subsets]
+        values = [_judged_by_few(one, whole, validation.strength) for one in few]
         without = np.mean([value[1] for value in values], axis=0)
-        point = (
-            count,
-            np.mean([value[0] for value in values]),
-            jackknife_error(without),
-            np.mean([value[2] for value in values]),
-            _reliability(replicas, count),
-        )
-        for name, value in zip(columns, point, strict=True):
-            columns[name].append(value)
-    return {name: np.array(values) for name, values in columns.items()}
+        accuracy, against = (np.mean([value[place] for value in values]) for place in (0, 2))
+        scores = {"accuracy": accuracy, "error": jackknife_error(without), "against_all": against}
+        points.append({"replicas": count, **scores, "reliability": _reliability(replicas, count)})
+    return _curve(points)
 
 
 def _replica_counts(observations: Sequence[Observation]) -> list[int]:
@@ -564,7 +546,7 @@ def _labelled_by(
     return LabelledRows(rows_, labels_, mean_, places, names, np.ones(len(labels_), dtype=bool))
 
 
-def _judged(few: LabelledRows, whole: LabelledRows, strength: float) -> tuple[float, NDArray[np.float64], float]:
+def _judged_by_few(few: LabelledRows, whole: LabelledRows, strength: float) -> tuple[float, NDArray[np.float64], float]:
     """Trained on labels by a few runs: accuracy on such labels, without each configuration, and on those by all."""
     decisions, against = np.zeros(len(few.labels)), np.zeros(len(whole.labels))
     for fold in range(_fold_count(few)):
@@ -589,24 +571,23 @@ def _reliability(replicas: Sequence[NDArray], count: int) -> float:
     return float(np.mean(correlations))
 
 
-def regression_by_count(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
+def regression_by_count(bench: _Bench, cutoff: float, progress: Report) -> Numbers:
     """Pearson correlation of log D²min with its ARD regression in configurations not trained on, and their mean."""
     descriptor = bench.study.descriptor(cutoff)
     samples = [_random_atoms(bench.study, o) for o in bench.group.observations]
     data = describe(_thinned(samples, REGRESSION_ATOMS), descriptor, progress)
     target = log_displacement(data.displacement)
     counts = _feature_counts(descriptor)
-    columns: dict[str, list] = {"features": [], "correlation": [], "error": []}
+    points = []
     for step, count in enumerate(counts):
         progress(sum(counts[:step]) / sum(counts), f"{count} features")
         predicted = _regressed(data.columns(slice(0, count)), target)
         # Within configurations: the mean of a configuration left out opposes that of the others.
         places = [data.configuration == number for number in np.unique(data.configuration)]
         within = [_correlation(predicted[place], target[place]) for place in places]
-        point = (count, np.mean(within), np.std(within, ddof=1) / np.sqrt(len(within)))
-        for name, value in zip(columns, point, strict=True):
-            columns[name].append(value)
-    return {name: np.array(values) for name, values in columns.items()}
+        error = np.std(within, ddof=1) / np.sqrt(len(within))
+        points.append({"features": count, "correlation": np.mean(within), "error": error})
+    return _curve(points)
 
 
 def _regressed(data: LabelledRows, target: NDArray) -> NDArray[np.float64]:
@@ -631,7 +612,7 @@ def _random_atoms(study: ActivityStudy, observation: Observation) -> ActivitySam
     return sample._replace(activity=label_by_quantile(sample.displacement, 0.5, 0.5, known))
 
 
-def first_descriptors(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
+def first_descriptors(bench: _Bench, cutoff: float, progress: Report) -> Numbers:
     """First radial descriptor of every species for all labelled atoms; more negative where it is denser."""
     descriptor = bench.study.descriptor(cutoff, order=1)
     data = bench.rows(descriptor, progress)
@@ -644,7 +625,7 @@ def first_descriptors(bench: _Bench, cutoff: float, progress: Progress) -> Numbe
     }
 
 
-def event_map(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
+def event_map(bench: _Bench, cutoff: float, progress: Report) -> Numbers:
     """A slice through the first configuration's structure with the most active atoms, where most are labelled."""
     first = bench.group.observations[0].sample.configuration
     samples = [o.sample for o in bench.group.observations if o.sample.configuration == first]
@@ -665,7 +646,7 @@ def event_map(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
     }
 
 
-def displacement_and_propensity(bench: _Bench, cutoff: float, progress: Progress) -> Numbers:
+def displacement_and_propensity(bench: _Bench, cutoff: float, progress: Report) -> Numbers:
     """D²min and propensity of all atoms of the active species, and their correlations by configuration."""
     displacement, propensity, pearson, spearman = [], [], [], []
     for observation in bench.group.observations:
@@ -690,7 +671,3 @@ def _standardised(rows: NDArray, train: NDArray[np.bool_]) -> NDArray[np.float64
 
 def _fold_count(data: LabelledRows) -> int:
     return min(FOLDS, len(data.names))
-
-
-def _part(progress: Progress, number: int, total: int, fraction: float, text: str) -> None:
-    progress((number + fraction) / total, text)

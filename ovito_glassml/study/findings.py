@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ovito_glassml.labels.activity import ACTIVE
 from ovito_glassml.learn.activity.evaluate import jackknife_error
 from ovito_glassml.study.activity import ActivityStudy, Group, feature_blocks, order_ends
-from ovito_glassml.study.pieces import Numbers
+from ovito_glassml.study.steps import Numbers
 
 __all__ = ["denser_inactive", "report", "saturation_cutoff"]
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.neighbours import CellList, Progress, block_stages, build_cell_list, stage
+from ovito_glassml.progress import silent
 from ovito_glassml.structure import Structure, StructureError
 from ovito_glassml.threads import run_tasks
 from ovito_glassml.topology.coding import numbers_of_keys
@@ -185,7 +186,7 @@ class LaSCA:
         -------
         LaSCAResult
         """
-        report = progress or (lambda fraction: None)
+        report = progress or silent
         limit = self.largest_cutoff(structure, lambda fraction: report(0.3 * fraction))
         if np.isnan(limit):
             return _no_clusters(len(structure.selected))

@@ -201,3 +201,12 @@ def test_text_that_a_class_became_in_a_file_is_replaced_by_the_class(data):
     output.write_typed_property(data, "TCP Label", np.array([12, 0, 12]), {0: "none", 12: "Z12"})
     assert data.particles["TCP Label"][...].tolist() == [12, 0, 12]
     assert "TCPLabel" not in data.particles
+
+
+def test_colours_by_type_are_those_of_the_types_and_leave_the_selection(data):
+    data.particles_.create_property("Selection", data=[1, 0, 1])
+    kinds, colours = {0: "no", 1: "yes"}, {0: (1.0, 0.0, 0.0), 1: (0.0, 0.0, 1.0)}
+    output.write_typed_property(data, "Q", np.array([1, 0, 1], dtype=np.int32), kinds, colours)
+    output.color_by_type(data, "Q")
+    np.testing.assert_array_equal(data.particles.colors[...], [colours[1], colours[0], colours[1]])
+    assert data.particles.selection[...].tolist() == [1, 0, 1]

@@ -11,7 +11,8 @@ from ovito_glassml import PredictedStiffnessModifier
 from ovito_glassml.descriptors.rdf import RDFDescriptors
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
 from ovito_glassml.learn.format import ModelError, ModelHeader, save_model
-from ovito_glassml.learn.stiffness.model import ANY_SPECIES, Head, LocalFeatures, StiffnessModel
+from ovito_glassml.learn.model import ANY_SPECIES
+from ovito_glassml.learn.stiffness.model import Head, LocalFeatures, StiffnessModel
 from ovito_glassml.structure import Structure, StructureError
 
 DENSITY = 4 / 4.0**3

@@ -6,13 +6,13 @@ from activity_mixtures import crowding, random_mixture
 
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.activity.model import ActivityModel
-from ovito_glassml.reproduce import activity as activity_shipping
+from ovito_glassml.reproduce import activity as reproduce_activity
 from ovito_glassml.reproduce.activity import (
     GLASSES,
     collect,
     kept_aside,
+    make_activity_models,
     read_configurations,
-    ship_activity_models,
 )
 from ovito_glassml.simulate.snapshots import Shard, provenance, read_shard, write_frames
 
@@ -61,8 +61,8 @@ def test_at_least_one_configuration_is_kept_aside():
 
 
 def test_a_shipped_model_is_judged_by_what_it_has_not_seen(compact, tmp_path, monkeypatch):
-    monkeypatch.setattr(activity_shipping, "CUTOFFS", (2.0, 3.0))
-    (path,) = ship_activity_models([compact], tmp_path, lambda fraction, text: None)
+    monkeypatch.setattr(reproduce_activity, "CUTOFFS", (2.0, 3.0))
+    (path,) = make_activity_models([compact], tmp_path, lambda fraction, text: None)
     model = ActivityModel.load(path)
     assert path.name == "activity-ka-thermal.safetensors"
     assert model.header.training["kept_aside"] == ["thermal-kob-andersen-1"]
@@ -83,7 +83,7 @@ def test_two_configurations_are_too_few_for_a_model_and_a_judge(compact, tmp_pat
     for number in (1, 2):
         name = f"thermal-kob-andersen-{number}.xyz.gz"
         (folder / name).write_bytes((compact / name).read_bytes())
-    assert ship_activity_models([folder], tmp_path, lambda fraction, text: None) == []
+    assert make_activity_models([folder], tmp_path, lambda fraction, text: None) == []
 
 
 def test_an_archive_keeps_its_number_and_atoms_that_cross_the_boundary_have_not_jumped(tmp_path):
@@ -94,7 +94,7 @@ def test_an_archive_keeps_its_number_and_atoms_that_cross_the_boundary_have_not_
     moved[0, 5, 0] += 1.0
     arrays = {"initial_positions": liquid.positions, "final_positions": moved % edge, "types": liquid.species}
     np.savez(tmp_path / "isoconfig_T0.44_7_tc07.npz", box_length=edge, **arrays)
-    activity_shipping.main(["archives", str(tmp_path), str(tmp_path)])
+    reproduce_activity.main(["archives", str(tmp_path), str(tmp_path)])
     (made,) = tmp_path.glob("*.xyz.gz")
     assert made.name == "thermal-kob-andersen-7.xyz.gz"
     squares = read_shard(made).columns["Replica_Nonaffine_Squared_Displacement"]
@@ -107,4 +107,4 @@ def test_an_archive_keeps_its_number_and_atoms_that_cross_the_boundary_have_not_
 def test_archives_of_another_name_are_refused(tmp_path):
     np.savez(tmp_path / "mine.npz", types=np.zeros(3))
     with pytest.raises(TrainingError, match=r"mine\.npz is not called isoconfig_…_NUMBER_tc"):
-        activity_shipping.main(["archives", str(tmp_path), str(tmp_path)])
+        reproduce_activity.main(["archives", str(tmp_path), str(tmp_path)])

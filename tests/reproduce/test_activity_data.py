@@ -1,4 +1,4 @@
-"""From simulation shards to labelled atoms."""
+"""From simulation snapshots to labelled atoms."""
 
 from dataclasses import asdict
 

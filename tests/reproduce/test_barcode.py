@@ -1,4 +1,4 @@
-"""Shipping the barcode model: a campaign's shards become barcodes, then a model with its card."""
+"""Shipping the barcode model: a campaign's snapshots become barcodes, then a model with its card."""
 
 from dataclasses import replace
 
@@ -16,11 +16,11 @@ from ovito_glassml.reproduce.barcode import (
     how_made,
     keep_examples,
     main,
+    make_model,
     read_samples,
     read_sheared,
     reduce,
     roles,
-    ship_model,
     shuffle,
 )
 from ovito_glassml.simulate.snapshots import Shard, provenance, read_frames, write_frames
@@ -57,7 +57,7 @@ def shipped(campaign, tmp_path_factory):
     reduce(samples, folder, lambda fraction, text: None, SMALL)
     shuffle(samples, folder, lambda fraction, text: None, SMALL, seeds=(1, 2), every=1)
     how = how_made(campaign)
-    path = ship_model(samples, sheared, folder, folder, voronoi_indices, lambda fraction, text: None, SMALL, how)
+    path = make_model(samples, sheared, folder, folder, voronoi_indices, lambda fraction, text: None, SMALL, how)
     return folder, path, said
 
 
@@ -179,7 +179,7 @@ def test_other_orders_are_selected_anew_and_compared(shipped):
 def test_barcodes_of_another_campaign_are_refused(shipped, campaign):
     folder, _, _ = shipped
     with pytest.raises(TrainingError, match="run the command collect again"):
-        ship_model(read_samples(campaign, 1)[:-1], [], folder, folder, voronoi_indices, lambda f, t: None, SMALL)
+        make_model(read_samples(campaign, 1)[:-1], [], folder, folder, voronoi_indices, lambda f, t: None, SMALL)
 
 
 @pytest.mark.parametrize("arguments", [[], ["collect"], ["judge", "a", "b"], ["train", "a", "b"]])

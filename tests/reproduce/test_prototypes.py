@@ -10,7 +10,7 @@ from ovito_glassml.learn.format import read_model
 from ovito_glassml.learn.prototypes import network as scnn_network
 from ovito_glassml.learn.prototypes import train as scnn_training
 from ovito_glassml.learn.prototypes.model import ScnnModel
-from ovito_glassml.reproduce import prototypes as scnn_shipping
+from ovito_glassml.reproduce import prototypes as reproduce_scnn
 from ovito_glassml.simulate.snapshots import read_shard, write_shard
 from ovito_glassml.workflow.sample_data import sample_file
 
@@ -28,19 +28,19 @@ def folder(barrier_glasses, tmp_path):
 
 def test_ceilings_follow_from_the_scatter(folder):
     """Six barriers as noisy as the truth varies: reliability 6/7."""
-    for row in scnn_shipping.ceilings(folder).rows:
+    for row in reproduce_scnn.ceilings(folder).rows:
         assert row[1] == pytest.approx(6 / 7, abs=0.03)
         assert 0.94 < row[2] < 0.98
 
 
 def test_folders_with_few_samples_are_refused(tmp_path):
     with pytest.raises(TrainingError, match="holds 0 files"):
-        scnn_shipping.read_samples(tmp_path)
+        reproduce_scnn.read_samples(tmp_path)
 
 
 def test_names_kept_aside_must_exist(folder):
     with pytest.raises(TrainingError, match="0 to judge by"):
-        scnn_shipping.ship_models(folder, folder, lambda fraction, text: None, tested=["barriers-9"])
+        reproduce_scnn.make_models(folder, folder, lambda fraction, text: None, tested=["barriers-9"])
 
 
 def test_a_model_with_its_card_comes_out(folder, monkeypatch):
@@ -48,8 +48,8 @@ def test_a_model_with_its_card_comes_out(folder, monkeypatch):
         starts=1, first=scnn_network.Pass(2, 3e-3), cycle=scnn_network.Pass(3, 1e-3), most_cycles=1
     )
     monkeypatch.setattr(scnn_training, "TrainingSettings", lambda: brief)
-    monkeypatch.setattr(scnn_shipping, "by_atom_table", lambda data, design: scnn_shipping.ceilings(folder))
-    (path,) = scnn_shipping.ship_models(folder, folder, lambda fraction, text: None, names=["scnn-cuzr-264"])
+    monkeypatch.setattr(reproduce_scnn, "by_atom_table", lambda data, design: reproduce_scnn.ceilings(folder))
+    (path,) = reproduce_scnn.make_models(folder, folder, lambda fraction, text: None, names=["scnn-cuzr-264"])
     header, _ = read_model(path, kind="scnn")
     assert header.training["kept_aside"] == "barriers-sample-2"
     assert header.training["samples"] == ["barriers-sample-1", "barriers-sample-3"]
@@ -62,15 +62,15 @@ def test_a_model_with_its_card_comes_out(folder, monkeypatch):
     assert {prototype.sample for prototype in ScnnModel.load(path).prototypes} <= set(header.training["samples"])
 
 
-@pytest.mark.parametrize("name", scnn_shipping.RECIPES)
+@pytest.mark.parametrize("name", reproduce_scnn.RECIPES)
 def test_prototypes_of_shipped_models_are_atoms_of_the_samples(name):
     """From the sample that comes with the package to the embedding in the model, and what the prototypes must be."""
     model = ScnnModel.load(name)
     for number, prototype in enumerate(model.prototypes):
-        shard = read_shard(sample_file(f"barriers/{prototype.sample}.xyz.gz"))
-        chosen = shard.structure.ids == prototype.atom
-        assert prototype.barrier == pytest.approx(shard.columns["Activation_Energy"][chosen][0], abs=1e-4)
-        embedding = model.embed_exactly(replace(shard.structure, mask=chosen))[0]
+        snapshot = read_shard(sample_file(f"barriers/{prototype.sample}.xyz.gz"))
+        chosen = snapshot.structure.ids == prototype.atom
+        assert prototype.barrier == pytest.approx(snapshot.columns["Activation_Energy"][chosen][0], abs=1e-4)
+        embedding = model.embed_exactly(replace(snapshot.structure, mask=chosen))[0]
         np.testing.assert_allclose(embedding, model.network.prototypes[number], atol=1e-6)
     cosines = model.network.cosines()
     assert cosines[:2, 2:].max() < 0
@@ -79,12 +79,12 @@ def test_prototypes_of_shipped_models_are_atoms_of_the_samples(name):
     aside = [
         read_shard(sample_file(f"barriers/{one}.xyz.gz")) for one in model.header.training["kept_aside"].split(", ")
     ]
-    nearest = [model.predict(shard.structure).prototype for shard in aside]
+    nearest = [model.predict(snapshot.structure).prototype for snapshot in aside]
     assert np.bincount(np.concatenate(nearest), minlength=4).min() >= 0.05 * sum(map(len, nearest))
     assert all(np.bincount(one, minlength=4).min() >= 0.02 * len(one) for one in nearest)
 
 
-@pytest.mark.parametrize("name", scnn_shipping.RECIPES)
+@pytest.mark.parametrize("name", reproduce_scnn.RECIPES)
 def test_shipped_models_know_glasses_at_rest_from_vibrating_ones(name):
     """At 300 K they rank atoms much worse, so nearly all of these must be marked."""
     model = ScnnModel.load(name)

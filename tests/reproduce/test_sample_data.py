@@ -68,7 +68,7 @@ def test_correcting_for_hops_only_removes_amplitude(sample):
 
 def test_slower_cooling_makes_stiffer_glasses(samples):
     mean = {
-        rate: np.mean([shard.columns["Stiffness"].mean() for name, shard in samples.items() if rate in name])
+        rate: np.mean([snapshot.columns["Stiffness"].mean() for name, snapshot in samples.items() if rate in name])
         for rate in ("1e11", "1e12", "1e13")
     }
     assert mean["1e11"] > mean["1e12"] > mean["1e13"]
@@ -87,16 +87,16 @@ def test_the_glass_transition_is_where_volume_and_energy_change_their_slopes():
 
 @pytest.mark.parametrize("file", BARRIERS, ids=lambda file: file.name.split(".")[0])
 def test_activation_energies_are_means_of_enough_barriers(file):
-    shard = read_shard(file)
-    barriers, label = shard.columns["Barriers"], shard.columns["Activation_Energy"]
+    snapshot = read_shard(file)
+    barriers, label = snapshot.columns["Barriers"], snapshot.columns["Activation_Energy"]
     counts = np.isfinite(barriers).sum(axis=1)
-    np.testing.assert_array_equal(counts, shard.columns["Activation_Energy_Count"])
+    np.testing.assert_array_equal(counts, snapshot.columns["Activation_Energy_Count"])
     np.testing.assert_allclose(label[counts > 0], np.nanmean(barriers[counts > 0], axis=1), rtol=1e-3)
     assert np.nanmin(barriers) > 0
     assert np.median(counts[counts > 0]) >= 15
     assert (counts > 0).sum() >= 250
     assert 0.75 < split_half_reliability(barriers) < 0.95
-    composition = ast.literal_eval(shard.header["input_settings"])["composition"]
+    composition = ast.literal_eval(snapshot.header["input_settings"])["composition"]
     assert file.name.split("-")[1] == composition.lower()
 
 

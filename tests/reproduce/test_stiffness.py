@@ -3,7 +3,7 @@
 import pytest
 
 from ovito_glassml.errors import TrainingError
-from ovito_glassml.learn.stiffness.train import PUBLISHED
+from ovito_glassml.learn.stiffness.data import PUBLISHED
 from ovito_glassml.reproduce.stiffness import cooling_rate, leave_one_out, read_samples, transfer
 from ovito_glassml.workflow.sample_data import SLOWEST_SAMPLE, TEST_SAMPLES, sample_file
 

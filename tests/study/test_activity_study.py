@@ -156,7 +156,7 @@ def test_findings_say_what_was_built_in(whole):
 def test_the_same_study_gives_the_same_numbers(whole, monkeypatch):
     study, groups, results = whole
     monkeypatch.setattr(activity, "STRENGTHS", (1e-2,))
-    (again,) = (one for one in activity._pieces(study, groups[1]) if one.name == "shear-selection")
+    (again,) = (one for one in activity._steps(study, groups[1]) if one.name == "shear-selection")
     for key, values in again.compute(lambda fraction, text: None).items():
         np.testing.assert_array_equal(values, results["shear"]["selection"][key])
 

@@ -12,7 +12,7 @@ from ovito_glassml.labels.activity import ACTIVE
 from ovito_glassml.learn.activity.data import ActivitySample, configurations
 from ovito_glassml.learn.activity.model import ActivityModel
 from ovito_glassml.learn.activity.train import LabelledRows, balanced_accuracy, cross_validate
-from ovito_glassml.learn.evaluation import area_under_roc
+from ovito_glassml.learn.evaluation import area_under_roc, balanced_brier
 from ovito_glassml.learn.format import ResultTable
 from ovito_glassml.structure import Structure
 
@@ -83,14 +83,13 @@ def score_samples(
 
 def _score(name: str, labels: NDArray, probability: NDArray, novelty: NDArray) -> ConfigurationScore:
     active = labels == ACTIVE
-    squares = (probability - active) ** 2
     return ConfigurationScore(
         name,
         int(active.sum()),
         int((~active).sum()),
         balanced_accuracy(labels, probability > 0.5),
         area_under_roc(probability[~active], probability[active]),
-        float(0.5 * (squares[active].mean() + squares[~active].mean())),
+        balanced_brier(probability, active),
         float((novelty > 1).mean()),
     )
 

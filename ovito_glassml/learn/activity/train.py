@@ -17,6 +17,7 @@ from ovito_glassml.learn.activity.model import KIND, ActivityModel, LinearClassi
 from ovito_glassml.learn.extrapolation import ExtrapolationScore, fit_extrapolation
 from ovito_glassml.learn.format import ModelHeader, ResultTable
 from ovito_glassml.learn.units import NOT_STATED
+from ovito_glassml.progress import Report, silent, span_of
 from ovito_glassml.threads import one_blas_thread
 
 __all__ = [
@@ -40,8 +41,6 @@ FOLDS = 5
 REGION = 3.0
 #: Fewer labelled atoms of either class than this teach nothing.
 SMALLEST_CLASS = 20
-
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ def train_activity(
     *,
     training: Mapping[str, Any] | None = None,
     results: Sequence[ResultTable] = (),
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> ActivityModel:
     """Train a classifier of active and inactive atoms.
 
@@ -151,8 +150,8 @@ def train_activity(
     TrainingError
         For fewer than two configurations, one class only, or too few atoms of a class.
     """
-    report = progress or (lambda fraction, text: None)
-    data = describe(samples, design.descriptor, lambda fraction, text: report(0.4 * fraction, text))
+    report = progress or silent
+    data = describe(samples, design.descriptor, span_of(report, 0.0, 0.4))
     report(0.4, "cross-validating by configuration")
     validation = cross_validate(data, design.method)
     line = fit_line(data, design.method, validation.strength)
@@ -168,7 +167,7 @@ def train_activity(
 
 
 def describe(
-    samples: Sequence[ActivitySample], descriptor: ACEDescriptors, progress: Progress | None = None
+    samples: Sequence[ActivitySample], descriptor: ACEDescriptors, progress: Report | None = None
 ) -> LabelledRows:
     """Descriptor rows of all labelled atoms.
 

@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 
 from ovito_glassml.descriptors.soap import SOAPDescriptors
 from ovito_glassml.errors import TrainingError
-from ovito_glassml.files import save_atomically
+from ovito_glassml.files import load_arrays, save_atomically
 from ovito_glassml.learn.barcode.environments import UniqueEnvironments, rows_by_identifier
 from ovito_glassml.learn.barcode.model import is_icosahedron
+from ovito_glassml.progress import Report
 from ovito_glassml.structure import Structure
 
 __all__ = ["BarcodeTable", "UleSample", "Visit", "describe_samples", "load_tables", "save_tables"]
-
-Progress = Callable[[float, str], None]
 
 
 class UleSample(NamedTuple):
@@ -103,7 +102,7 @@ def describe_samples(
     descriptor: SOAPDescriptors,
     sets: Sequence[UniqueEnvironments],
     voronoi: Callable[[Structure], NDArray] | None = None,
-    progress: Progress | None = None,
+    progress: Report | None = None,
     visit: Visit | None = None,
 ) -> list[BarcodeTable]:
     """Barcodes of samples in several sets of environments, with one pass over all descriptor rows.
@@ -192,12 +191,8 @@ def load_tables(path: Path) -> dict[str, BarcodeTable]:
     TrainingError
         If the file is missing or something else.
     """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        common = [arrays[name] for name in _COMMON]
-    except (OSError, ValueError, KeyError) as error:
-        raise TrainingError(f"{path} is no archive of barcodes ({error}); make it again.") from error
+    arrays = load_arrays(path, "barcodes", "make it again", _COMMON)
+    common = [arrays[name] for name in _COMMON]
     prefix = "counts_"
     return {
         name.removeprefix(prefix): BarcodeTable(values.astype(np.int32), *common)

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from ovito_glassml.compile import compiled, kernel, unowned
 from ovito_glassml.descriptors.soap import SOAPDescriptors
 from ovito_glassml.errors import TrainingError
-from ovito_glassml.neighbours import Progress
+from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
 from ovito_glassml.threads import one_blas_thread, run_tasks
 

@@ -29,7 +29,8 @@ from ovito_glassml.learn.format import (
     take_tensor,
 )
 from ovito_glassml.learn.model import LearnedModel, Prediction
-from ovito_glassml.neighbours import Progress, reporting, stage, within_reach
+from ovito_glassml.neighbours import reporting, stage, within_reach
+from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
 from ovito_glassml.threads import one_blas_thread
 

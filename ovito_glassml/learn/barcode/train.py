@@ -44,7 +44,8 @@ from ovito_glassml.learn.barcode.model import (
 from ovito_glassml.learn.extrapolation import ExtrapolationScore, fit_extrapolation
 from ovito_glassml.learn.format import ModelHeader, ResultTable
 from ovito_glassml.learn.units import UNSTATED, Units
-from ovito_glassml.neighbours import cut_out, stage
+from ovito_glassml.neighbours import cut_out
+from ovito_glassml.progress import Report, silent, span_of, with_text
 from ovito_glassml.structure import Structure, combined_species
 
 __all__ = [
@@ -70,7 +71,6 @@ __all__ = [
     "tune",
 ]
 
-Progress = Callable[[float, str], None]
 #: Voronoi faces with 3 to 8 edges of the atoms of a structure, or of those given.
 Voronoi = Callable[..., NDArray]
 
@@ -251,7 +251,7 @@ def _standard(energies: NDArray) -> tuple[float, float]:
 
 
 def tune(
-    table: BarcodeTable, trials: int, *, folds: int = 5, seed: int = 1, progress: Progress | None = None
+    table: BarcodeTable, trials: int, *, folds: int = 5, seed: int = 1, progress: Report | None = None
 ) -> tuple[TreeSettings, CrossValidation]:
     """Settings of the trees with the smallest cross-validated error, from the published ranges.
 
@@ -341,7 +341,7 @@ def train_ule(
     *,
     design: UleDesign | None = None,
     training: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> UleModel:
     """Select environments, rank them, and learn the energy from the best.
 
@@ -366,7 +366,7 @@ def train_ule(
         For fewer runs than folds, samples without atoms or of equal energy, and if no atoms match.
     """
     design = design or UleDesign()
-    report = progress or (lambda fraction, text: None)
+    report = progress or silent
     fold_of_runs([sample.run for sample in samples], design.folds)
     structures = [sample.structure for sample in samples]
     descriptor = soap_for(structures)
@@ -376,19 +376,19 @@ def train_ule(
         similarity=design.similarity,
         share=design.share,
         seed=design.seed,
-        progress=stage(lambda fraction: report(fraction, "selecting environments"), 0.0, 0.15),
+        progress=with_text(span_of(report, 0.0, 0.15), "selecting environments"),
     )
     made = {"environments_found": len(every), **(training or {})}
     if all(sample.atom_energies is not None for sample in samples):
-        return _train_similarities(samples, descriptor, every, voronoi, design, made, _part(report, 0.15, 1.0))
-    (table,) = describe_samples(samples, descriptor, [every], progress=_part(report, 0.15, 0.35))
+        return _train_similarities(samples, descriptor, every, voronoi, design, made, span_of(report, 0.15, 1.0))
+    (table,) = describe_samples(samples, descriptor, [every], progress=span_of(report, 0.15, 0.35))
     settings, _ = tune(
-        table, design.first_trials, folds=design.folds, seed=design.seed, progress=_part(report, 0.35, 0.6)
+        table, design.first_trials, folds=design.folds, seed=design.seed, progress=span_of(report, 0.35, 0.6)
     )
     first = fit_trees(table.fractions, table.energies, settings, _rounds(table, settings, design), design.seed)
     chosen = every.subset(rank_environments(first, table.fractions).order[: design.environments])
-    (kept,) = describe_samples(samples, descriptor, [chosen], progress=_part(report, 0.6, 0.75))
-    last = _part(report, 0.75, 1.0)
+    (kept,) = describe_samples(samples, descriptor, [chosen], progress=span_of(report, 0.6, 0.75))
+    last = span_of(report, 0.75, 1.0)
     return build_model(samples, chosen, kept, voronoi, design=design, training=made, progress=last)
 
 
@@ -399,16 +399,16 @@ def _train_similarities(
     voronoi: Voronoi,
     design: UleDesign,
     training: Mapping[str, Any],
-    report: Progress,
+    report: Report,
 ) -> UleModel:
     """Rank environments by what their similarities explain, and learn the energy from those with the best."""
     done = SoftPass(samples, every, np.ones(len(samples), dtype=np.bool_), design.folds)
-    (table,) = describe_samples(samples, descriptor, [every], progress=_part(report, 0.0, 0.6), visit=done.visit)
+    (table,) = describe_samples(samples, descriptor, [every], progress=span_of(report, 0.0, 0.6), visit=done.visit)
     soft = done.learned_from(table.energies)
     best = choose_soft(soft, table.counts.sum(axis=0), design.environments)
     chosen = every.subset(best)
-    (kept,) = describe_samples(samples, descriptor, [chosen], progress=_part(report, 0.6, 0.9))
-    last = _part(report, 0.9, 1.0)
+    (kept,) = describe_samples(samples, descriptor, [chosen], progress=span_of(report, 0.6, 0.9))
+    last = span_of(report, 0.9, 1.0)
     return build_similarity_model(
         samples, chosen, kept, soft.of(best), voronoi, design=design, training=training, progress=last
     )
@@ -428,7 +428,7 @@ def build_model(
     *,
     design: UleDesign,
     training: Mapping[str, Any],
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> UleModel:
     """The model of some environments, from samples and their barcodes in these.
 
@@ -443,11 +443,11 @@ def build_model(
     voronoi, design, training, progress
         As for `train_ule`.
     """
-    report = progress or (lambda fraction, text: None)
+    report = progress or silent
     if not table.matched.any():
         raise TrainingError("No atom is similar to any environment; lower the similarity or give more samples.")
     settings, validation = tune(
-        table, design.trials, folds=design.folds, seed=design.seed, progress=_part(report, 0.0, 0.8)
+        table, design.trials, folds=design.folds, seed=design.seed, progress=span_of(report, 0.0, 0.8)
     )
     energy = fit_trees(table.fractions, table.energies, settings, mean_rounds(validation), design.seed)
     ranking = rank_environments(energy, table.fractions, design.seed)
@@ -560,7 +560,7 @@ def build_similarity_model(
     *,
     design: UleDesign,
     training: Mapping[str, Any],
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> UleModel:
     """The model of some environments whose energies follow from similarities with them.
 
@@ -571,7 +571,7 @@ def build_similarity_model(
     soft : SoftSamples
         The same samples in the same environments.
     """
-    report = progress or (lambda fraction, text: None)
+    report = progress or silent
     energy, predicted, strengths = fit_energy(soft.folds, soft.soft, own_species(samples, chosen))
     measured = np.concatenate([energies for _, _, energies in soft.soft])
     means, shares = (np.concatenate([one[k] for one in soft.soft]) for k in (0, 1))
@@ -619,7 +619,7 @@ def _assembled(
     results: tuple[ResultTable, ...],
     design: UleDesign,
     training: Mapping[str, Any],
-    report: Progress,
+    report: Report,
 ) -> UleModel:
     """A model from environments and the energy learned with them."""
     descriptor = soap_for([sample.structure for sample in samples])
@@ -749,7 +749,3 @@ def _header(
         results=results,
         length_unit=design.units.length,
     )
-
-
-def _part(report: Progress, first: float, last: float) -> Progress:
-    return lambda fraction, text: report(first + (last - first) * fraction, text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -14,14 +14,13 @@ from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.prototypes.descriptors import fit_environments
 from ovito_glassml.learn.prototypes.model import RowDescriptors
 from ovito_glassml.learn.units import UNSTATED, Units
+from ovito_glassml.progress import Report, silent
 from ovito_glassml.structure import Structure, combined_species
 
 __all__ = ["ENVIRONMENT", "PUBLISHED", "BarrierSample", "ScnnDesign", "TrainingData", "describe_samples"]
 
 #: Part of every sample that stops the training and calibrates the probability.
 STOPPING_SHARE = 0.2
-
-Progress = Callable[[float, str], None]
 
 
 class BarrierSample(NamedTuple):
@@ -151,7 +150,7 @@ def describe_samples(
     design: ScnnDesign = ENVIRONMENT,
     *,
     learned: Sequence[int] | None = None,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> TrainingData:
     """Compute the descriptor rows of labelled samples.
 
@@ -171,7 +170,7 @@ def describe_samples(
     TrainingError
         For no samples, or labels that do not fit.
     """
-    report = progress or (lambda fraction, text: None)
+    report = progress or silent
     checked = tuple(_checked(sample) for sample in samples)
     if not checked:
         raise TrainingError("There are no labelled structures to train on; give at least one file with labels.")

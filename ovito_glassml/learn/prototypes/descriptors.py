@@ -19,7 +19,8 @@ from ovito_glassml.descriptors.bessel import BesselDescriptors
 from ovito_glassml.descriptors.blocks import assemble, species_columns
 from ovito_glassml.descriptors.shells import ShellAverage, shell_average
 from ovito_glassml.descriptors.soap import SOAPDescriptors
-from ovito_glassml.neighbours import BLOCK_SIZE, Progress, sort_in_space, stage
+from ovito_glassml.neighbours import BLOCK_SIZE, sort_in_space, stage
+from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
 
 __all__ = ["EnvironmentDescriptors", "fit_environments"]

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.errors import TrainingError
-from ovito_glassml.learn.evaluation import area_under_roc, pearson
+from ovito_glassml.learn.evaluation import area_under_roc, balanced_brier, pearson
 from ovito_glassml.learn.format import ResultTable
 from ovito_glassml.learn.prototypes.data import ENVIRONMENT, BarrierSample, ScnnDesign, TrainingData, describe_samples
 from ovito_glassml.learn.prototypes.model import CLASSES, PROTOTYPES, ScnnModel
 from ovito_glassml.learn.prototypes.network import TrainingSettings, balanced
 from ovito_glassml.learn.prototypes.train import FittedPrototypes, balanced_logistic, fit_prototypes, train_plain
+from ovito_glassml.progress import Report, silent
 
 __all__ = [
     "HIGH_FRACTION",
@@ -36,8 +37,6 @@ __all__ = [
 
 #: Share of a sample's atoms that count as high, as published.
 HIGH_FRACTION = 0.2
-
-Progress = Callable[[float, str], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,12 +93,6 @@ def shares(prototype: NDArray[np.int32]) -> NDArray[np.float64]:
     return counts / max(counts.sum(), 1)
 
 
-def balanced_brier(probability: NDArray, high: NDArray[np.bool_]) -> float:
-    """Brier score at equal prevalence."""
-    squares = (probability - high) ** 2
-    return float(0.5 * squares[high].mean() + 0.5 * squares[~high].mean())
-
-
 def score_model(model: ScnnModel, sample: BarrierSample) -> FoldScore:
     """Score a model on a sample that it has not been trained on."""
     prediction = model.predict(sample.structure)
@@ -126,7 +119,7 @@ def leave_one_out(
     seed: int = 1,
     numbers: Sequence[int] | None = None,
     regression: bool = True,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> list[FoldScore]:
     """Score every sample by networks trained on the others, slabs of which stop the training.
 
@@ -145,7 +138,7 @@ def leave_one_out(
     """
     if len(samples) < 2:
         raise TrainingError(f"There are {len(samples)} samples; leaving one out and learning from others needs two.")
-    report = progress or (lambda fraction, text: None)
+    report = progress or silent
     chosen = range(len(samples)) if numbers is None else numbers
     scores = []
     for place, left_out in enumerate(chosen):

@@ -18,10 +18,10 @@ from ovito_glassml.descriptors.bessel import BesselDescriptors
 from ovito_glassml.descriptors.soap import SOAPDescriptors
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
 from ovito_glassml.learn.format import ModelError, ModelHeader, rebuilt, take_scale, take_tensor
-from ovito_glassml.learn.model import LearnedModel, Prediction
+from ovito_glassml.learn.model import ANY_SPECIES, LearnedModel, Prediction
 from ovito_glassml.learn.prototypes.descriptors import EnvironmentDescriptors
-from ovito_glassml.learn.stiffness.model import ANY_SPECIES
-from ovito_glassml.neighbours import Progress, reporting, stage, within_reach
+from ovito_glassml.neighbours import reporting, stage, within_reach
+from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
 from ovito_glassml.threads import one_blas_thread
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.prototypes.data import ScnnDesign, TrainingData
 from ovito_glassml.learn.prototypes.model import CLASSES, PROTOTYPES
+from ovito_glassml.progress import silent
 
 __all__ = [
     "FIRST_HEAD",
@@ -256,7 +257,7 @@ class PrototypesInTraining:
         line = torch.nn.Linear(self.prototypes.shape[1], 1)
         network = torch.nn.Sequential(self.encoder, line)
         self.encoder.train()
-        fit(network.parameters(), entropy(network, self.rows), choose, self.settings.first, rng, lambda fraction: None)
+        fit(network.parameters(), entropy(network, self.rows), choose, self.settings.first, rng, silent)
         embeddings = self.embed(self.rows.inputs)
         with torch.no_grad():
             looks_high = (line(embeddings)[:, 0] > 0).numpy()

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from ovito_glassml.learn.evaluation import area_under_roc
 from ovito_glassml.learn.extrapolation import ExtrapolationScore, fit_extrapolation
 from ovito_glassml.learn.format import ModelHeader, ResultTable
+from ovito_glassml.learn.model import ANY_SPECIES
 from ovito_glassml.learn.prototypes.data import ENVIRONMENT, ScnnDesign, TrainingData
 from ovito_glassml.learn.prototypes.model import (
     KIND,
@@ -41,9 +42,9 @@ from ovito_glassml.learn.prototypes.network import (
     fit,
     split,
 )
-from ovito_glassml.learn.stiffness.model import ANY_SPECIES
 from ovito_glassml.learn.torch_threads import one_torch_thread
 from ovito_glassml.neighbours import cut_out
+from ovito_glassml.progress import Report, nth_of, silent, span_of
 from ovito_glassml.structure import Structure
 
 __all__ = [
@@ -58,8 +59,6 @@ __all__ = [
 #: Novelty is measured against training data cut into this many slabs if there is only one sample.
 SLABS = 5
 
-Progress = Callable[[float, str], None]
-
 
 def train_scnn(
     data: TrainingData,
@@ -72,7 +71,7 @@ def train_scnn(
     familiar: Sequence[Structure] = (),
     training: Mapping[str, Any] | None = None,
     results: Sequence[ResultTable] = (),
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> ScnnModel:
     """Train a prototype network.
 
@@ -103,7 +102,7 @@ def train_scnn(
     TrainingError
         For labels all of one class and fewer atoms than prototypes.
     """
-    settings, report = settings or TrainingSettings(), progress or _ignore
+    settings, report = settings or TrainingSettings(), progress or silent
     fitted = fit_prototypes(data, learned, validated, design=design, settings=settings, seed=seed, progress=report)
     report(0.9, "measuring where the training data lie")
     samples = np.unique(data.sample[learned])
@@ -135,27 +134,24 @@ def fit_prototypes(
     design: ScnnDesign = ENVIRONMENT,
     settings: TrainingSettings | None = None,
     seed: int = 1,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> FittedPrototypes:
     """The network alone, as `train_scnn` makes it: all that comparisons on descriptor rows need."""
     settings = settings or TrainingSettings()
     rows = split(data, learned, validated, settings)
-    scnn, cycles, calibration = _train(rows, design, settings, seed, progress or _ignore)
+    scnn, cycles, calibration = _train(rows, design, settings, seed, progress or silent)
     return FittedPrototypes(_network(scnn, rows, design, calibration), rows.atoms[scnn.chosen], rows.threshold, cycles)
 
 
 def _train(
-    rows: WhitenedRows, design: ScnnDesign, settings: TrainingSettings, seed: int, report: Progress
+    rows: WhitenedRows, design: ScnnDesign, settings: TrainingSettings, seed: int, report: Report
 ) -> tuple[PrototypesInTraining, int, NDArray[np.float64]]:
     """Stages 1 to 4; the network of the best cycle, the number of that and its calibration."""
     import torch
 
     best: tuple[tuple[bool, float], PrototypesInTraining, int, NDArray[np.float64]] | None = None
     for start in range(settings.starts):
-
-        def part(fraction: float, text: str, start: int = start) -> None:
-            report(0.9 * (start + fraction) / settings.starts, f"start {start + 1}, {text}")
-
+        part = nth_of(span_of(report, 0.0, 0.9), start, settings.starts, f"start {start + 1}, ")
         with torch.random.fork_rng(devices=[]), one_torch_thread():
             torch.manual_seed(1000 * seed + start)
             found = _train_once(rows, design, settings, np.random.default_rng((seed, start)), part)
@@ -167,7 +163,7 @@ def _train(
 
 
 def _train_once(
-    rows: WhitenedRows, design: ScnnDesign, settings: TrainingSettings, rng: np.random.Generator, report: Progress
+    rows: WhitenedRows, design: ScnnDesign, settings: TrainingSettings, rng: np.random.Generator, report: Report
 ) -> tuple[tuple[bool, float], PrototypesInTraining, int, NDArray[np.float64]]:
     """One start and its cycles; whether the best one is sound, with its area, comes first."""
     choose = chooser(rows, settings, rng)
@@ -180,7 +176,7 @@ def _train_once(
         report((cycle + 1) / (settings.most_cycles + 1), f"cycle {cycle + 1}, best validation AUC {best[1]:.3f}")
         scnn.head.requires_grad_(False)
         step = settings.cycle._replace(rate=settings.cycle.rate / (1 + cycle))
-        fit([*scnn.encoder.parameters(), scnn.prototypes], scnn.loss, choose, step, rng, lambda fraction: None)
+        fit([*scnn.encoder.parameters(), scnn.prototypes], scnn.loss, choose, step, rng, silent)
         scnn.become_atoms()
         scnn.head.requires_grad_(True)
         scnn.fit_head(choose())
@@ -399,7 +395,7 @@ def _classify(
     for cycle in range(settings.most_cycles):
         network.train()
         step = settings.first._replace(rate=settings.first.rate / (1 + cycle))
-        fit(network.parameters(), entropy(network, rows), choose, step, rng, lambda fraction: None)
+        fit(network.parameters(), entropy(network, rows), choose, step, rng, silent)
         network.eval()
         with torch.no_grad():
             logits = network(rows.unseen)[:, 0].numpy().astype(np.float64)
@@ -426,9 +422,5 @@ def _regress(
 
     encoder.train()
     parameters = [*encoder.parameters(), *line.parameters()]
-    fit(parameters, loss, lambda: everything, settings.first, rng, lambda fraction: None)
+    fit(parameters, loss, lambda: everything, settings.first, rng, silent)
     return line
-
-
-def _ignore(fraction: float, text: str) -> None:
-    """Stand in for a progress callback."""

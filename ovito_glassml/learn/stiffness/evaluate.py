@@ -12,8 +12,8 @@ from ovito_glassml.descriptors.rdf import RDFDescriptors
 from ovito_glassml.labels.vibrations import stiffness_from_msd
 from ovito_glassml.learn.evaluation import area_under_roc, pearson
 from ovito_glassml.learn.format import ResultTable
+from ovito_glassml.learn.stiffness.data import LabelledSample
 from ovito_glassml.learn.stiffness.model import StiffnessModel
-from ovito_glassml.learn.stiffness.train import LabelledSample
 from ovito_glassml.learn.units import Units
 from ovito_glassml.neighbours import average_within
 from ovito_glassml.structure import Structure

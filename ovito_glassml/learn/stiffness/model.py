@@ -25,10 +25,11 @@ from ovito_glassml.learn.format import (
     take_scale,
     take_tensor,
 )
-from ovito_glassml.learn.model import LearnedModel, Prediction
+from ovito_glassml.learn.model import ANY_SPECIES, LearnedModel, Prediction
 from ovito_glassml.learn.stiffness.angles import AngularSums
 from ovito_glassml.learn.stiffness.shells import shell_sums
-from ovito_glassml.neighbours import Progress, average_within, reporting, stage, within_reach
+from ovito_glassml.neighbours import average_within, reporting, stage, within_reach
+from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
 from ovito_glassml.threads import one_blas_thread
 
@@ -43,9 +44,6 @@ __all__ = [
 ]
 
 KIND = "stiffness"
-
-#: Name of the head of a model that does not look at the atom's own species.
-ANY_SPECIES = "any"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.compile import kernel, unowned
-from ovito_glassml.neighbours import Progress, block_stages, build_cell_list, row_run, slab_window
+from ovito_glassml.neighbours import block_stages, build_cell_list, row_run, slab_window
+from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
 from ovito_glassml.threads import run_tasks
 

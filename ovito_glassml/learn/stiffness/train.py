@@ -2,163 +2,40 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.descriptors.rdf import RDFDescriptors
-from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.extrapolation import fit_extrapolation
 from ovito_glassml.learn.format import ModelHeader, ResultTable
-from ovito_glassml.learn.stiffness.angles import AngularSums
-from ovito_glassml.learn.stiffness.model import (
-    ANY_SPECIES,
-    KIND,
-    Head,
-    LocalFeatures,
-    NeighbourStiffness,
-    StiffnessModel,
+from ovito_glassml.learn.model import ANY_SPECIES
+from ovito_glassml.learn.stiffness.data import (
+    BY_SPECIES,
+    FOLDS,
+    PUBLISHED,
+    RADIAL_POINTS,
+    DescribedSamples,
+    LabelledSample,
+    ModelDesign,
+    describe_samples,
+    features_of,
 )
+from ovito_glassml.learn.stiffness.model import KIND, Head, NeighbourStiffness, StiffnessModel
 from ovito_glassml.learn.stiffness.shells import gaussians
 from ovito_glassml.learn.torch_threads import one_torch_thread
-from ovito_glassml.learn.units import UNSTATED, Units
-from ovito_glassml.structure import Structure, combined_species
+from ovito_glassml.progress import Report, silent, span_of, with_time_left
+from ovito_glassml.structure import Structure
 from ovito_glassml.threads import one_blas_thread
 
-__all__ = [
-    "BY_SPECIES",
-    "PUBLISHED",
-    "LabelledSample",
-    "ModelDesign",
-    "scan_networks",
-    "train",
-]
+__all__ = ["scan_networks", "train"]
 
 #: Strengths of ridge regression that cross-validation chooses from, per training atom.
 RIDGE_STRENGTHS = tuple(10.0**exponent for exponent in np.arange(-5, 0.1, 0.5))
 #: Relative increase of the squared error that weaker regularisation is worth.
 RIDGE_TOLERANCE = 0.02
-RADIAL_POINTS = 1601
-#: Radial functions of the angular sums, as fractions of their cutoff: 2.6 and 3.2 Å for 4.5 Å.
-ANGULAR_CENTRES = np.array([0.58, 0.71])
-ANGULAR_WIDTH = 0.078
-#: Number of cross-validation folds, as published.
-FOLDS = 5
-
-Progress = Callable[[float, str], None]
-
-
-class LabelledSample(NamedTuple):
-    """A structure, the measured stiffness of its atoms (eV/Å², NaN where unknown) and a name."""
-
-    structure: Structure
-    stiffness: NDArray[np.float64]
-    name: str
-
-
-@dataclass(frozen=True)
-class ModelDesign:
-    """What a model looks at and how large it is.
-
-    Attributes
-    ----------
-    title, summary : str
-        For the card.
-    r_min, r_max, bin_width : float
-        Range and bins of the radial histogram, Å.
-    by_species : bool
-        Partial histograms and one head for each species; otherwise all atoms are alike.
-    spacing, width : float or None
-        Distance between, and standard deviation of, the smooth functions that gather the fine
-        bins, Å; None keeps the bins.
-    angular_cutoff : float or None
-        Å up to which the angles between bonds are inputs; None leaves them out.
-    neighbour_cutoff : float or None
-        Å up to which the bare stiffness of neighbours is an input; None leaves it out.
-    neighbour_functions : int
-        Number of radial functions that weight the neighbours' bare stiffness.
-    hidden : int
-        Width of the networks.
-    linear : bool
-        A linear part under the networks, which then learn what is left.
-    extrapolation_radius : float
-        Å over which the extrapolation score averages. The default, 8, holds some 120 atoms.
-    units : Units
-        Of structures and labels, for the card. The lengths above are taken in this unit.
-    """
-
-    title: str
-    summary: str
-    r_min: float
-    r_max: float
-    bin_width: float
-    by_species: bool
-    spacing: float | None
-    width: float | None
-    angular_cutoff: float | None
-    neighbour_cutoff: float | None
-    neighbour_functions: int
-    hidden: int
-    linear: bool
-    extrapolation_radius: float = 8.0
-    units: Units = UNSTATED
-
-
-#: The published network: 40 species-blind values, 200 hidden units.
-PUBLISHED = ModelDesign(
-    title="vibrational stiffness from the radial distribution function",
-    summary=(
-        "Predicts the vibrational stiffness of every atom from its radial distribution function alone, "
-        "40 values blind to species, with a network of one hidden layer. Kept for comparison with the "
-        "literature; the model that sees species is much better."
-    ),
-    r_min=2.0,
-    r_max=10.0,
-    bin_width=0.2,
-    by_species=False,
-    spacing=None,
-    width=None,
-    angular_cutoff=None,
-    neighbour_cutoff=None,
-    neighbour_functions=0,
-    hidden=200,
-    linear=False,
-)
-
-#: The default: smooth partial radial functions, angles, the bare stiffness of the neighbours, a head for each species.
-BY_SPECIES = ModelDesign(
-    title="vibrational stiffness from structure and species",
-    summary=(
-        "Predicts the vibrational stiffness of every atom from its own species, smooth radial functions of its "
-        "neighbours by species, the angles between its nearest bonds, and a first estimate of its neighbours' "
-        "stiffness. A linear part and small networks for each species add up."
-    ),
-    r_min=1.6,
-    r_max=10.0,
-    bin_width=0.05,
-    by_species=True,
-    spacing=0.2,
-    width=0.15,
-    angular_cutoff=4.5,
-    neighbour_cutoff=6.0,
-    neighbour_functions=4,
-    hidden=32,
-    linear=True,
-)
-
-
-class _Data(NamedTuple):
-    """Everything about the training samples that the steps of training share."""
-
-    samples: Sequence[LabelledSample]
-    species: tuple[str, ...]
-    rows: list[NDArray]  # local inputs of all atoms, one array a sample
-    members: list[dict[str, NDArray]]  # atoms of every head, one dictionary a sample
-    folds: list[NDArray]  # cross-validation fold of every atom, -1 without a label
 
 
 # Many small products, for which more threads are slower.
@@ -170,7 +47,7 @@ def train(
     seed: int = 1,
     training: Mapping[str, Any] | None = None,
     results: Sequence[ResultTable] = (),
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> StiffnessModel:
     """Train a stiffness model.
 
@@ -202,28 +79,27 @@ def train(
     TrainingError
         For no samples, labels that do not fit, or too few labelled atoms of a species.
     """
-    clock = _Clock(progress)
-    checked = _checked(samples)
-    data = _prepare(checked, design, clock)
-    neighbours, inputs = _add_neighbours(data, design, clock)
+    report = with_time_left(progress or silent)
+    data = describe_samples(samples, design, report)
+    neighbours, inputs = _add_neighbours(data, design, report)
     heads = {}
     names = tuple(data.members[0])
     for number, name in enumerate(names):
         start = 0.3 + 0.65 * number / len(names)
-        heads[name] = _train_head(data, inputs, name, design, seed, clock.part(start, start + 0.65 / len(names)))
-    clock(0.95, "measuring where the training data lie")
-    structures, radius = [sample.structure for sample in checked], design.extrapolation_radius
+        heads[name] = _train_head(data, inputs, name, design, seed, span_of(report, start, start + 0.65 / len(names)))
+    report(0.95, "measuring where the training data lie")
+    structures, radius = [sample.structure for sample in data.samples], design.extrapolation_radius
     score = fit_extrapolation(structures, data.rows, data.members, data.folds, radius=radius)
     header = _header(design, data, score.radius, training or {}, results)
-    clock(1.0, "done")
-    return StiffnessModel(header, _features(design, data.species), neighbours, heads, score)
+    report(1.0, "done")
+    return StiffnessModel(header, features_of(design, data.species), neighbours, heads, score)
 
 
 def scan_networks(
     samples: Sequence[LabelledSample | tuple[Structure, NDArray, str]],
     *,
     seed: int = 1,
-    progress: Progress | None = None,
+    progress: Report | None = None,
 ) -> ResultTable:
     """Cross-validated scores of other activations, depths and widths of the published network.
 
@@ -241,14 +117,14 @@ def scan_networks(
     ResultTable
         Pearson R of the fold that each network has not seen, mean over the folds.
     """
-    clock = _Clock(progress)
-    data = _prepare(_checked(samples), PUBLISHED, clock)
-    inputs, targets, folds = _gathered(data, data.rows, ANY_SPECIES)
+    report = with_time_left(progress or silent)
+    data = describe_samples(samples, PUBLISHED, report)
+    inputs, targets, folds = data.gathered(data.rows, ANY_SPECIES)
     variants = [("ReLU", 1, width) for width in (25, 50, 100, 200, 400)]
     variants += [("sigmoid", 1, 200), ("tanh", 1, 200), ("ReLU", 2, 200), ("ReLU", 3, 200)]
     rows = []
     for number, (activation, layers, width) in enumerate(variants):
-        clock(0.3 + 0.7 * number / len(variants), f"{layers} x {width} {activation}")
+        report(0.3 + 0.7 * number / len(variants), f"{layers} x {width} {activation}")
         scores = []
         mean, scale = _standardisation(inputs)
         for fold in range(FOLDS):
@@ -256,7 +132,7 @@ def scan_networks(
             network = _fit_network((inputs - mean) / scale, targets, held, (activation, layers, width), seed + fold)
             scores.append(np.corrcoef(network((inputs[held] - mean) / scale), targets[held])[0, 1])
         rows.append((f"{activation}, {layers} hidden", width, float(np.mean(scores))))
-    clock(1.0, "done")
+    report(1.0, "done")
     return ResultTable(
         "Networks on the species-blind RDF, cross-validated R",
         ("network", "width", "R"),
@@ -265,118 +141,8 @@ def scan_networks(
     )
 
 
-def _checked(samples: Sequence[LabelledSample | tuple[Structure, NDArray, str]]) -> list[LabelledSample]:
-    if not samples:
-        raise TrainingError("There are no labelled structures to train on; give at least one file with labels.")
-    checked = []
-    for structure, stiffness, name in samples:
-        labels = np.asarray(stiffness, dtype=np.float64)
-        if labels.shape != (len(structure),):
-            raise TrainingError(
-                f"{name} has labels of shape {labels.shape} for {len(structure)} atoms; give one stiffness per atom."
-            )
-        if np.isfinite(labels).sum() < 100:
-            raise TrainingError(
-                f"{name} has {int(np.isfinite(labels).sum())} atoms with a finite stiffness; "
-                "leave this sample out, or give one with at least 100."
-            )
-        checked.append(LabelledSample(replace(structure, mask=None), labels, name))
-    return checked
-
-
-def _prepare(samples: list[LabelledSample], design: ModelDesign, clock: _Clock) -> _Data:
-    """Descriptor rows, heads and folds."""
-    species = combined_species([sample.structure for sample in samples])
-    features = _features(design, species)
-    rows, members = [], []
-    for number, sample in enumerate(samples):
-        clock(0.2 * number / len(samples), f"describing {sample.name}")
-        table = np.empty((len(sample.structure), features.width))
-        for indices, block in features.iterate_blocks(sample.structure):
-            table[indices] = block
-        rows.append(table)
-        members.append(_members(sample.structure, species, design.by_species))
-    data = _Data(samples, species, rows, members, _folds(samples))
-    for name in members[0]:
-        _, targets, folds = _gathered(data, rows, name)
-        counts = np.bincount(folds, minlength=FOLDS)
-        if counts.min() < 20:
-            raise TrainingError(
-                f"There are only {len(targets)} labelled atoms of species {name}; give at least 20 for each of "
-                f"the {FOLDS} parts of cross-validation."
-            )
-    return data
-
-
-def _features(design: ModelDesign, species: tuple[str, ...]) -> LocalFeatures:
-    partial = species if design.by_species else None
-    if design.spacing is None or design.width is None:
-        return LocalFeatures(RDFDescriptors(design.r_min, design.r_max, design.bin_width, partial))
-    # Numbers of neighbours do not depend on a density, so free surfaces need no extra care.
-    descriptor = RDFDescriptors(design.r_min, design.r_max, design.bin_width, partial, number_density=1.0)
-    radii = descriptor.radii
-    centres = np.arange(2.0, design.r_max, design.spacing)
-    neighbours_per_bin = 4 * np.pi * radii**2 * design.bin_width
-    table = neighbours_per_bin[:, None] * gaussians(radii, centres, design.width, design.r_max)
-    return LocalFeatures(descriptor, table, _angles(design, species))
-
-
-def _angles(design: ModelDesign, species: tuple[str, ...]) -> AngularSums | None:
-    """Angles between the bonds of the inner and the outer half of the first shell."""
-    if design.angular_cutoff is None:
-        return None
-    centres = design.angular_cutoff * ANGULAR_CENTRES
-    table = gaussians(
-        np.linspace(0, design.angular_cutoff, RADIAL_POINTS),
-        centres,
-        design.angular_cutoff * ANGULAR_WIDTH,
-        design.angular_cutoff,
-    )
-    return AngularSums(design.angular_cutoff, table, species)
-
-
-def _members(structure: Structure, species: tuple[str, ...], by_species: bool) -> dict[str, NDArray]:
-    if not by_species:
-        return {ANY_SPECIES: np.arange(len(structure))}
-    kind_of = {name: kind for kind, name in enumerate(structure.species_names)}
-    return {name: np.flatnonzero(structure.species == kind_of.get(name, -1)) for name in species}
-
-
-def _folds(samples: Sequence[LabelledSample]) -> list[NDArray]:
-    """Fold of every atom: whole samples if there are enough, otherwise slabs across the longest cell vector."""
-    folds = []
-    for number, sample in enumerate(samples):
-        fold = np.full(len(sample.structure), -1)
-        labelled = np.flatnonzero(np.isfinite(sample.stiffness))
-        if len(samples) >= FOLDS:
-            fold[labelled] = number % FOLDS
-        else:
-            heights = sample.structure.positions[labelled] @ _longest_direction(sample.structure)
-            order = labelled[np.argsort(heights, kind="stable")]
-            fold[order] = np.arange(len(order)) * FOLDS // len(order)
-        folds.append(fold)
-    return folds
-
-
-def _longest_direction(structure: Structure) -> NDArray:
-    vectors = np.diag(np.ptp(structure.positions, axis=0)) if structure.cell is None else structure.cell
-    lengths = np.linalg.norm(vectors, axis=1)
-    return vectors[np.argmax(lengths)] / lengths.max()
-
-
-def _gathered(data: _Data, tables: Sequence[NDArray], name: str) -> tuple[NDArray, NDArray, NDArray]:
-    """Inputs, labels and folds of all labelled atoms of one head."""
-    inputs, targets, folds = [], [], []
-    for sample, table, members, fold in zip(data.samples, tables, data.members, data.folds, strict=True):
-        chosen = members[name][fold[members[name]] >= 0]
-        inputs.append(table[chosen])
-        targets.append(sample.stiffness[chosen])
-        folds.append(fold[chosen])
-    return np.concatenate(inputs), np.concatenate(targets), np.concatenate(folds)
-
-
 def _add_neighbours(
-    data: _Data, design: ModelDesign, clock: _Clock
+    data: DescribedSamples, design: ModelDesign, report: Report
 ) -> tuple[NeighbourStiffness | None, Sequence[NDArray]]:
     """Fit the bare stiffness and append its sums over neighbours to the inputs.
 
@@ -384,11 +150,11 @@ def _add_neighbours(
     """
     if design.neighbour_cutoff is None:
         return None, data.rows
-    clock(0.2, "fitting the bare stiffness")
+    report(0.2, "fitting the bare stiffness")
     coefficients = {}
     bare = [np.zeros(len(sample.structure)) for sample in data.samples]
     for name in data.species:
-        inputs, targets, folds = _gathered(data, data.rows, name)
+        inputs, targets, folds = data.gathered(data.rows, name)
         mean, scale = _standardisation(inputs)
         strength = _ridge_strength((inputs - mean) / scale, targets, folds)
         weights = _ridge((inputs - mean) / scale, targets, strength)
@@ -406,7 +172,7 @@ def _add_neighbours(
     neighbours = NeighbourStiffness(design.neighbour_cutoff, table, coefficients)
     inputs_by_sample = []
     for number, (sample, rows, values) in enumerate(zip(data.samples, data.rows, bare, strict=True)):
-        clock(0.22 + 0.08 * number / len(data.samples), f"neighbours in {sample.name}")
+        report(0.22 + 0.08 * number / len(data.samples), f"neighbours in {sample.name}")
         inputs_by_sample.append(np.concatenate([rows, neighbours.inputs(sample.structure, values)], axis=1))
     return neighbours, inputs_by_sample
 
@@ -454,17 +220,17 @@ def _unstandardised(weights: tuple[NDArray, float], mean: NDArray, scale: NDArra
 
 
 def _train_head(
-    data: _Data, inputs: Sequence[NDArray], name: str, design: ModelDesign, seed: int, clock: _Clock
+    data: DescribedSamples, inputs: Sequence[NDArray], name: str, design: ModelDesign, seed: int, report: Report
 ) -> Head:
     """One member for each fold: linear part, then a network for what is left."""
-    rows, targets, folds = _gathered(data, inputs, name)
+    rows, targets, folds = data.gathered(inputs, name)
     mean, scale = _standardisation(rows)
     standard = (rows - mean) / scale
     strength = _ridge_strength(standard, targets, folds) if design.linear else 0.0
     members: list[dict[str, NDArray]] = []
     linear, offset = np.zeros(standard.shape[1]), 0.0
     for fold in range(FOLDS):
-        clock(fold / FOLDS, f"training member {fold + 1} of {FOLDS} for species {name}")
+        report(fold / FOLDS, f"training member {fold + 1} of {FOLDS} for species {name}")
         held = folds == fold
         constant = float(targets[~held].mean())
         weights = np.zeros_like(linear)
@@ -561,12 +327,12 @@ def _fit_network(
 
 def _header(
     design: ModelDesign,
-    data: _Data,
+    data: DescribedSamples,
     radius: float,
     training: Mapping[str, Any],
     results: Sequence[ResultTable],
 ) -> ModelHeader:
-    features = _features(design, data.species)
+    features = features_of(design, data.species)
     reach = features.descriptor.cutoff + (design.neighbour_cutoff or 0.0)
     return ModelHeader(
         kind=KIND,
@@ -604,24 +370,3 @@ REFERENCES = (
     "Z.-H. Peng, Z.-Y. Yang, Y.-J. Wang, Extreme Mechanics Letters 48, 101446 (2021), "
     "doi:10.1016/j.eml.2021.101446: stiffness from the radial distribution function.",
 )
-
-
-class _Clock:
-    """Reports the fraction done with the time left, for the whole or a part of the work."""
-
-    def __init__(self, report: Progress | None, first: float = 0.0, last: float = 1.0, start: float | None = None):
-        self.report = report
-        self.first, self.last = first, last
-        self.start = time.monotonic() if start is None else start
-
-    def __call__(self, fraction: float, text: str) -> None:
-        if self.report is None:
-            return
-        whole = self.first + (self.last - self.first) * fraction
-        elapsed = time.monotonic() - self.start
-        left = f", about {elapsed / whole * (1 - whole):.0f} s left" if 0.02 < whole < 1 else ""
-        self.report(whole, text + left)
-
-    def part(self, first: float, last: float) -> _Clock:
-        span = self.last - self.first
-        return _Clock(self.report, self.first + span * first, self.first + span * last, self.start)

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from ovito_glassml.labels.activity import ACTIVE, INACTIVE
 from ovito_glassml.study.activity import ActivityStudy, feature_blocks, order_ends
-from ovito_glassml.study.pieces import Numbers
-from ovito_glassml.workflow.plotting import COLOURS, new_figure, save_figure, save_table
+from ovito_glassml.study.steps import Numbers
+from ovito_glassml.workflow.plotting import COLOURS, Columns, new_axes, save_figure, save_table
 
 __all__ = [
     "draw_accuracy",
@@ -75,17 +75,14 @@ def draw_accuracy(study: ActivityStudy, results: Results, folder: Path) -> list[
     """Accuracy against the number of features in body order, a curve for each cutoff."""
     figure, axes = _panels(results, 6.4, 4.6)
     blocks = feature_blocks(study.descriptor(study.cutoff))
-    columns: dict[str, list] = {key: [] for key in ("group", "cutoff_r0", "features", "bodies", *_SCORES, "strength")}
+    columns = Columns()
     for axis, (group, numbers) in zip(axes, results.items(), strict=True):
         for colour, cutoff in zip(_shades(len(study.cutoffs)), study.cutoffs, strict=True):
             table = numbers[f"accuracy-{cutoff:g}"]
             _curve(axis, table["features"], table, f"cutoff {cutoff:g} $r_0$", colour)
-            count = len(table["features"])
-            columns["group"] += [group] * count
-            columns["cutoff_r0"] += [cutoff] * count
-            columns["bodies"] += [_bodies_of(int(n), blocks) for n in table["features"]]
-            for name in ("features", *_SCORES, "strength"):
-                columns[name] += table[name].tolist()
+            features, scores = table["features"], {name: table[name] for name in (*_SCORES, "strength")}
+            bodies = [_bodies_of(int(count), blocks) for count in features]
+            columns.add(group=group, cutoff_r0=cutoff, features=features, bodies=bodies, **scores)
         axis.set(xscale="log", xlabel="number of features, in body order", title=group)
         _mark_orders(axis, blocks, study.species)
         axis.legend(frameon=False, loc="lower right")
@@ -97,21 +94,15 @@ def draw_transform(study: ActivityStudy, results: Results, folder: Path) -> list
     """Distances scaled by the nearest-neighbour distance against distances scaled by the cutoff."""
     figure, axes = _panels(results, 5.0, 4.0)
     ends = order_ends(study.descriptor(study.cutoff))
-    columns: dict[str, list] = {key: [] for key in ("group", "scaled_by", "bodies", "features", *_SCORES)}
+    columns = Columns()
     for axis, (group, numbers) in zip(axes, results.items(), strict=True):
         tables = {"r0": numbers[f"accuracy-{study.cutoff:g}"], "rc": numbers["transform"]}
-        for shift, (colour, (name, table)) in zip(
-            (-0.08, 0.08), zip(COLOURS, tables.items(), strict=False), strict=True
-        ):
+        for shift, colour, (name, table) in zip((-0.08, 0.08), COLOURS, tables.items(), strict=False):
             rows = [int(np.flatnonzero(table["features"] == end)[0]) for end in ends.values()]
             values = {key: table[key][rows] for key in ("features", *_SCORES)}
             label = "$y(r/r_0)$, default" if name == "r0" else "$y(r/r_c)$, as printed"
             _curve(axis, np.arange(len(ends)) + shift, values, label, colour, "o")
-            columns["group"] += [group] * len(rows)
-            columns["scaled_by"] += [name] * len(rows)
-            columns["bodies"] += list(ends)
-            for key, column in values.items():
-                columns[key] += column.tolist()
+            columns.add(group=group, scaled_by=name, bodies=list(ends), **values)
         axis.set_xticks(range(len(ends)), [f"up to {bodies}" for bodies in ends])
         axis.set(xlabel="bodies", title=f"{group}, cutoff {study.cutoff:g} $r_0$")
         axis.legend(frameon=False)
@@ -122,7 +113,7 @@ def draw_transform(study: ActivityStudy, results: Results, folder: Path) -> list
 def draw_selection(study: ActivityStudy, results: Results, folder: Path) -> list[Path]:
     """Accuracy against the number of features chosen one after the other, beside other orders."""
     figure, axes = _panels(results, 6.4, 4.8)
-    columns: dict[str, list] = {key: [] for key in ("group", "order", "features", "added", *_SCORES)}
+    columns = Columns()
     for axis, (group, numbers) in zip(axes, results.items(), strict=True):
         chosen = numbers["selection"]
         ordered = numbers[f"accuracy-{study.cutoff:g}"]
@@ -135,16 +126,8 @@ def draw_selection(study: ActivityStudy, results: Results, folder: Path) -> list
         for colour, (name, (table, prefix)) in zip(COLOURS, curves.items(), strict=False):
             values = {key: table[f"{prefix}{key}"] for key in ("features", *_SCORES)}
             _curve(axis, values["features"], values, name, colour)
-            added = (
-                chosen.get(f"{prefix}order", [""] * len(values["features"]))
-                if prefix
-                else [""] * len(ordered["features"])
-            )
-            columns["group"] += [group] * len(values["features"])
-            columns["order"] += [name] * len(values["features"])
-            columns["added"] += list(added)
-            for key, column in values.items():
-                columns[key] += column.tolist()
+            added = chosen.get(f"{prefix}order", "") if prefix else ""
+            columns.add(group=group, order=name, features=values.pop("features"), added=added, **values)
         names = ", ".join(chosen["radial_order"][:6])
         axis.set(xscale="log", xlabel="number of features", title=f"{group}: {names} …")
         axis.legend(frameon=False, loc="lower right")
@@ -155,16 +138,14 @@ def draw_selection(study: ActivityStudy, results: Results, folder: Path) -> list
 def draw_learning(results: Results, folder: Path) -> list[Path]:
     """Accuracy against the number of configurations trained on."""
     figure, axes = _panels(results, 5.4, 4.2)
-    columns: dict[str, list] = {key: [] for key in ("group", "bodies", "configurations", "atoms", *_SCORES)}
+    columns = Columns()
     for axis, (group, numbers) in zip(axes, results.items(), strict=True):
         table = numbers["learning"]
         for colour, bodies in zip(COLOURS, np.unique(table["bodies"]), strict=False):
             chosen = table["bodies"] == bodies
             values = {key: table[key][chosen] for key in _SCORES}
             _curve(axis, table["configurations"][chosen], values, f"up to {bodies} bodies", colour)
-        columns["group"] += [group] * len(table["bodies"])
-        for name in ("bodies", "configurations", "atoms", *_SCORES):
-            columns[name] += table[name].tolist()
+        columns.add(group=group, **{name: table[name] for name in ("bodies", "configurations", "atoms", *_SCORES)})
         each = table["atoms"][-1] / table["configurations"][-1]
         axis.set(xlabel=f"training configurations ({each:.0f} labelled atoms each)", title=group)
         axis.legend(frameon=False, loc="lower right")
@@ -175,8 +156,7 @@ def draw_learning(results: Results, folder: Path) -> list[Path]:
 def draw_replicas(results: Results, folder: Path) -> list[Path]:
     """Accuracy against the number of runs behind every label."""
     figure, axes = _panels(results, 5.4, 4.2)
-    names = ("replicas", *_SCORES, "against_all", "reliability")
-    columns: dict[str, list] = {key: [] for key in ("group", *names)}
+    columns = Columns()
     for axis, (group, numbers) in zip(axes, results.items(), strict=True):
         table = numbers["replicas"]
         _curve(axis, table["replicas"], table, "trained on and judged by labels of so many runs", COLOURS[0])
@@ -187,28 +167,19 @@ def draw_replicas(results: Results, folder: Path) -> list[Path]:
         axis.set_xticks(table["replicas"], [str(count) for count in table["replicas"]], minor=False)
         axis.minorticks_off()
         axis.legend(frameon=False, loc="lower right")
-        columns["group"] += [group] * len(table["replicas"])
-        for name in names:
-            columns[name] += table[name].tolist()
+        columns.add(group=group, **{name: table[name] for name in ("replicas", *_SCORES, "against_all", "reliability")})
     axes[0].set_ylabel(ACCURACY)
     return [save_figure(figure, folder / "replicas.png"), save_table(columns, folder / "replicas.csv")]
 
 
 def draw_regression(results: Results, folder: Path) -> list[Path]:
     """Correlation of D²min with its ARD regression against the number of features in body order."""
-    figure = new_figure(6.0, 4.2)
-    axis = figure.subplots()
-    names = ("features", "correlation", "error")
-    columns: dict[str, list] = {key: [] for key in ("group", *names)}
+    figure, axis = new_axes(6.0, 4.2)
+    columns = Columns()
     for colour, (group, numbers) in zip(COLOURS, results.items(), strict=False):
         table = numbers["regression"]
-        axis.errorbar(
-            table["features"], table["correlation"], table["error"], label=group,
-            fmt="o-", ms=4, lw=1, capsize=2, color=colour,
-        )  # fmt: skip
-        columns["group"] += [group] * len(table["features"])
-        for name in names:
-            columns[name] += table[name].tolist()
+        _curve(axis, table["features"], table, group, colour, quantity="correlation")
+        columns.add(group=group, **{name: table[name] for name in ("features", "correlation", "error")})
     axis.set(xscale="log", xlabel="number of features, in body order")
     axis.set_ylabel("Pearson R of log D²min and its ARD regression,\nmean of configurations left out")
     axis.legend(frameon=False, loc="lower right")
@@ -218,10 +189,8 @@ def draw_regression(results: Results, folder: Path) -> list[Path]:
 def draw_distributions(results: Results, folder: Path) -> list[Path]:
     """Histograms of the first radial descriptor of every species for active and inactive atoms."""
     species = len(next(iter(results.values()))["distributions"]["names"])
-    figure = new_figure(4.8 * species, 3.6 * len(results))
-    axes = figure.subplots(len(results), species, squeeze=False)
-    names = ("group", "descriptor", "value", "active_density", "inactive_density")
-    columns: dict[str, list] = {name: [] for name in names}
+    figure, axes = new_axes(4.8 * species, 3.6 * len(results), len(results), species, squeeze=False)
+    columns = Columns()
     for line, (group, numbers) in zip(axes, results.items(), strict=True):
         table = numbers["distributions"]
         for axis, name, values in zip(line, table["names"], table["values"].T, strict=True):
@@ -235,16 +204,15 @@ def draw_distributions(results: Results, folder: Path) -> list[Path]:
             axis.set_title(group)
             axis.legend(frameon=False)
             middles = 0.5 * (edges[1:] + edges[:-1])
-            entries = ([group] * len(middles), [name] * len(middles), middles, densities[ACTIVE], densities[INACTIVE])
-            for column, more in zip(columns.values(), entries, strict=True):
-                column += list(more)
+            shown = {"active_density": densities[ACTIVE], "inactive_density": densities[INACTIVE]}
+            columns.add(group=group, descriptor=name, value=middles, **shown)
     return [save_figure(figure, folder / "distributions.png"), save_table(columns, folder / "distributions.csv")]
 
 
 def draw_maps(study: ActivityStudy, results: Results, folder: Path) -> list[Path]:
     """A slice of one structure of every group: the active species by D²min, labelled atoms ringed, the others small."""
     figure, axes = _panels(results, 6.2, 5.8)
-    columns: dict[str, list] = {key: [] for key in ("group", "id", "species", "x", "y", "z", "D2min", "activity")}
+    columns = Columns()
     for axis, (group, numbers) in zip(axes, results.items(), strict=True):
         table = numbers["map"]
         values = np.log10(np.maximum(table["displacement"], 1e-8))
@@ -261,12 +229,9 @@ def draw_maps(study: ActivityStudy, results: Results, folder: Path) -> list[Path
         if len(known):
             bar = figure.colorbar(ScalarMappable(limits, "Greys"), ax=axis, extend="both", shrink=0.8)
             bar.set_label("log10 of D²min (squared length unit)")
-        entries = (
-            [group] * len(values), table["id"], table["species"], *table["positions"].T, table["displacement"],
-            table["activity"],
-        )  # fmt: skip
-        for column, more in zip(columns.values(), entries, strict=True):
-            column += list(more)
+        places = dict(zip("xyz", table["positions"].T, strict=True))
+        known_of = {"D2min": table["displacement"], "activity": table["activity"]}
+        columns.add(group=group, id=table["id"], species=table["species"], **places, **known_of)
     handles = [
         Line2D([], [], marker="o", ls="", ms=9, mfc="none", mew=2.5, mec=colour, label=_KIND_NAMES[kind])
         for kind, colour in _KIND_COLOURS.items()
@@ -278,7 +243,7 @@ def draw_maps(study: ActivityStudy, results: Results, folder: Path) -> list[Path
 def draw_propensity(results: Results, folder: Path) -> list[Path]:
     """D²min against the distance that the atoms themselves move, on average over the runs."""
     figure, axes = _panels(results, 5.2, 4.6)
-    columns: dict[str, list] = {key: [] for key in ("group", "D2min", "propensity")}
+    columns = Columns()
     for axis, (group, numbers) in zip(axes, results.items(), strict=True):
         table = numbers["propensity"]
         positive = (table["displacement"] > 0) & (table["propensity"] > 0)
@@ -287,9 +252,7 @@ def draw_propensity(results: Results, folder: Path) -> list[Path]:
         axis.set(xlabel="propensity (length unit of the file)", ylabel="mean D²min (squared length unit)")
         axis.tick_params(axis="both", which="minor", labelbottom=False, labelleft=False)
         axis.set_title(f"{group}, Pearson R = {table['pearson'].mean():.2f}")
-        columns["group"] += [group] * len(table["displacement"])
-        columns["D2min"] += table["displacement"].tolist()
-        columns["propensity"] += table["propensity"].tolist()
+        columns.add(group=group, D2min=table["displacement"], propensity=table["propensity"])
     return [save_figure(figure, folder / "propensity.png"), save_table(columns, folder / "propensity.csv")]
 
 
@@ -298,12 +261,20 @@ _SCORES = ("accuracy", "error")
 
 def _panels(results: Sequence[Any] | Mapping, width: float, height: float) -> tuple[Figure, NDArray]:
     """A panel for each group, side by side."""
-    figure = new_figure(width * len(results), height)
-    return figure, np.atleast_1d(figure.subplots(1, len(results)))
+    figure, axes = new_axes(width * len(results), height, 1, len(results))
+    return figure, np.atleast_1d(axes)
 
 
-def _curve(axis: Axes, x: NDArray, table: Mapping[str, NDArray], label: str, colour: Any, style: str = "o-") -> None:
-    axis.errorbar(x, table["accuracy"], table["error"], fmt=style, ms=4, lw=1, capsize=2, color=colour, label=label)
+def _curve(
+    axis: Axes,
+    x: NDArray,
+    table: Mapping[str, NDArray],
+    label: str,
+    colour: Any,
+    style: str = "o-",
+    quantity: str = "accuracy",
+) -> None:
+    axis.errorbar(x, table[quantity], table["error"], fmt=style, ms=4, lw=1, capsize=2, color=colour, label=label)
 
 
 def _shades(count: int) -> list[Any]:

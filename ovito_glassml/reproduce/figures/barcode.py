@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,13 +18,13 @@ from ovito_glassml.learn.barcode.data import BarcodeTable, UleSample
 from ovito_glassml.learn.barcode.evaluate import energy_score, group_fractions
 from ovito_glassml.learn.barcode.model import UleModel, heterogeneity, is_icosahedron
 from ovito_glassml.learn.barcode.train import PUBLISHED_TREES, cross_validate
+from ovito_glassml.progress import Report, span_of
 from ovito_glassml.reproduce.figures.stiffness import coloured_atoms
 from ovito_glassml.structure import Structure
-from ovito_glassml.workflow.plotting import COLOURS, new_figure, save_figure, save_table
+from ovito_glassml.workflow.plotting import COLOURS, Columns, new_axes, save_figure, save_table
 
 __all__ = ["Barcodes", "Sheared", "draw_ule_figures", "read_barcodes"]
 
-Progress = Callable[[float, str], None]
 
 #: Blue for Kasper environments, red for the others.
 GROUP_COLOURS = {1: COLOURS[0], 2: COLOURS[1]}
@@ -77,7 +77,7 @@ class Barcodes:
         return {kind or "samples": self.kinds == kind for kind in dict.fromkeys(self.kinds)}
 
 
-def read_barcodes(model: UleModel, samples: Sequence[UleSample], progress: Progress) -> Barcodes:
+def read_barcodes(model: UleModel, samples: Sequence[UleSample], progress: Report) -> Barcodes:
     """Predict all samples.
 
     Raises
@@ -111,7 +111,7 @@ def draw_ule_figures(
     model: UleModel,
     samples: Sequence[UleSample],
     folder: Path,
-    progress: Progress,
+    progress: Report,
     *,
     sheared: Sequence[Sheared] = (),
     tables: Mapping[str, BarcodeTable] | None = None,
@@ -139,7 +139,7 @@ def draw_ule_figures(
         Lines to print.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    barcodes = read_barcodes(model, samples, lambda fraction, text: progress(0.6 * fraction, text))
+    barcodes = read_barcodes(model, samples, span_of(progress, 0.0, 0.6))
     progress(0.6, "Drawing")
     written, report = draw_parity(barcodes, folder)
     for draw in (draw_barcodes, draw_correlations, draw_deviations, draw_sums, draw_contributions):
@@ -150,15 +150,14 @@ def draw_ule_figures(
         progress(0.75, "Strain")
         written += draw_strain(model, sheared, folder)
     if tables:
-        written += draw_learning(model, tables, folder, lambda fraction, text: progress(0.8 + 0.2 * fraction, text))
+        written += draw_learning(model, tables, folder, span_of(progress, 0.8, 1.0))
     return written, report
 
 
 def draw_parity(barcodes: Barcodes, folder: Path) -> tuple[list[Path], list[str]]:
     """Predicted against true energy, and the distribution of errors."""
     error, bias, explained = energy_score(barcodes.predicted, barcodes.energies)
-    figure = new_figure(8.6, 4.2)
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = new_axes(8.6, 4.2, 1, 2)
     for colour, (kind, chosen) in zip(_cycle(), barcodes.members().items(), strict=False):
         left.plot(barcodes.energies[chosen], barcodes.predicted[chosen], "o", ms=3, color=colour, label=kind)
     left.axline((barcodes.energies.mean(),) * 2, slope=1, color="0.6", lw=1, zorder=0)
@@ -183,8 +182,7 @@ def draw_barcodes(barcodes: Barcodes, folder: Path) -> list[Path]:
     order = np.argsort(barcodes.energies)
     part = max(1, len(order) // 5)
     ends = {"lowest fifth": order[:part], "highest fifth": order[-part:]}
-    figure = new_figure(11.0, 5.4)
-    axes = figure.subplots(2, 1, sharex=True, sharey=True)
+    figure, axes = new_axes(11.0, 5.4, 2, 1, sharex=True, sharey=True)
     columns: dict[str, list[Any]] = {"environment": list(barcodes.model.names)}
     for axis, (name, chosen) in zip(axes, ends.items(), strict=True):
         shares = 100 * barcodes.fractions[chosen].mean(axis=0)
@@ -199,8 +197,7 @@ def draw_correlations(barcodes: Barcodes, folder: Path) -> list[Path]:
     """Correlation of each fraction with the energy; icosahedra are hatched."""
     values = correlations(barcodes)
     model, marked = barcodes.model, is_icosahedron(barcodes.model.voronoi)
-    figure = new_figure(11.0, 4.0)
-    axis = figure.subplots()
+    figure, axis = new_axes(11.0, 4.0)
     bars = _bars(axis, values, model)
     for bar, icosahedral in zip(bars, marked, strict=True):
         bar.set_hatch("///" if icosahedral else "")
@@ -231,8 +228,7 @@ def draw_deviations(barcodes: Barcodes, folder: Path) -> list[Path]:
     deviations = 100 * (barcodes.fractions - np.array([shares for shares, _ in expected]))
     members = model.groups == 2
     z = np.array([heterogeneity(n, *one, members)[0] for n, one in zip(barcodes.counts, expected, strict=True)])
-    figure = new_figure(12.0, 4.4)
-    left, right = figure.subplots(1, 2, width_ratios=(3, 1))
+    figure, (left, right) = new_axes(12.0, 4.4, 1, 2, width_ratios=(3, 1))
     columns: dict[str, list[Any]] = {"environment": list(model.names), "group": model.groups.tolist()}
     kinds = barcodes.members()
     for number, (colour, (kind, chosen)) in enumerate(zip(_cycle(), kinds.items(), strict=False)):
@@ -257,9 +253,9 @@ def draw_sums(barcodes: Barcodes, folder: Path) -> list[Path]:
     """Sums of fractions over the groups and over icosahedra against energy."""
     model = barcodes.model
     sums = group_fractions(barcodes.fractions, model.voronoi, model.groups)
-    figure = new_figure(4.0 * len(sums), 3.8)
+    figure, axes = new_axes(4.0 * len(sums), 3.8, 1, len(sums))
     columns: dict[str, list[Any]] = {"energy_eV_per_atom": barcodes.energies.tolist()}
-    for axis, (name, values) in zip(figure.subplots(1, len(sums)), sums.items(), strict=True):
+    for axis, (name, values) in zip(axes, sums.items(), strict=True):
         for colour, chosen in zip(_cycle(), barcodes.members().values(), strict=False):
             axis.plot(barcodes.energies[chosen], 100 * values[chosen], "o", ms=3, color=colour)
         varies = values.std() > 0
@@ -275,8 +271,7 @@ def draw_contributions(barcodes: Barcodes, folder: Path) -> list[Path]:
     fractions = barcodes.fractions
     lowest, span = fractions.min(axis=0), np.ptp(fractions, axis=0)
     relative = (fractions - lowest) / np.where(span > 0, span, 1)
-    figure = new_figure(11.0, 4.4)
-    axis = figure.subplots()
+    figure, axis = new_axes(11.0, 4.4)
     jitter = np.random.default_rng(1).uniform(-0.3, 0.3, len(values))
     for number in range(len(model)):
         places = number + jitter
@@ -292,21 +287,18 @@ def draw_contributions(barcodes: Barcodes, folder: Path) -> list[Path]:
 def draw_environments(model: UleModel, folder: Path) -> list[Path]:
     """Every environment with the atoms that share a face with it, seen along its longest axis."""
     rows = -(-len(model) // 8)
-    figure = new_figure(12.0, 1.75 * rows)
-    axes = np.atleast_2d(figure.subplots(rows, 8)).ravel()
-    columns: dict[str, list[Any]] = {
-        key: [] for key in ("environment", "group", "centre", "species", "x_A", "y_A", "z_A")
-    }
+    figure, axes = new_axes(12.0, 1.75 * rows, rows, 8)
+    axes = axes.ravel()
+    columns = Columns()
     for number, (axis, kernel) in enumerate(zip(axes, model.kernels, strict=False)):
         shell = np.concatenate([[0], shell_of(kernel)])
         places = _seen_flat(kernel.positions[shell])
         names = [kernel.species_names[kind] for kind in kernel.species[shell]]
         _spheres(axis, places, kernel.species[shell])
         axis.set_title(model.names[number], fontsize=7, color=GROUP_COLOURS[int(model.groups[number])])
-        for place, name in zip(places, names, strict=True):
-            values = (model.names[number], int(model.groups[number]), names[0], name, *place.tolist())
-            for key, value in zip(columns, values, strict=True):
-                columns[key].append(value)
+        along = {f"{axis}_A": place for axis, place in zip("xyz", places.T, strict=True)}
+        about = {"environment": model.names[number], "group": int(model.groups[number]), "centre": names[0]}
+        columns.add(**about, species=names, **along)
     for axis in axes:
         axis.axis("off")
     hues = ("orange", "blue")
@@ -345,8 +337,7 @@ def _spheres(axis: Axes, places: NDArray, species: NDArray) -> None:
 
 def draw_strain(model: UleModel, sheared: Sequence[Sheared], folder: Path) -> list[Path]:
     """Slab of each sheared sample coloured by von Mises strain, beside its barcode."""
-    figure = new_figure(12.0, 3.6 * len(sheared))
-    pairs = np.atleast_2d(figure.subplots(len(sheared), 2, width_ratios=(1, 2.4)))
+    figure, pairs = new_axes(12.0, 3.6 * len(sheared), len(sheared), 2, width_ratios=(1, 2.4), squeeze=False)
     highest = max(float(np.nanquantile(one.strain, 0.98)) for one in sheared)
     columns: dict[str, list[Any]] = {"environment": list(model.names)}
     for (left, right), one in zip(pairs, sheared, strict=True):
@@ -364,7 +355,7 @@ def draw_strain(model: UleModel, sheared: Sequence[Sheared], folder: Path) -> li
     return [save_figure(figure, folder / "strain.png"), save_table(columns, folder / "strain.csv")]
 
 
-def draw_learning(model: UleModel, tables: Mapping[str, BarcodeTable], folder: Path, progress: Progress) -> list[Path]:
+def draw_learning(model: UleModel, tables: Mapping[str, BarcodeTable], folder: Path, progress: Report) -> list[Path]:
     """Cross-validated error of trees on fractions against the number of environments and of samples.
 
     Beside it, if the model's card has it, that of similarities with the environments.
@@ -382,8 +373,7 @@ def draw_learning(model: UleModel, tables: Mapping[str, BarcodeTable], folder: P
         chosen = np.sort(order[: max(2, round(part * len(largest)))])
         counts.append(len(chosen))
         by_count.append(_validated(largest.of(chosen)))
-    figure = new_figure(8.6, 4.0)
-    left, right = figure.subplots(1, 2, sharey=True)
+    figure, (left, right) = new_axes(8.6, 4.0, 1, 2, sharey=True)
     known = [table.rows for table in model.header.results if table.title == "Number of environments"]
     similar = [(int(row[0]), float(row[1])) for rows in known for row in rows]
     left.semilogx(sizes, errors, "o-", color=COLOURS[0], label="trees on fractions")
@@ -396,13 +386,11 @@ def draw_learning(model: UleModel, tables: Mapping[str, BarcodeTable], folder: P
     right.set_xticks(counts, [str(count) for count in counts])
     right.minorticks_off()
     left.set_ylim(bottom=0)
-    columns: dict[str, list[Any]] = {
-        "varied": ["environments"] * len(sizes)
-        + ["samples"] * len(counts)
-        + ["environments, similarities"] * len(similar),
-        "number": sizes + counts + [size for size, _ in similar],
-        "RMSE_meV_per_atom": errors + by_count + [error for _, error in similar],
-    }
+    columns = Columns()
+    columns.add(varied="environments", number=sizes, RMSE_meV_per_atom=errors)
+    columns.add(varied="samples", number=counts, RMSE_meV_per_atom=by_count)
+    for count, error in similar:
+        columns.add(varied="environments, similarities", number=count, RMSE_meV_per_atom=error)
     return [save_figure(figure, folder / "learning.png"), save_table(columns, folder / "learning.csv")]
 
 

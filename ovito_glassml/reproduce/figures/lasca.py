@@ -27,7 +27,7 @@ from ovito_glassml.topology.signature import (
 )
 from ovito_glassml.topology.standard_clusters import SUBCLUSTERS, Cluster, LaSCA, LaSCAResult
 from ovito_glassml.topology.statistics import cluster_statistics
-from ovito_glassml.workflow.plotting import COLOURS, new_figure, save_figure, save_table
+from ovito_glassml.workflow.plotting import COLOURS, Columns, grouped_bars, new_axes, save_figure, save_table
 
 __all__ = [
     "PUBLISHED_SHARES",
@@ -76,10 +76,10 @@ class Glass:
 
 def read_glass(file: Path) -> Glass:
     """A shipped sample with its measured stiffness, named by its composition and cooling rate."""
-    shard = read_shard(file)
-    settings = made_with(shard.header, "input_settings")
+    snapshot = read_shard(file)
+    settings = made_with(snapshot.header, "input_settings")
     name = f"{settings['composition']}, {settings['cooling_rate']:.0e} K/s" if settings else file.name.split(".")[0]
-    return Glass(name.replace("e+", "e"), shard.structure, shard.columns.get("Stiffness"))
+    return Glass(name.replace("e+", "e"), snapshot.structure, snapshot.columns.get("Stiffness"))
 
 
 def read_barriers(folder: Path) -> list[Glass]:
@@ -168,12 +168,8 @@ def draw_frequencies(columns: Mapping[str, Sequence[LaSCAResult]], folder: Path)
     shares = {"published": list(PUBLISHED_SHARES.values())}
     shares |= {name: [share_of(text, results) for text in texts] for name, results in columns.items()}
     labels = [cluster_label(parse_signature(text)) for text in texts]
-    figure = new_figure(10.0, 5.6)
-    axis = figure.subplots()
-    width = 0.8 / len(shares)
-    for index, (colour, (name, values)) in enumerate(zip(("0.35", *COLOURS), shares.items(), strict=False)):
-        places = np.arange(len(texts)) + (index - (len(shares) - 1) / 2) * width
-        axis.bar(places, values, width, color=colour, label=name)
+    figure, axis = new_axes(10.0, 5.6)
+    grouped_bars(axis, shares, ("0.35", *COLOURS))
     ticks = [f"{label}\n{text}" for label, text in zip(labels, texts, strict=True)]
     axis.set_xticks(np.arange(len(texts)), ticks, rotation=35, ha="right", rotation_mode="anchor", fontsize=9)
     axis.set(ylabel="share of atoms (%)", title="The ten most frequent close-packed clusters of the literature")
@@ -198,12 +194,8 @@ def draw_subclusters(glass: Glass, result: LaSCAResult, folder: Path) -> list[Pa
     means = [cluster_statistics(result, members.astype(int) - 1, ("in",)) for members in groups.values()]
     names = [f"S{format_subcluster(kind)}" for kind in SUBCLUSTERS] + ["other"]
     fractions = {name: one.subcluster_fractions[:, 1] for name, one in zip(groups, means, strict=True)}
-    figure = new_figure(9.0, 4.6)
-    axis = figure.subplots()
-    width = 0.8 / len(fractions)
-    for index, (colour, (name, values)) in enumerate(zip(COLOURS, fractions.items(), strict=False)):
-        places = np.arange(len(names)) + (index - (len(fractions) - 1) / 2) * width
-        axis.bar(places, 100 * values, width, color=colour, label=name)
+    figure, axis = new_axes(9.0, 4.6)
+    grouped_bars(axis, {name: 100 * values for name, values in fractions.items()}, COLOURS)
     axis.set_xticks(np.arange(len(names)), names)
     axis.set(ylabel="mean fraction of sub-clusters (%)", title=f"Sub-clusters by group of atoms, {glass.name}")
     axis.legend(frameon=False)
@@ -214,10 +206,9 @@ def draw_subclusters(glass: Glass, result: LaSCAResult, folder: Path) -> list[Pa
 
 def draw_clusters(glass: Glass, result: LaSCAResult, folder: Path) -> list[Path]:
     """Pictures of an icosahedron, a B12, a C13 and an icosahedron with a bond missing."""
-    figure = new_figure(10.0, 10.4)
-    axes = figure.subplots(2, 2).ravel()
-    rows: dict[str, list[Any]] = {"signature": [], "label": [], "atom": [], "element": [], "cutoff": []}
-    for axis, text in zip(axes, PICTURED, strict=True):
+    figure, axes = new_axes(10.0, 10.4, 2, 2)
+    rows = Columns()
+    for axis, text in zip(axes.ravel(), PICTURED, strict=True):
         of_atoms = result.numbers[result.signature_indices]
         found = np.flatnonzero(of_atoms == signature_number(parse_signature(text)))
         if not len(found):
@@ -229,10 +220,8 @@ def draw_clusters(glass: Glass, result: LaSCAResult, folder: Path) -> list[Path]
         label = label_name(int(result.labels[atom]))
         _picture(axis, glass.structure, cluster)
         axis.set_title(f"{label}   {format_signature(cluster.signature)}\nabout {element}", fontsize=12)
-        for column, value in zip(
-            rows, (text, label, glass.structure.ids[atom], element, result.cutoffs[atom]), strict=True
-        ):
-            rows[column].append(value)
+        numbers = {"atom": glass.structure.ids[atom], "element": element, "cutoff": result.cutoffs[atom]}
+        rows.add(signature=text, label=label, **numbers)
     handles: list[Any] = [
         Line2D([], [], color=colour, lw=4, label=f"centre to neighbour, S{kind}")
         for kind, colour in _BOND_COLOURS.items()
@@ -258,7 +247,7 @@ def _picture(axis: Axes, structure: Structure, cluster: Cluster) -> None:
         sticks.append((center, a, _BOND_COLOURS.get(format_subcluster(kind), "0.3"), 5.0))
     for a, b, colour, width in sticks:
         length = np.linalg.norm(places[b] - places[a])
-        # From surface to surface, in pieces that each know what is in front of them.
+        # From surface to surface, in steps that each know what is in front of them.
         steps = np.linspace(radii[a] / length, 1 - radii[b] / length, 9)
         points = places[a] + steps[:, None] * (places[b] - places[a])
         for first, second in pairwise(points):

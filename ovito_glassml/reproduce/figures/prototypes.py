@@ -19,16 +19,16 @@ from ovito_glassml.learn.prototypes.evaluate import balanced_calibration, compar
 from ovito_glassml.learn.prototypes.model import PROTOTYPES, ScnnModel, ScnnPrediction, centre_of
 from ovito_glassml.learn.prototypes.network import TrainingSettings
 from ovito_glassml.learn.prototypes.train import train_plain, train_scnn
+from ovito_glassml.progress import Report, span_of, with_text
 from ovito_glassml.reproduce.figures.stiffness import SLAB_WIDTH, coloured_atoms
 from ovito_glassml.reproduce.figures.viscosity import draw_viscosity
 from ovito_glassml.topology.signature import format_signature, format_subcluster, label_name
 from ovito_glassml.topology.standard_clusters import SUBCLUSTERS, LaSCA
 from ovito_glassml.topology.statistics import cluster_statistics
-from ovito_glassml.workflow.plotting import COLOURS, new_figure, save_figure, save_table
+from ovito_glassml.workflow.plotting import COLOURS, Columns, grouped_bars, new_axes, save_figure, save_table
 
 __all__ = ["Judged", "draw_scnn_figures", "judge"]
 
-Progress = Callable[[float, str], None]
 
 #: Blue shades for low, red ones for high barriers.
 PROTOTYPE_COLOURS = ("#2166AC", "#67A9CF", "#EF8A62", "#B2182B")
@@ -79,7 +79,7 @@ class Judged:
 
 def judge(
     samples: Sequence[BarrierSample],
-    progress: Progress,
+    progress: Report,
     *,
     design: ScnnDesign = ENVIRONMENT,
     settings: TrainingSettings | None = None,
@@ -97,12 +97,9 @@ def judge(
     last = len(samples) - 1
     numbers = list(range(last))
 
-    def part(first: float, end: float) -> Progress:
-        return lambda fraction, text: progress(first + (end - first) * fraction, text)
-
-    data = describe_samples(samples, design, learned=numbers, progress=part(0.0, 0.3))
+    data = describe_samples(samples, design, learned=numbers, progress=span_of(progress, 0.0, 0.3))
     parts = data.divided(numbers)
-    model = train_scnn(data, *parts, design=design, settings=settings, seed=seed, progress=part(0.3, 0.7))
+    model = train_scnn(data, *parts, design=design, settings=settings, seed=seed, progress=span_of(progress, 0.3, 0.7))
     progress(0.7, "training the plain network")
     plain = train_plain(data, *parts, design=design, settings=settings, seed=seed)
     tested = data.of_samples([last])
@@ -114,7 +111,7 @@ def judge(
 def draw_scnn_figures(
     samples: Sequence[BarrierSample],
     folder: Path,
-    progress: Progress,
+    progress: Report,
     *,
     design: ScnnDesign = ENVIRONMENT,
     settings: TrainingSettings | None = None,
@@ -143,9 +140,7 @@ def draw_scnn_figures(
         Lines to print.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    judged = judge(
-        samples, lambda fraction, text: progress(0.6 * fraction, text), design=design, settings=settings, seed=seed
-    )
+    judged = judge(samples, span_of(progress, 0.0, 0.6), design=design, settings=settings, seed=seed)
     progress(0.6, "Drawing")
     written, report = draw_roc(judged, folder)
     for draw in (draw_calibration, draw_scatter, draw_maps, draw_embeddings, draw_cosines, draw_similarities):
@@ -157,7 +152,7 @@ def draw_scnn_figures(
     files, lines = draw_viscosity(judged.sample, folder)
     written, report = written + files, report + lines
     files, lines = draw_quadruples(
-        judged, folder, quadruples, lambda fraction: progress(0.7 + 0.3 * fraction, "Random quadruples")
+        judged, folder, quadruples, with_text(span_of(progress, 0.7, 1.0), "Random quadruples")
     )
     return written + files, report + lines
 
@@ -165,20 +160,16 @@ def draw_scnn_figures(
 def draw_roc(judged: Judged, folder: Path) -> tuple[list[Path], list[str]]:
     """Receiver operating characteristic of the prototype network and of the plain one."""
     high = highest(judged.barrier)
-    figure = new_figure(4.8, 4.6)
-    axis = figure.subplots()
-    columns: dict[str, list[Any]] = {"network": [], "false_positive_rate": [], "true_positive_rate": []}
+    figure, axis = new_axes(4.8, 4.6)
+    columns = Columns()
     report = []
     values = {"prototypes": judged.prediction.logit[judged.atoms], "plain network": judged.plain}
     for colour, (name, logits) in zip(COLOURS, values.items(), strict=False):
         curve = roc_curve(high, logits)
+        curve = {key: curve[key] for key in ("false_positive_rate", "true_positive_rate")}
         area = area_under_roc(logits[~high], logits[high])
-        axis.plot(
-            curve["false_positive_rate"], curve["true_positive_rate"], color=colour, label=f"{name}, AUC {area:.3f}"
-        )
-        columns["network"] += [name] * len(curve["false_positive_rate"])
-        for key in ("false_positive_rate", "true_positive_rate"):
-            columns[key] += curve[key].tolist()
+        axis.plot(*curve.values(), color=colour, label=f"{name}, AUC {area:.3f}")
+        columns.add(network=name, **curve)
         report.append(f"{judged.sample.name}: AUC of the highest fifth, {name}: {area:.3f}")
     axis.plot([0, 1], [0, 1], color="0.7", lw=1)
     axis.set(xlabel="false positive rate", ylabel="true positive rate", title="Highest fifth of the barriers")
@@ -194,17 +185,14 @@ def draw_calibration(judged: Judged, folder: Path) -> list[Path]:
         "class of the training": judged.barrier > threshold,
     }
     probability = judged.prediction.probability[judged.atoms]
-    figure = new_figure(4.8, 4.6)
-    axis = figure.subplots()
-    columns: dict[str, list[Any]] = {"high": [], "predicted": [], "observed": []}
+    figure, axis = new_axes(4.8, 4.6)
+    columns = Columns()
     for colour, (name, high) in zip(COLOURS, curves.items(), strict=False):
         if high.all() or not high.any():
             continue
         predicted, observed = balanced_calibration(probability, high)
         axis.plot(predicted, observed, "o-", color=colour, label=name)
-        columns["high"] += [name] * len(predicted)
-        columns["predicted"] += predicted.tolist()
-        columns["observed"] += observed.tolist()
+        columns.add(high=name, predicted=predicted, observed=observed)
     axis.plot([0, 1], [0, 1], color="0.7", lw=1)
     axis.set(
         xlabel="high activation probability (50 % prevalence)", ylabel="frequency of high barriers (50 % prevalence)"
@@ -216,8 +204,7 @@ def draw_calibration(judged: Judged, folder: Path) -> list[Path]:
 def draw_scatter(judged: Judged, folder: Path) -> list[Path]:
     """Mean barrier against mean logit of 100 atoms each, sorted by logit."""
     bins = parity(judged.prediction.logit[judged.atoms], judged.barrier)
-    figure = new_figure(5.0, 4.4)
-    axis = figure.subplots()
+    figure, axis = new_axes(5.0, 4.4)
     axis.errorbar(bins["predicted"], bins["measured"], bins["standard_error"], fmt="o", ms=4, color=COLOURS[0])
     axis.set(xlabel="mean SCNN logit (high − low)", ylabel="mean activation energy (eV)", title="100 atoms a point")
     table: dict[str, Any] = {
@@ -238,8 +225,7 @@ def draw_maps(judged: Judged, folder: Path) -> list[Path]:
         "mean activation energy (eV)": judged.sample.barrier[shown],
         "high activation probability": judged.prediction.probability[shown],
     }
-    figure = new_figure(10.4, 4.8)
-    axes = figure.subplots(1, 2, sharex=True, sharey=True)
+    figure, axes = new_axes(10.4, 4.8, 1, 2, sharex=True, sharey=True)
     for axis, (name, values) in zip(axes, panels.items(), strict=True):
         limits = Normalize(*np.nanpercentile(values, [2, 98]))
         coloured_atoms(axis, structure.positions[shown, :2], values, limits)
@@ -266,8 +252,7 @@ def draw_embeddings(judged: Judged, folder: Path) -> list[Path]:
     plane = axes[:, :-3:-1]
     places, marked = (units - centre) @ plane, (marks - centre) @ plane
     explained = variances[:-3:-1] / variances.sum()
-    figure = new_figure(6.0, 4.8)
-    axis = figure.subplots()
+    figure, axis = new_axes(6.0, 4.8)
     order = np.random.default_rng(1).permutation(len(places))
     points = axis.scatter(places[order, 0], places[order, 1], c=judged.barrier[order], s=3, cmap="viridis")
     figure.colorbar(points, ax=axis).set_label("mean activation energy (eV)")
@@ -295,8 +280,7 @@ def draw_cosines(judged: Judged, folder: Path) -> list[Path]:
 
 
 def _heat_map(cosines: NDArray, title: str, file: Path) -> list[Path]:
-    figure = new_figure(4.8, 4.2)
-    axis = figure.subplots()
+    figure, axis = new_axes(4.8, 4.2)
     image = axis.imshow(cosines, cmap="RdBu_r", vmin=-1, vmax=1)
     for row, column in np.ndindex(cosines.shape):
         value = cosines[row, column]
@@ -314,8 +298,7 @@ def draw_similarities(judged: Judged, folder: Path) -> list[Path]:
     high = highest(judged.barrier)
     similarity = judged.prediction.similarity[judged.atoms]
     edges = np.linspace(-1, 1, 61)
-    figure = new_figure(9.6, 5.6)
-    axes = figure.subplots(2, 2, sharex=True)
+    figure, axes = new_axes(9.6, 5.6, 2, 2, sharex=True)
     table: dict[str, Any] = {"cosine": (edges[1:] + edges[:-1]) / 2}
     for number, axis in enumerate(axes.ravel()):
         for colour, (name, members) in zip(COLOURS, {"highest fifth": high, "others": ~high}.items(), strict=False):
@@ -335,8 +318,7 @@ def draw_barriers(judged: Judged, folder: Path) -> list[Path]:
     nearest = judged.prediction.prototype[judged.atoms]
     lowest, highest_shown = np.percentile(judged.barrier, [0.1, 99.9])
     edges = np.linspace(lowest, highest_shown, 26)
-    figure = new_figure(6.0, 4.4)
-    axis = figure.subplots()
+    figure, axis = new_axes(6.0, 4.4)
     table: dict[str, Any] = {"barrier_eV": (edges[1:] + edges[:-1]) / 2}
     for number, share in enumerate(shares(nearest)):
         chosen = judged.barrier[nearest == number]
@@ -356,12 +338,10 @@ def draw_clusters(judged: Judged, folder: Path) -> tuple[list[Path], list[str]]:
     result = LaSCA().compute(judged.sample.structure)
     statistics = cluster_statistics(result, judged.prediction.prototype, NAMES)
     names = [f"S{format_subcluster(kind)}" for kind in SUBCLUSTERS] + ["other"]
-    figure = new_figure(9.0, 4.6)
-    axis = figure.subplots()
-    for number, colour in enumerate(PROTOTYPE_COLOURS):
-        places = np.arange(len(names)) + 0.2 * (number - 1.5)
-        fractions = 100 * statistics.subcluster_fractions[:, number + 1]
-        axis.bar(places, fractions, 0.2, color=colour, label=f"prototype {NAMES[number]}")
+    figure, axis = new_axes(9.0, 4.6)
+    fractions = 100 * statistics.subcluster_fractions[:, 1:].T
+    bars = {f"prototype {name}": values for name, values in zip(NAMES, fractions, strict=True)}
+    grouped_bars(axis, bars, PROTOTYPE_COLOURS)
     axis.set_xticks(np.arange(len(names)), names)
     axis.set(ylabel="mean fraction of sub-clusters (%)", title="Sub-clusters by nearest prototype")
     axis.legend(frameon=False)
@@ -372,30 +352,21 @@ def draw_clusters(judged: Judged, folder: Path) -> tuple[list[Path], list[str]]:
         save_table({"subcluster": names, **columns}, folder / "clusters.csv"),
         save_table(rows, folder / "prototypes.csv"),
     ]
-    five = names.index("S555")
-    report.append(
-        "mean fraction of S555 by nearest prototype: "
-        + ", ".join(
-            f"{name} {100 * statistics.subcluster_fractions[five, k + 1]:.1f} %" for k, name in enumerate(NAMES)
-        )
-    )
-    return written, report
+    five = fractions[:, names.index("S555")]
+    shown = ", ".join(f"{name} {value:.1f} %" for name, value in zip(NAMES, five, strict=True))
+    return written, [*report, f"mean fraction of S555 by nearest prototype: {shown}"]
 
 
-def _prototype_clusters(judged: Judged) -> tuple[list[str], dict[str, list[Any]]]:
+def _prototype_clusters(judged: Judged) -> tuple[list[str], Columns]:
     """Lines and table: what each prototype atom is."""
-    rows: dict[str, list[Any]] = {
-        key: [] for key in ("prototype", "sample", "atom", "element", "barrier_eV", "signature", "label")
-    }
-    report = []
+    rows, report = Columns(), []
     for name, prototype in zip(NAMES, judged.model.prototypes, strict=True):
         environment = prototype.environment
         cluster = LaSCA().compute(centre_of(environment))
         element = environment.species_names[environment.species[0]]
         signature, label = format_signature(cluster.signatures[0]), label_name(int(cluster.labels[0]))
-        values = (name, prototype.sample, prototype.atom, element, prototype.barrier, signature, label)
-        for key, value in zip(rows, values, strict=True):
-            rows[key].append(value)
+        atom = {"sample": prototype.sample, "atom": prototype.atom, "element": element, "barrier_eV": prototype.barrier}
+        rows.add(prototype=name, **atom, signature=signature, label=label)
         report.append(
             f"prototype {name}: {element} atom {prototype.atom} of {prototype.sample}, {prototype.barrier:.2f} eV, "
             f"{signature} {label}".rstrip()
@@ -420,8 +391,7 @@ def draw_quadruples(
         progress=progress,
     )
     limit = float(np.quantile(random, 0.95))
-    figure = new_figure(6.0, 4.2)
-    axis = figure.subplots()
+    figure, axis = new_axes(6.0, 4.2)
     axis.hist(random, bins=40, color="0.7", label=f"{quadruples} random quadruples")
     axis.axvline(limit, color="black", ls="--", label=f"their 95th percentile, {limit:.3f}")
     axis.axvline(area, color=COLOURS[1], lw=2, label=f"the four prototypes, {area:.3f}")

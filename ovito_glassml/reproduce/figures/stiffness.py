@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from matplotlib.colors import Normalize
 from numpy.typing import NDArray
 
 from ovito_glassml.learn.evaluation import parity
+from ovito_glassml.learn.stiffness.data import LabelledSample
 from ovito_glassml.learn.stiffness.evaluate import (
     COARSE_RADIUS,
     SampleScore,
@@ -21,13 +22,13 @@ from ovito_glassml.learn.stiffness.evaluate import (
     score_sample,
 )
 from ovito_glassml.learn.stiffness.model import StiffnessModel, StiffnessPrediction
-from ovito_glassml.learn.stiffness.train import LabelledSample, train
+from ovito_glassml.learn.stiffness.train import train
 from ovito_glassml.neighbours import average_within
-from ovito_glassml.workflow.plotting import COLOURS, new_figure, save_figure, save_table
+from ovito_glassml.progress import Report, nth_of, span_of
+from ovito_glassml.workflow.plotting import COLOURS, Columns, grouped_bars, new_axes, save_figure, save_table
 
 __all__ = ["draw_maps", "draw_parity", "draw_radius_scan", "draw_rdfs", "draw_stiffness_figures", "draw_transfer"]
 
-Progress = Callable[[float, str], None]
 
 #: Å; the thickness of the slice that maps show.
 SLAB_WIDTH = 3.0
@@ -39,7 +40,7 @@ def draw_stiffness_figures(
     testing: Sequence[LabelledSample],
     models: Mapping[str, StiffnessModel],
     folder: Path,
-    progress: Progress,
+    progress: Report,
 ) -> list[Path]:
     """Draw all figures as PNG with their numbers beside them as CSV.
 
@@ -73,34 +74,28 @@ def draw_stiffness_figures(
     written += draw_radius_scan(testing, predictions, folder)
     written += draw_maps(testing[-1], predictions[first][-1], folder)
 
-    def report(fraction: float, text: str) -> None:
-        progress(0.4 + 0.6 * fraction, text)
-
-    return written + draw_transfer(training, testing, folder, report)
+    return written + draw_transfer(training, testing, folder, span_of(progress, 0.4, 1.0))
 
 
 def draw_parity(
     samples: Sequence[LabelledSample], predictions: Mapping[str, Sequence[StiffnessPrediction]], folder: Path
 ) -> list[Path]:
     """Measured against predicted stiffness in bins of 100 atoms sorted by prediction."""
-    figure = new_figure(5.0 * len(predictions), 4.6)
-    axes = np.atleast_1d(figure.subplots(1, len(predictions), sharex=True, sharey=True))
-    columns: dict[str, list] = {"model": [], "sample": [], "predicted_eV_per_A2": [], "measured_eV_per_A2": []}
-    for axis, (name, results) in zip(axes, predictions.items(), strict=True):
+    figure, axes = new_axes(5.0 * len(predictions), 4.6, 1, len(predictions), sharex=True, sharey=True, squeeze=False)
+    columns = Columns()
+    for axis, (name, results) in zip(axes[0], predictions.items(), strict=True):
         for colour, sample, result in zip(COLOURS, samples, results, strict=False):
             bins = parity(result.stiffness, sample.stiffness)
             correlation = np.corrcoef(result.stiffness, sample.stiffness)[0, 1]
             label = f"{_short(sample.name)}, R = {correlation:.2f} by atom"
             style = {"fmt": "o", "ms": 4, "color": colour, "elinewidth": 0.8}
             axis.errorbar(bins["predicted"], bins["measured"], bins["standard_error"], label=label, **style)
-            columns["model"] += [name] * len(bins["predicted"])
-            columns["sample"] += [sample.name] * len(bins["predicted"])
-            columns["predicted_eV_per_A2"] += bins["predicted"].tolist()
-            columns["measured_eV_per_A2"] += bins["measured"].tolist()
+            points = {f"{key}_eV_per_A2": bins[key] for key in ("predicted", "measured")}
+            columns.add(model=name, sample=sample.name, **points)
         axis.axline((0.7, 0.7), slope=1, color="0.6", lw=1, zorder=0)
         axis.set(title=name, xlabel="mean predicted stiffness (eV/Å²)")
         axis.legend(frameon=False, loc="upper left")
-    axes[0].set_ylabel("mean measured stiffness (eV/Å²)")
+    axes[0, 0].set_ylabel("mean measured stiffness (eV/Å²)")
     figure.suptitle("Glasses never trained on; each point is 100 atoms, the bar its standard error")
     return [save_figure(figure, folder / "parity.png"), save_table(columns, folder / "parity.csv")]
 
@@ -115,8 +110,7 @@ def draw_rdfs(
         radii, functions = extreme_rdfs(sample.structure, values)
         collected.append(functions)
     mean = {name: np.mean([functions[name] for functions in collected], axis=0) for name in collected[0]}
-    figure = new_figure(8.0, 4.6)
-    axis = figure.subplots()
+    figure, axis = new_axes(8.0, 4.6)
     axis.plot(radii, mean["all"], color="0.7", lw=3, label="all atoms")
     styles = {"measured": "-", "predicted": "--"}
     for colour, end in zip(COLOURS, ("stiffest", "softest"), strict=False):
@@ -132,9 +126,8 @@ def draw_radius_scan(
     samples: Sequence[LabelledSample], predictions: Mapping[str, Sequence[StiffnessPrediction]], folder: Path
 ) -> list[Path]:
     """Correlation of coarse-grained prediction and measurement against the radius of averaging."""
-    figure = new_figure(9.6, 4.2)
-    left, right = figure.subplots(1, 2)
-    columns: dict[str, list] = {"model": [], "radius_A": [], "correlation": [], "measured_spread_eV_per_A2": []}
+    figure, (left, right) = new_axes(9.6, 4.2, 1, 2)
+    columns = Columns()
     for colour, (name, results) in zip(COLOURS, predictions.items(), strict=False):
         scans = [
             radius_scan(sample.structure, result.stiffness, sample.stiffness)
@@ -143,10 +136,8 @@ def draw_radius_scan(
         mean = {key: np.mean([scan[key] for scan in scans], axis=0) for key in scans[0]}
         left.plot(mean["radius"], mean["correlation"], "o-", color=colour, ms=4, label=name)
         right.plot(mean["radius"], mean["predicted_spread"], "o--", color=colour, ms=4, label=f"predicted, {name}")
-        columns["model"] += [name] * len(mean["radius"])
-        columns["radius_A"] += mean["radius"].tolist()
-        columns["correlation"] += mean["correlation"].tolist()
-        columns["measured_spread_eV_per_A2"] += mean["measured_spread"].tolist()
+        spread = {"measured_spread_eV_per_A2": mean["measured_spread"]}
+        columns.add(model=name, radius_A=mean["radius"], correlation=mean["correlation"], **spread)
     right.plot(mean["radius"], mean["measured_spread"], "s-", color="0.3", ms=4, label="measured")
     for axis in (left, right):
         axis.axvline(COARSE_RADIUS, color="0.7", lw=1, zorder=0)
@@ -170,8 +161,7 @@ def draw_maps(sample: LabelledSample, prediction: StiffnessPrediction, folder: P
             prediction.coarse,
         ),
     }
-    figure = new_figure(9.6, 8.4)
-    axes = figure.subplots(2, 2, sharex=True, sharey=True)
+    figure, axes = new_axes(9.6, 8.4, 2, 2, sharex=True, sharey=True)
     for line, (text, pair) in zip(axes, rows.items(), strict=True):
         limits = Normalize(*np.nanpercentile(pair[0], [2, 98]))
         for axis, values, name in zip(line, pair, ("measured", "predicted"), strict=True):
@@ -207,7 +197,7 @@ def coloured_atoms(axis: Axes, places: NDArray, values: NDArray, limits: Normali
 
 
 def draw_transfer(
-    training: Sequence[LabelledSample], testing: Sequence[LabelledSample], folder: Path, progress: Progress
+    training: Sequence[LabelledSample], testing: Sequence[LabelledSample], folder: Path, progress: Report
 ) -> list[Path]:
     """Train on the samples of one cooling rate, test on every other, and on the same."""
     groups: dict[str, list[LabelledSample]] = {}
@@ -216,18 +206,13 @@ def draw_transfer(
     groups["all"] = list(training)
     scores: dict[str, list[SampleScore]] = {}
     for number, (rate, samples) in enumerate(groups.items()):
-
-        def report(fraction: float, text: str, number: int = number, rate: str = rate) -> None:
-            progress((number + fraction) / len(groups), f"Training on {rate}: {text}")
-
-        model = train(samples, progress=report)
+        model = train(samples, progress=nth_of(progress, number, len(groups), f"Training on {rate}: "))
         scores[rate] = [score_sample(model, sample) for sample in testing]
-    columns: dict[str, list] = {key: [] for key in ("trained_on", "tested_on", "R", "R_coarse", "bias_percent")}
+    columns = Columns()
     for rate, row in scores.items():
         for score in row:
-            values = (rate, score.name, score.correlation, score.coarse, 100 * score.bias)
-            for key, value in zip(columns, values, strict=True):
-                columns[key].append(value)
+            numbers = {"R": score.correlation, "R_coarse": score.coarse, "bias_percent": 100 * score.bias}
+            columns.add(trained_on=rate, tested_on=score.name, **numbers)
     return [_transfer_figure(scores, testing, folder), save_table(columns, folder / "transfer.csv")]
 
 
@@ -239,13 +224,11 @@ def _transfer_figure(
         ("coarse", "Pearson R within 6 Å"),
         ("bias", "bias of the mean (%)"),
     )
-    figure = new_figure(11.0, 3.8)
-    width = 0.8 / len(scores)
-    for axis, (name, label) in zip(figure.subplots(1, 3), quantities, strict=True):
-        for number, (colour, (rate, row)) in enumerate(zip(COLOURS, scores.items(), strict=False)):
-            heights = [getattr(score, name) * (100 if name == "bias" else 1) for score in row]
-            places = np.arange(len(row)) + (number - (len(scores) - 1) / 2) * width
-            axis.bar(places, heights, 0.9 * width, color=colour, label=f"trained on {rate}")
+    figure, axes = new_axes(11.0, 3.8, 1, 3)
+    for axis, (name, label) in zip(axes, quantities, strict=True):
+        unit = 100 if name == "bias" else 1
+        bars = {f"trained on {rate}": [unit * getattr(score, name) for score in row] for rate, row in scores.items()}
+        grouped_bars(axis, bars, COLOURS, filled=0.9)
         axis.set_xticks(np.arange(len(testing)), [_short(sample.name).replace("-", "\n", 1) for sample in testing])
         axis.set(ylabel=label, xlabel="tested on")
         axis.axhline(0, color="0.3", lw=0.8)

@@ -12,7 +12,7 @@ from ovito_glassml.labels.vibrations import BOLTZMANN_EV
 from ovito_glassml.learn.evaluation import parity, pearson
 from ovito_glassml.learn.prototypes.data import BarrierSample
 from ovito_glassml.learn.stiffness.model import StiffnessModel
-from ovito_glassml.workflow.plotting import COLOURS, new_figure, save_figure, save_table
+from ovito_glassml.workflow.plotting import COLOURS, new_axes, save_figure, save_table
 
 __all__ = ["TEMPERATURE", "draw_viscosity", "log_viscosity"]
 
@@ -58,8 +58,7 @@ def draw_viscosity(sample: BarrierSample, folder: Path) -> tuple[list[Path], lis
     low, high = np.quantile(stiffness, [EXTREME_SHARE, 1 - EXTREME_SHARE])
     extremes = {"softest tenth": viscosity[stiffness <= low], "stiffest tenth": viscosity[stiffness >= high]}
     bins = parity(stiffness, viscosity)
-    figure = new_figure(9.6, 4.4)
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = new_axes(9.6, 4.4, 1, 2)
     left.errorbar(bins["predicted"], bins["measured"], bins["standard_error"], fmt="o", ms=4, color=COLOURS[0])
     unit = f"log$_{{10}}$ η / (Pa s) at {TEMPERATURE:g} K"
     left.set(xlabel="predicted stiffness (eV/Å²)", ylabel=f"mean {unit}", title="100 atoms a point")

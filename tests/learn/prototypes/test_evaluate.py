@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from ovito_glassml.errors import TrainingError
+from ovito_glassml.learn.evaluation import balanced_brier
 from ovito_glassml.learn.prototypes.data import PUBLISHED, describe_samples
 from ovito_glassml.learn.prototypes.evaluate import (
     FoldScore,
     area_of_highest,
     area_on_atoms,
-    balanced_brier,
     balanced_calibration,
     compare_quadruples,
     fold_tables,

@@ -7,14 +7,8 @@ import pytest
 
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.stiffness import train as stiffness_training
-from ovito_glassml.learn.stiffness.train import (
-    BY_SPECIES,
-    FOLDS,
-    PUBLISHED,
-    LabelledSample,
-    scan_networks,
-    train,
-)
+from ovito_glassml.learn.stiffness.data import BY_SPECIES, PUBLISHED, LabelledSample
+from ovito_glassml.learn.stiffness.train import scan_networks, train
 from ovito_glassml.structure import Structure
 
 
@@ -63,16 +57,6 @@ def test_atoms_without_labels_are_left_out(spring_glasses):
     model = train([(structure, most, name)])
     assert model.header.training["atoms"] == np.isfinite(most).sum()
     assert correlation(model, spring_glasses[2]) > 0.8
-
-
-def test_one_sample_is_cut_into_slabs_and_many_are_kept_whole(spring_glasses):
-    cut = stiffness_training._folds(spring_glasses[:1])[0]
-    heights = spring_glasses[0].structure.positions[:, 0]
-    for fold in range(FOLDS - 1):
-        assert heights[cut == fold].max() <= heights[cut == fold + 1].min()
-    assert np.ptp(np.bincount(cut)) <= 1
-    whole = stiffness_training._folds([spring_glasses[0]] * 7)
-    assert [set(folds) for folds in whole] == [{0}, {1}, {2}, {3}, {4}, {0}, {1}]
 
 
 def test_networks_never_do_harm_because_they_start_from_nothing(spring_glasses):

@@ -26,8 +26,8 @@ FIGURES = (
 def drawn(tmp_path_factory):
     training, testing = stiffness_samples()
     samples = [
-        BarrierSample(shard.structure, shard.columns["Stiffness"], file.name.split(".")[0])
-        for file, shard in ((file, read_shard(file)) for file in (*training, testing[0]))
+        BarrierSample(snapshot.structure, snapshot.columns["Stiffness"], file.name.split(".")[0])
+        for file, snapshot in ((file, read_shard(file)) for file in (*training, testing[0]))
     ]
     folder = tmp_path_factory.mktemp("figures")
     settings = replace(TrainingSettings(), starts=1, first=Pass(40, 3e-3), cycle=Pass(20, 1e-3), most_cycles=2)

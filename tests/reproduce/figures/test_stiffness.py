@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ovito_glassml.adapter.files import read_labelled
+from ovito_glassml.learn.stiffness.data import LabelledSample
 from ovito_glassml.learn.stiffness.model import StiffnessModel
-from ovito_glassml.learn.stiffness.train import LabelledSample
 from ovito_glassml.reproduce.figures.stiffness import draw_maps, draw_parity, draw_radius_scan, draw_rdfs, draw_transfer
 from ovito_glassml.workflow.sample_data import STIFFNESS_MODELS, stiffness_samples
 

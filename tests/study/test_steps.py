@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ovito_glassml.study.pieces import Piece, digest_of, run_pieces
+from ovito_glassml.study.steps import Step, digest_of, run_steps
 
 
 def silent(fraction, text):
@@ -16,13 +16,13 @@ def counted(calls, name, value, **inputs):
         progress(0.5, "half")
         return {"value": np.array([value]), "names": np.array(["B_n1", "A_n1"])}
 
-    return Piece(name, inputs, compute)
+    return Step(name, inputs, compute)
 
 
 def test_finished_pieces_are_not_computed_again(tmp_path):
     calls = []
-    first = run_pieces([counted(calls, "one", 1), counted(calls, "two", 2)], tmp_path, silent)
-    again = run_pieces([counted(calls, "one", 8), counted(calls, "two", 9)], tmp_path, silent)
+    first = run_steps([counted(calls, "one", 1), counted(calls, "two", 2)], tmp_path, silent)
+    again = run_steps([counted(calls, "one", 8), counted(calls, "two", 9)], tmp_path, silent)
     assert calls == ["one", "two"]
     assert [again[name]["value"][0] for name in ("one", "two")] == [1, 2] == [first[n]["value"][0] for n in first]
     assert again["one"]["names"].tolist() == ["B_n1", "A_n1"]
@@ -30,41 +30,41 @@ def test_finished_pieces_are_not_computed_again(tmp_path):
 
 def test_other_inputs_make_a_piece_anew(tmp_path):
     calls = []
-    run_pieces([counted(calls, "one", 1, cutoff=4.0), counted(calls, "two", 2, cutoff=4.0)], tmp_path, silent)
-    run_pieces([counted(calls, "one", 1, cutoff=5.0), counted(calls, "two", 2, cutoff=4.0)], tmp_path, silent)
+    run_steps([counted(calls, "one", 1, cutoff=4.0), counted(calls, "two", 2, cutoff=4.0)], tmp_path, silent)
+    run_steps([counted(calls, "one", 1, cutoff=5.0), counted(calls, "two", 2, cutoff=4.0)], tmp_path, silent)
     assert calls == ["one", "two", "one"]
 
 
 def test_a_stopped_run_loses_only_the_piece_it_was_at(tmp_path):
     calls = []
-    pieces = [counted(calls, name, 1) for name in ("one", "two", "three")]
+    steps = [counted(calls, name, 1) for name in ("one", "two", "three")]
 
     def impatient(fraction, text):
         if text == "two: half":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run_pieces(pieces, tmp_path, impatient)
-    run_pieces(pieces, tmp_path, silent)
+        run_steps(steps, tmp_path, impatient)
+    run_steps(steps, tmp_path, silent)
     assert calls == ["one", "two", "two", "three"]
     assert sorted(file.name for file in tmp_path.iterdir()) == ["one.npz", "three.npz", "two.npz"]
 
 
 def test_a_damaged_piece_is_made_anew(tmp_path):
     calls = []
-    run_pieces([counted(calls, "one", 1)], tmp_path, silent)
+    run_steps([counted(calls, "one", 1)], tmp_path, silent)
     whole = (tmp_path / "one.npz").read_bytes()
     for damaged in (whole[: len(whole) // 2], b"", b"no archive at all"):
         (tmp_path / "one.npz").write_bytes(damaged)
-        assert run_pieces([counted(calls, "one", 1)], tmp_path, silent)["one"]["value"][0] == 1
+        assert run_steps([counted(calls, "one", 1)], tmp_path, silent)["one"]["value"][0] == 1
     assert len(calls) == 4
 
 
 def test_progress_counts_only_what_is_left(tmp_path):
     calls, seen = [], []
-    pieces = [counted(calls, name, 1) for name in ("one", "two", "three")]
-    run_pieces(pieces[:1], tmp_path, silent)
-    run_pieces(pieces, tmp_path, lambda fraction, text: seen.append(fraction))
+    steps = [counted(calls, name, 1) for name in ("one", "two", "three")]
+    run_steps(steps[:1], tmp_path, silent)
+    run_steps(steps, tmp_path, lambda fraction, text: seen.append(fraction))
     assert seen == [0.0, 0.25, 0.5, 0.75]
 
 

@@ -1,10 +1,9 @@
-"""Long work in named pieces, each kept on disk until something that it depends on changes."""
+"""Long work in named steps, each kept on disk until something that it depends on changes."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 import ovito_glassml
-from ovito_glassml.files import save_atomically
+from ovito_glassml.errors import TrainingError
+from ovito_glassml.files import load_arrays, save_atomically
+from ovito_glassml.progress import Report
 
-__all__ = ["Numbers", "Piece", "digest_of", "run_pieces"]
+__all__ = ["Numbers", "Step", "digest_of", "run_steps"]
 
-Progress = Callable[[float, str], None]
 Numbers = dict[str, NDArray]
 
 _DIGEST = "digest of inputs"
 
 
 @dataclass(frozen=True)
-class Piece:
+class Step:
     """A part of a study.
 
     Attributes
@@ -36,12 +36,12 @@ class Piece:
     compute : callable
         Takes a progress callback and returns named arrays.
     effort : float
-        Relative to other pieces, for the time left.
+        Relative to other steps, for the time left.
     """
 
     name: str
     inputs: Mapping[str, object]
-    compute: Callable[[Progress], Numbers]
+    compute: Callable[[Report], Numbers]
     effort: float = 1.0
 
     @property
@@ -51,35 +51,35 @@ class Piece:
         return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
-def run_pieces(pieces: Sequence[Piece], folder: Path, progress: Progress) -> dict[str, Numbers]:
-    """Results of all pieces, computed unless the folder has them already.
+def run_steps(steps: Sequence[Step], folder: Path, progress: Report) -> dict[str, Numbers]:
+    """Results of all steps, computed unless the folder has them already.
 
-    A result is written as soon as it is there, whole or not at all, so that a killed study loses one piece.
+    A result is written as soon as it is there, whole or not at all, so that a killed study loses one step.
 
     Parameters
     ----------
-    pieces : sequence of Piece
+    steps : sequence of Step
     folder : Path
-        One file a piece; made if it is not there.
+        One file a step; made if it is not there.
     progress : callable
         Fraction of the work that is left when starting, and text.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    results = {piece.name: _kept(piece, folder) for piece in pieces}
-    total = sum(piece.effort for piece in pieces if results[piece.name] is None)
+    results = {step.name: _kept(step, folder) for step in steps}
+    total = sum(step.effort for step in steps if results[step.name] is None)
     done = 0.0
-    for piece in pieces:
-        if results[piece.name] is not None:
+    for step in steps:
+        if results[step.name] is not None:
             continue
 
-        def report(fraction: float, text: str, piece: Piece = piece, done: float = done) -> None:
-            progress((done + fraction * piece.effort) / total, f"{piece.name.replace('-', ', ')}: {text}")
+        def report(fraction: float, text: str, step: Step = step, done: float = done) -> None:
+            progress((done + fraction * step.effort) / total, f"{step.name.replace('-', ', ')}: {text}")
 
         report(0.0, "starting")
-        numbers = piece.compute(report)
-        _keep(piece, folder, numbers)
-        results[piece.name] = numbers
-        done += piece.effort
+        numbers = step.compute(report)
+        _keep(step, folder, numbers)
+        results[step.name] = numbers
+        done += step.effort
     return {name: numbers for name, numbers in results.items() if numbers is not None}
 
 
@@ -91,15 +91,14 @@ def digest_of(files: Sequence[Path], *further: str) -> str:
     return digest.hexdigest()
 
 
-def _kept(piece: Piece, folder: Path) -> Numbers | None:
+def _kept(step: Step, folder: Path) -> Numbers | None:
     """An earlier result, if it was made from the same inputs and is whole."""
     try:
-        with np.load(folder / f"{piece.name}.npz", allow_pickle=False) as archive:
-            numbers = {name: archive[name] for name in archive.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        numbers = load_arrays(folder / f"{step.name}.npz", "numbers", "compute them again")
+    except TrainingError:
         return None
-    return numbers if str(numbers.pop(_DIGEST, "")) == piece.digest else None
+    return numbers if str(numbers.pop(_DIGEST, "")) == step.digest else None
 
 
-def _keep(piece: Piece, folder: Path, numbers: Numbers) -> None:
-    save_atomically(folder / f"{piece.name}.npz", {_DIGEST: np.array(piece.digest), **numbers}, compressed=True)
+def _keep(step: Step, folder: Path, numbers: Numbers) -> None:
+    save_atomically(folder / f"{step.name}.npz", {_DIGEST: np.array(step.digest), **numbers}, compressed=True)

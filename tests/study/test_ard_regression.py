@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ovito_glassml.study.evidence import fit_ard
+from ovito_glassml.study.ard_regression import fit_ard
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from ovito_glassml.study.selection import RIDGE, class_weights, fit_logistic, forward_selection
+from ovito_glassml.study.forward_selection import RIDGE, class_weights, fit_logistic, forward_selection
 
 
 def noisy_labels(rows, weights, seed=3, offset=-0.7):

@@ -1,0 +1,266 @@
+"""What a stiffness model learns from: labelled structures, the inputs of their atoms, and parts that are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ovito_glassml.descriptors.rdf import RDFDescriptors
+from ovito_glassml.errors import TrainingError
+from ovito_glassml.learn.model import ANY_SPECIES
+from ovito_glassml.learn.stiffness.angles import AngularSums
+from ovito_glassml.learn.stiffness.model import LocalFeatures
+from ovito_glassml.learn.stiffness.shells import gaussians
+from ovito_glassml.learn.units import UNSTATED, Units
+from ovito_glassml.progress import Report
+from ovito_glassml.structure import Structure, combined_species
+
+__all__ = [
+    "BY_SPECIES",
+    "FOLDS",
+    "PUBLISHED",
+    "RADIAL_POINTS",
+    "DescribedSamples",
+    "LabelledSample",
+    "ModelDesign",
+    "describe_samples",
+    "features_of",
+]
+
+RADIAL_POINTS = 1601
+#: Radial functions of the angular sums, as fractions of their cutoff: 2.6 and 3.2 Å for 4.5 Å.
+ANGULAR_CENTRES = np.array([0.58, 0.71])
+ANGULAR_WIDTH = 0.078
+#: Number of cross-validation folds, as published.
+FOLDS = 5
+
+
+class LabelledSample(NamedTuple):
+    """A structure, the measured stiffness of its atoms (eV/Å², NaN where unknown) and a name."""
+
+    structure: Structure
+    stiffness: NDArray[np.float64]
+    name: str
+
+
+@dataclass(frozen=True)
+class ModelDesign:
+    """What a model looks at and how large it is.
+
+    Attributes
+    ----------
+    title, summary : str
+        For the card.
+    r_min, r_max, bin_width : float
+        Range and bins of the radial histogram, Å.
+    by_species : bool
+        Partial histograms and one head for each species; otherwise all atoms are alike.
+    spacing, width : float or None
+        Distance between, and standard deviation of, the smooth functions that gather the fine
+        bins, Å; None keeps the bins.
+    angular_cutoff : float or None
+        Å up to which the angles between bonds are inputs; None leaves them out.
+    neighbour_cutoff : float or None
+        Å up to which the bare stiffness of neighbours is an input; None leaves it out.
+    neighbour_functions : int
+        Number of radial functions that weight the neighbours' bare stiffness.
+    hidden : int
+        Width of the networks.
+    linear : bool
+        A linear part under the networks, which then learn what is left.
+    extrapolation_radius : float
+        Å over which the extrapolation score averages. The default, 8, holds some 120 atoms.
+    units : Units
+        Of structures and labels, for the card. The lengths above are taken in this unit.
+    """
+
+    title: str
+    summary: str
+    r_min: float
+    r_max: float
+    bin_width: float
+    by_species: bool
+    spacing: float | None
+    width: float | None
+    angular_cutoff: float | None
+    neighbour_cutoff: float | None
+    neighbour_functions: int
+    hidden: int
+    linear: bool
+    extrapolation_radius: float = 8.0
+    units: Units = UNSTATED
+
+
+#: The published network: 40 species-blind values, 200 hidden units.
+PUBLISHED = ModelDesign(
+    title="vibrational stiffness from the radial distribution function",
+    summary=(
+        "Predicts the vibrational stiffness of every atom from its radial distribution function alone, "
+        "40 values blind to species, with a network of one hidden layer. Kept for comparison with the "
+        "literature; the model that sees species is much better."
+    ),
+    r_min=2.0,
+    r_max=10.0,
+    bin_width=0.2,
+    by_species=False,
+    spacing=None,
+    width=None,
+    angular_cutoff=None,
+    neighbour_cutoff=None,
+    neighbour_functions=0,
+    hidden=200,
+    linear=False,
+)
+
+#: The default: smooth partial radial functions, angles, the bare stiffness of the neighbours, a head for each species.
+BY_SPECIES = ModelDesign(
+    title="vibrational stiffness from structure and species",
+    summary=(
+        "Predicts the vibrational stiffness of every atom from its own species, smooth radial functions of its "
+        "neighbours by species, the angles between its nearest bonds, and a first estimate of its neighbours' "
+        "stiffness. A linear part and small networks for each species add up."
+    ),
+    r_min=1.6,
+    r_max=10.0,
+    bin_width=0.05,
+    by_species=True,
+    spacing=0.2,
+    width=0.15,
+    angular_cutoff=4.5,
+    neighbour_cutoff=6.0,
+    neighbour_functions=4,
+    hidden=32,
+    linear=True,
+)
+
+
+class DescribedSamples(NamedTuple):
+    """Everything about the training samples that the steps of training share."""
+
+    samples: Sequence[LabelledSample]
+    species: tuple[str, ...]
+    rows: list[NDArray]  # local inputs of all atoms, one array a sample
+    members: list[dict[str, NDArray]]  # atoms of every head, one dictionary a sample
+    folds: list[NDArray]  # cross-validation fold of every atom, -1 without a label
+
+    def gathered(self, tables: Sequence[NDArray], name: str) -> tuple[NDArray, NDArray, NDArray]:
+        """Inputs, labels and folds of all labelled atoms of one head."""
+        inputs, targets, folds = [], [], []
+        for sample, table, members, fold in zip(self.samples, tables, self.members, self.folds, strict=True):
+            chosen = members[name][fold[members[name]] >= 0]
+            inputs.append(table[chosen])
+            targets.append(sample.stiffness[chosen])
+            folds.append(fold[chosen])
+        return np.concatenate(inputs), np.concatenate(targets), np.concatenate(folds)
+
+
+def _checked(samples: Sequence[LabelledSample | tuple[Structure, NDArray, str]]) -> list[LabelledSample]:
+    if not samples:
+        raise TrainingError("There are no labelled structures to train on; give at least one file with labels.")
+    checked = []
+    for structure, stiffness, name in samples:
+        labels = np.asarray(stiffness, dtype=np.float64)
+        if labels.shape != (len(structure),):
+            raise TrainingError(
+                f"{name} has labels of shape {labels.shape} for {len(structure)} atoms; give one stiffness per atom."
+            )
+        if np.isfinite(labels).sum() < 100:
+            raise TrainingError(
+                f"{name} has {int(np.isfinite(labels).sum())} atoms with a finite stiffness; "
+                "leave this sample out, or give one with at least 100."
+            )
+        checked.append(LabelledSample(replace(structure, mask=None), labels, name))
+    return checked
+
+
+def describe_samples(
+    samples: Sequence[LabelledSample | tuple[Structure, NDArray, str]], design: ModelDesign, report: Report
+) -> DescribedSamples:
+    """Descriptor rows, heads and folds.
+
+    Raises
+    ------
+    TrainingError
+        For no samples, labels that do not fit, or too few labelled atoms of a species.
+    """
+    samples = _checked(samples)
+    species = combined_species([sample.structure for sample in samples])
+    features = features_of(design, species)
+    rows, members = [], []
+    for number, sample in enumerate(samples):
+        report(0.2 * number / len(samples), f"describing {sample.name}")
+        table = np.empty((len(sample.structure), features.width))
+        for indices, block in features.iterate_blocks(sample.structure):
+            table[indices] = block
+        rows.append(table)
+        members.append(_members(sample.structure, species, design.by_species))
+    data = DescribedSamples(samples, species, rows, members, _folds(samples))
+    for name in members[0]:
+        _, targets, folds = data.gathered(rows, name)
+        counts = np.bincount(folds, minlength=FOLDS)
+        if counts.min() < 20:
+            raise TrainingError(
+                f"There are only {len(targets)} labelled atoms of species {name}; give at least 20 for each of "
+                f"the {FOLDS} parts of cross-validation."
+            )
+    return data
+
+
+def features_of(design: ModelDesign, species: tuple[str, ...]) -> LocalFeatures:
+    partial = species if design.by_species else None
+    if design.spacing is None or design.width is None:
+        return LocalFeatures(RDFDescriptors(design.r_min, design.r_max, design.bin_width, partial))
+    # Numbers of neighbours do not depend on a density, so free surfaces need no extra care.
+    descriptor = RDFDescriptors(design.r_min, design.r_max, design.bin_width, partial, number_density=1.0)
+    radii = descriptor.radii
+    centres = np.arange(2.0, design.r_max, design.spacing)
+    neighbours_per_bin = 4 * np.pi * radii**2 * design.bin_width
+    table = neighbours_per_bin[:, None] * gaussians(radii, centres, design.width, design.r_max)
+    return LocalFeatures(descriptor, table, _angles(design, species))
+
+
+def _angles(design: ModelDesign, species: tuple[str, ...]) -> AngularSums | None:
+    """Angles between the bonds of the inner and the outer half of the first shell."""
+    if design.angular_cutoff is None:
+        return None
+    centres = design.angular_cutoff * ANGULAR_CENTRES
+    table = gaussians(
+        np.linspace(0, design.angular_cutoff, RADIAL_POINTS),
+        centres,
+        design.angular_cutoff * ANGULAR_WIDTH,
+        design.angular_cutoff,
+    )
+    return AngularSums(design.angular_cutoff, table, species)
+
+
+def _members(structure: Structure, species: tuple[str, ...], by_species: bool) -> dict[str, NDArray]:
+    if not by_species:
+        return {ANY_SPECIES: np.arange(len(structure))}
+    kind_of = {name: kind for kind, name in enumerate(structure.species_names)}
+    return {name: np.flatnonzero(structure.species == kind_of.get(name, -1)) for name in species}
+
+
+def _folds(samples: Sequence[LabelledSample]) -> list[NDArray]:
+    """Fold of every atom: whole samples if there are enough, otherwise slabs across the longest cell vector."""
+    folds = []
+    for number, sample in enumerate(samples):
+        fold = np.full(len(sample.structure), -1)
+        labelled = np.flatnonzero(np.isfinite(sample.stiffness))
+        if len(samples) >= FOLDS:
+            fold[labelled] = number % FOLDS
+        else:
+            heights = sample.structure.positions[labelled] @ _longest_direction(sample.structure)
+            order = labelled[np.argsort(heights, kind="stable")]
+            fold[order] = np.arange(len(order)) * FOLDS // len(order)
+        folds.append(fold)
+    return folds
+
+
+def _longest_direction(structure: Structure) -> NDArray:
+    vectors = np.diag(np.ptp(structure.positions, axis=0)) if structure.cell is None else structure.cell
+    lengths = np.linalg.norm(vectors, axis=1)
+    return vectors[np.argmax(lengths)] / lengths.max()
