@@ -101,6 +101,7 @@ DESIGN = UleDesign(
         "Assigns atoms to 40 real environments of the training data by the similarity of their SOAP rows, and "
         "predicts the energy of the inherent structure, atom by atom, from the similarities with these (linear)."
     ),
+    cutoff=5.0,
     units=METAL,
     trials=15,  # more settings of the rival trees do not make them tell glasses apart
 )
@@ -218,7 +219,7 @@ def collect(
     learned = roles([sample.run for sample in samples]).learned
     numbers = np.flatnonzero(learned).tolist()
     structures = [samples[number].structure for number in numbers]
-    descriptor = soap_for(structures)
+    descriptor = soap_for(structures, design)
     began = time.perf_counter()
     found = select_environments(
         structures,
@@ -287,7 +288,7 @@ def reduce(samples: Sequence[UleSample], folder: Path, progress: Report, design:
             matched = nearest[own[np.arange(len(own)), nearest] > least]
             table_of_size[number] += np.bincount(matched, minlength=size).astype(np.int32)
 
-    descriptor = soap_for([sample.structure for sample in samples])
+    descriptor = soap_for([sample.structure for sample in samples], DESIGN)
     describe_samples(samples, descriptor, [], progress=progress, visit=visit)
     small = {str(size): replace(table, counts=one) for size, one in counts.items()}
     save_tables(folder / BARCODES, {**small, "all": table})
@@ -442,7 +443,7 @@ def shuffle(
     part = roles([sample.run for sample in samples])
     numbers = np.flatnonzero(part.learned)
     structures = [samples[number].structure for number in numbers.tolist()]
-    descriptor = soap_for(structures)
+    descriptor = soap_for(structures, design)
     found = [
         select_environments(
             structures, descriptor, similarity=design.similarity, share=design.share, seed=seed,

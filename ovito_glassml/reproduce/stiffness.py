@@ -76,8 +76,8 @@ RECIPES = {
     "stiffness-cuzr": Recipe(BY_SPECIES, True, (_REST, _ONE_MATERIAL, _MEANS)),
     "stiffness-cuzr-rdf40": Recipe(PUBLISHED, True, (_REST, _ONE_MATERIAL, _MEANS)),
     "stiffness-cuzr-300k": Recipe(
-        # An inherent structure lies inside what thermal noise covers; averages over 8 Å hardly tell them apart.
-        replace(BY_SPECIES, title="vibrational stiffness from a snapshot at 300 K", extrapolation_radius=10.0),
+        # An inherent structure lies inside what thermal noise covers; shorter averages hardly tell them apart.
+        replace(BY_SPECIES, title="vibrational stiffness from a snapshot at 300 K", extrapolation_radius=3.5),
         False,
         (
             "For snapshots at 300 K that cannot be minimised; inherent structures belong to stiffness-cuzr, "

@@ -43,6 +43,7 @@ from ovito_glassml.learn.barcode.model import (
 )
 from ovito_glassml.learn.extrapolation import ExtrapolationScore, fit_extrapolation
 from ovito_glassml.learn.format import ModelHeader, ResultTable
+from ovito_glassml.learn.lengths import two_shells
 from ovito_glassml.learn.units import UNSTATED, Units
 from ovito_glassml.neighbours import cut_out
 from ovito_glassml.progress import Report, silent, span_of, with_text
@@ -84,9 +85,9 @@ RANKED_SAMPLES = 300
 REFERENCE_SAMPLES, REFERENCE_POINTS = 25, 12
 #: Environments that are chosen from, the most frequent ones: with forty rare ones five atoms of six are like none.
 CANDIDATES = 200
-#: Components, radius (Å) and samples of the extrapolation score. Four components miss a liquid. The radius costs time
-#: at every atom; sixty atoms within it, each of which sees 7 Å far, are enough.
-SCORE_COMPONENTS, SCORE_RADIUS, SCORE_SAMPLES = 8, 6.5, 40
+#: Components, radius over the cutoff of SOAP, and samples of the extrapolation score. Four components miss a liquid.
+#: The radius costs time at every atom; sixty atoms within it, each of which sees further, are enough.
+SCORE_COMPONENTS, SCORE_REGION, SCORE_SAMPLES = 8, 1.3, 40
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,9 @@ class UleDesign:
         For the card.
     similarity : float
         Δ, above which two environments are one; 0.84 as published.
+    cutoff : float or None
+        Of SOAP, in the unit of the structures: the published 5 Å, or None for the first two shells. Its Gaussians are
+        a tenth of it wide.
     share : float
         Part of the structures that environments are selected from; 0.4 as published.
     environments : int
@@ -154,6 +158,7 @@ class UleDesign:
     trials: int = 40
     seed: int = 1
     units: Units = UNSTATED
+    cutoff: float | None = None
 
 
 class CrossValidation(NamedTuple):
@@ -369,7 +374,8 @@ def train_ule(
     report = progress or silent
     fold_of_runs([sample.run for sample in samples], design.folds)
     structures = [sample.structure for sample in samples]
-    descriptor = soap_for(structures)
+    descriptor = soap_for(structures, design)
+    design = replace(design, cutoff=descriptor.cutoff)
     every = select_environments(
         structures,
         descriptor,
@@ -414,9 +420,10 @@ def _train_similarities(
     )
 
 
-def soap_for(structures: Sequence[Structure]) -> SOAPDescriptors:
-    """The published SOAP settings for the species of some structures, with the radial matrix to store."""
-    descriptor = SOAPDescriptors(combined_species(structures))
+def soap_for(structures: Sequence[Structure], design: UleDesign) -> SOAPDescriptors:
+    """SOAP for the species of some structures, with the radial matrix to store."""
+    cutoff = design.cutoff or two_shells(structures)
+    descriptor = SOAPDescriptors(combined_species(structures), cutoff, sigma=0.1 * cutoff)
     return replace(descriptor, radial_matrix=descriptor.orthonormalization())
 
 
@@ -622,7 +629,7 @@ def _assembled(
     report: Report,
 ) -> UleModel:
     """A model from environments and the energy learned with them."""
-    descriptor = soap_for([sample.structure for sample in samples])
+    descriptor = soap_for([sample.structure for sample in samples], design)
     report(0.85, "measuring where the training data lie")
     score = _novelty(samples, descriptor, chosen, energy)
     faces = _faces(samples, chosen, voronoi)
@@ -702,7 +709,13 @@ def _novelty(
         parts.append(np.full(len(structure), runs.index(samples[number].run)))
     of_runs = [samples[number].run for number in numbers]
     return fit_extrapolation(
-        structures, rows, members, parts, runs=of_runs, radius=SCORE_RADIUS, components=SCORE_COMPONENTS
+        structures,
+        rows,
+        members,
+        parts,
+        runs=of_runs,
+        radius=SCORE_REGION * descriptor.cutoff,
+        components=SCORE_COMPONENTS,
     )
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.descriptors.bessel import BesselDescriptors
 from ovito_glassml.errors import TrainingError
+from ovito_glassml.learn.lengths import two_shells
 from ovito_glassml.learn.prototypes.descriptors import fit_environments
 from ovito_glassml.learn.prototypes.model import RowDescriptors
 from ovito_glassml.learn.units import UNSTATED, Units
@@ -41,6 +42,9 @@ class ScnnDesign:
         For the card.
     descriptors : {'environment', 'bessel'}
         `EnvironmentDescriptors`, or the published 264 parameters.
+    cutoff : float or None
+        Of the descriptors, in the unit of the structures: the published 5 Å, or None for the first two shells of the
+        training samples.
     hidden, embedding : int
         Widths of the two layers. The embedding is published, 32; the hidden layer is not.
     activation : {'tanh', 'relu'}
@@ -52,6 +56,7 @@ class ScnnDesign:
     title: str
     summary: str
     descriptors: str
+    cutoff: float | None = None
     hidden: int = 128
     embedding: int = 32
     activation: str = "tanh"
@@ -78,6 +83,7 @@ PUBLISHED = ScnnDesign(
         "for comparison with the literature."
     ),
     descriptors="bessel",
+    cutoff=5.0,
 )
 
 
@@ -157,7 +163,7 @@ def describe_samples(
     Parameters
     ----------
     samples : sequence of (Structure, barrier, name)
-        Mean activation energy in eV for every atom; NaN where unknown.
+        Mean activation energy of every atom, in any unit; NaN where unknown.
     design : ScnnDesign
     learned : sequence of int, optional
         Numbers of the samples that the components of the power spectrum may be fitted to: all by
@@ -177,11 +183,13 @@ def describe_samples(
     species = combined_species([sample.structure for sample in checked])
     report(0.0, "fitting the descriptors")
     chosen = range(len(checked)) if learned is None else learned
+    structures = [checked[number].structure for number in chosen]
+    cutoff = design.cutoff or two_shells(structures)
     descriptor: RowDescriptors
     if design.descriptors == "bessel":
-        descriptor = BesselDescriptors(species)
+        descriptor = BesselDescriptors(species, cutoff)
     else:
-        descriptor = fit_environments([checked[number].structure for number in chosen], species)
+        descriptor = fit_environments(structures, species, cutoff=cutoff)
     rows, atoms, barriers, left_out = [], [], [], 0
     for number, sample in enumerate(checked):
         report(0.4 + 0.6 * number / len(checked), f"describing {sample.name}")

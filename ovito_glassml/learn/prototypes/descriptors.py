@@ -25,6 +25,9 @@ from ovito_glassml.structure import Structure
 
 __all__ = ["EnvironmentDescriptors", "fit_environments"]
 
+#: Width of the Gaussians over the cutoff.
+SHARPNESS = 0.1
+
 #: Standard deviations below this share of the largest are raised to it: such features are noise.
 SMALLEST_SPREAD = 1e-3
 #: Few atoms cannot teach how much many components matter. With 4 000 labelled atoms, 32 or 40 components rank atoms of
@@ -61,6 +64,11 @@ class EnvironmentDescriptors:
     radial_shells: int = 4
     angular_shells: int = 2
     dtype: str = "float32"
+
+    @property
+    def cutoff(self) -> float:
+        """Of sums and of one average."""
+        return self.radial.cutoff
 
     @property
     def species(self) -> tuple[str, ...]:
@@ -192,11 +200,10 @@ def fit_environments(
     structures: Sequence[Structure],
     species: tuple[str, ...],
     *,
-    cutoff: float = 5.0,
+    cutoff: float,
     n_radial: int = 8,
     n_angular: int = 4,
     l_max: int = 6,
-    sigma: float = 0.5,
     components: int | None = None,
 ) -> EnvironmentDescriptors:
     """Choose the components of the power spectrum in which the environments of training structures differ most.
@@ -208,11 +215,11 @@ def fit_environments(
     species : tuple of str
         Order of the species.
     cutoff : float
-        Å; 5 by default, the first two shells of a metallic glass.
+        In the unit of the structures, such as that of the first two shells.
     n_radial : int
         Radial sums for each species.
-    n_angular, l_max, sigma
-        Of the power spectrum: radial functions, highest degree, width of the Gaussians in Å.
+    n_angular, l_max : int
+        Of the power spectrum: radial functions, highest degree. Its Gaussians are a tenth of the cutoff wide.
     components : int, optional
         Principal components kept; by default one for every 100 atoms of the structures, 16 to 128.
 
@@ -221,7 +228,7 @@ def fit_environments(
     EnvironmentDescriptors
     """
     radial = BesselDescriptors(species, cutoff, n_radial, l_max=1, shells=0)
-    angular = SOAPDescriptors(species, cutoff, n_angular, l_max, sigma)
+    angular = SOAPDescriptors(species, cutoff, n_angular, l_max, SHARPNESS * cutoff)
     angular = replace(angular, radial_matrix=angular.orthonormalization())
     width = angular.feature_count
     count, total, products = 0, np.zeros(width), np.zeros((width, width))

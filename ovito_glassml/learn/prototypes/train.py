@@ -58,6 +58,8 @@ __all__ = [
 
 #: Novelty is measured against training data cut into this many slabs if there is only one sample.
 SLABS = 5
+#: Radius of the extrapolation score over the cutoff of the descriptors: the published cutoff of 5 Å gives 8.
+REGION = 1.6
 
 
 def train_scnn(
@@ -269,7 +271,8 @@ def _extrapolation(data: TrainingData, structures: Sequence[Structure]) -> Extra
             heights = structure.positions[:, 0]
             parts.append(np.argsort(np.argsort(heights, kind="stable")) * SLABS // len(structure))
     members = [{ANY_SPECIES: np.arange(len(structure))} for structure in structures]
-    return fit_extrapolation(structures, rows, members, parts)
+    radius = REGION * data.descriptor.cutoff
+    return fit_extrapolation(structures, rows, members, parts, radius=radius)
 
 
 def _header(

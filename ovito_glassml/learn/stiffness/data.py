@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.descriptors.rdf import RDFDescriptors
 from ovito_glassml.errors import TrainingError
+from ovito_glassml.learn.lengths import nearest_neighbour_distance
 from ovito_glassml.learn.model import ANY_SPECIES
 from ovito_glassml.learn.stiffness.angles import AngularSums
 from ovito_glassml.learn.stiffness.model import LocalFeatures
@@ -32,7 +33,7 @@ __all__ = [
 ]
 
 RADIAL_POINTS = 1601
-#: Radial functions of the angular sums, as fractions of their cutoff: 2.6 and 3.2 Å for 4.5 Å.
+#: Radial functions of the angular sums, as fractions of their cutoff: 2.6 and 3.2 Å for 4.5 Å in Cu-Zr.
 ANGULAR_CENTRES = np.array([0.58, 0.71])
 ANGULAR_WIDTH = 0.078
 #: Number of cross-validation folds, as published.
@@ -40,7 +41,7 @@ FOLDS = 5
 
 
 class LabelledSample(NamedTuple):
-    """A structure, the measured stiffness of its atoms (eV/Å², NaN where unknown) and a name."""
+    """A structure, the measured stiffness of its atoms (energy/length², NaN where unknown) and a name."""
 
     structure: Structure
     stiffness: NDArray[np.float64]
@@ -55,17 +56,20 @@ class ModelDesign:
     ----------
     title, summary : str
         For the card.
+    length : float or None
+        What all lengths here are multiples of, in the unit of the structures: 1 for published lengths in Å; None for
+        the distance of nearest neighbours in the training samples.
     r_min, r_max, bin_width : float
-        Range and bins of the radial histogram, Å.
+        Range and bins of the radial histogram.
     by_species : bool
         Partial histograms and one head for each species; otherwise all atoms are alike.
-    spacing, width : float or None
-        Distance between, and standard deviation of, the smooth functions that gather the fine
-        bins, Å; None keeps the bins.
+    first, spacing, width : float or None
+        Centre of the first, distance between, and standard deviation of the smooth functions that gather the fine
+        bins; None keeps the bins.
     angular_cutoff : float or None
-        Å up to which the angles between bonds are inputs; None leaves them out.
+        Up to which the angles between bonds are inputs; None leaves them out.
     neighbour_cutoff : float or None
-        Å up to which the bare stiffness of neighbours is an input; None leaves it out.
+        Up to which the bare stiffness of neighbours is an input; None leaves it out.
     neighbour_functions : int
         Number of radial functions that weight the neighbours' bare stiffness.
     hidden : int
@@ -73,17 +77,19 @@ class ModelDesign:
     linear : bool
         A linear part under the networks, which then learn what is left.
     extrapolation_radius : float
-        Å over which the extrapolation score averages. The default, 8, holds some 120 atoms.
+        Over which the extrapolation score averages: some 120 atoms.
     units : Units
-        Of structures and labels, for the card. The lengths above are taken in this unit.
+        Of structures and labels, for the card.
     """
 
     title: str
     summary: str
+    length: float | None
     r_min: float
     r_max: float
     bin_width: float
     by_species: bool
+    first: float | None
     spacing: float | None
     width: float | None
     angular_cutoff: float | None
@@ -91,8 +97,28 @@ class ModelDesign:
     neighbour_functions: int
     hidden: int
     linear: bool
-    extrapolation_radius: float = 8.0
+    extrapolation_radius: float
     units: Units = UNSTATED
+
+    def scaled(self, spacing: float) -> ModelDesign:
+        """The same design with all lengths in the unit of this distance of nearest neighbours."""
+        length = self.length or spacing
+        lengths = {name: getattr(self, name) * length for name in LENGTHS if getattr(self, name) is not None}
+        return replace(self, length=1.0, **lengths)
+
+
+#: Attributes of a design that are lengths.
+LENGTHS = (
+    "r_min",
+    "r_max",
+    "bin_width",
+    "first",
+    "spacing",
+    "width",
+    "angular_cutoff",
+    "neighbour_cutoff",
+    "extrapolation_radius",
+)
 
 
 #: The published network: 40 species-blind values, 200 hidden units.
@@ -103,10 +129,12 @@ PUBLISHED = ModelDesign(
         "40 values blind to species, with a network of one hidden layer. Kept for comparison with the "
         "literature; the model that sees species is much better."
     ),
+    length=1.0,
     r_min=2.0,
     r_max=10.0,
     bin_width=0.2,
     by_species=False,
+    first=None,
     spacing=None,
     width=None,
     angular_cutoff=None,
@@ -114,6 +142,7 @@ PUBLISHED = ModelDesign(
     neighbour_functions=0,
     hidden=200,
     linear=False,
+    extrapolation_radius=8.0,
 )
 
 #: The default: smooth partial radial functions, angles, the bare stiffness of the neighbours, a head for each species.
@@ -124,23 +153,28 @@ BY_SPECIES = ModelDesign(
         "neighbours by species, the angles between its nearest bonds, and a first estimate of its neighbours' "
         "stiffness. A linear part and small networks for each species add up."
     ),
-    r_min=1.6,
-    r_max=10.0,
-    bin_width=0.05,
+    length=None,
+    r_min=0.56,
+    r_max=3.5,
+    bin_width=0.0175,
     by_species=True,
-    spacing=0.2,
-    width=0.15,
-    angular_cutoff=4.5,
-    neighbour_cutoff=6.0,
+    first=0.7,
+    spacing=0.07,
+    width=0.053,
+    angular_cutoff=1.58,
+    neighbour_cutoff=2.1,
     neighbour_functions=4,
     hidden=32,
     linear=True,
+    extrapolation_radius=2.8,
 )
 
 
 class DescribedSamples(NamedTuple):
     """Everything about the training samples that the steps of training share."""
 
+    design: ModelDesign  # with all lengths in the unit of the samples
+    spacing: float  # of nearest neighbours, in that unit
     samples: Sequence[LabelledSample]
     species: tuple[str, ...]
     rows: list[NDArray]  # local inputs of all atoms, one array a sample
@@ -189,6 +223,8 @@ def describe_samples(
     """
     samples = _checked(samples)
     species = combined_species([sample.structure for sample in samples])
+    spacing = nearest_neighbour_distance([sample.structure for sample in samples])
+    design = design.scaled(spacing)
     features = features_of(design, species)
     rows, members = [], []
     for number, sample in enumerate(samples):
@@ -198,7 +234,7 @@ def describe_samples(
             table[indices] = block
         rows.append(table)
         members.append(_members(sample.structure, species, design.by_species))
-    data = DescribedSamples(samples, species, rows, members, _folds(samples))
+    data = DescribedSamples(design, spacing, samples, species, rows, members, _folds(samples))
     for name in members[0]:
         _, targets, folds = data.gathered(rows, name)
         counts = np.bincount(folds, minlength=FOLDS)
@@ -212,12 +248,12 @@ def describe_samples(
 
 def features_of(design: ModelDesign, species: tuple[str, ...]) -> LocalFeatures:
     partial = species if design.by_species else None
-    if design.spacing is None or design.width is None:
+    if design.first is None or design.spacing is None or design.width is None:
         return LocalFeatures(RDFDescriptors(design.r_min, design.r_max, design.bin_width, partial))
     # Numbers of neighbours do not depend on a density, so free surfaces need no extra care.
     descriptor = RDFDescriptors(design.r_min, design.r_max, design.bin_width, partial, number_density=1.0)
     radii = descriptor.radii
-    centres = np.arange(2.0, design.r_max, design.spacing)
+    centres = np.arange(design.first, design.r_max - 0.5 * design.spacing, design.spacing)
     neighbours_per_bin = 4 * np.pi * radii**2 * design.bin_width
     table = neighbours_per_bin[:, None] * gaussians(radii, centres, design.width, design.r_max)
     return LocalFeatures(descriptor, table, _angles(design, species))

@@ -36,6 +36,8 @@ __all__ = ["scan_networks", "train"]
 RIDGE_STRENGTHS = tuple(10.0**exponent for exponent in np.arange(-5, 0.1, 0.5))
 #: Relative increase of the squared error that weaker regularisation is worth.
 RIDGE_TOLERANCE = 0.02
+#: Centres of the first and the last function that weighs neighbours, as fractions of their cutoff.
+NEIGHBOUR_CENTRES = (0.42, 0.92)
 
 
 # Many small products, for which more threads are slower.
@@ -58,7 +60,7 @@ def train(
     Parameters
     ----------
     samples : sequence of (Structure, stiffness, name)
-        Stiffness in eV/Å² for every atom; NaN where unknown.
+        Stiffness in energy/length² for every atom; NaN where unknown.
     design : ModelDesign
         `BY_SPECIES` (default) or `PUBLISHED`, or one of your own.
     seed : int
@@ -81,18 +83,18 @@ def train(
     """
     report = with_time_left(progress or silent)
     data = describe_samples(samples, design, report)
-    neighbours, inputs = _add_neighbours(data, design, report)
+    neighbours, inputs = _add_neighbours(data, report)
     heads = {}
     names = tuple(data.members[0])
     for number, name in enumerate(names):
         start = 0.3 + 0.65 * number / len(names)
-        heads[name] = _train_head(data, inputs, name, design, seed, span_of(report, start, start + 0.65 / len(names)))
+        heads[name] = _train_head(data, inputs, name, seed, span_of(report, start, start + 0.65 / len(names)))
     report(0.95, "measuring where the training data lie")
-    structures, radius = [sample.structure for sample in data.samples], design.extrapolation_radius
+    structures, radius = [sample.structure for sample in data.samples], data.design.extrapolation_radius
     score = fit_extrapolation(structures, data.rows, data.members, data.folds, radius=radius)
-    header = _header(design, data, score.radius, training or {}, results)
+    header = _header(data, training or {}, results)
     report(1.0, "done")
-    return StiffnessModel(header, features_of(design, data.species), neighbours, heads, score)
+    return StiffnessModel(header, features_of(data.design, data.species), neighbours, heads, score)
 
 
 def scan_networks(
@@ -141,14 +143,13 @@ def scan_networks(
     )
 
 
-def _add_neighbours(
-    data: DescribedSamples, design: ModelDesign, report: Report
-) -> tuple[NeighbourStiffness | None, Sequence[NDArray]]:
+def _add_neighbours(data: DescribedSamples, report: Report) -> tuple[NeighbourStiffness | None, Sequence[NDArray]]:
     """Fit the bare stiffness and append its sums over neighbours to the inputs.
 
     For training, an atom's bare stiffness comes from a fit that has not seen its fold.
     """
-    if design.neighbour_cutoff is None:
+    cutoff = data.design.neighbour_cutoff
+    if cutoff is None:
         return None, data.rows
     report(0.2, "fitting the bare stiffness")
     coefficients = {}
@@ -166,10 +167,10 @@ def _add_neighbours(
             for number, held_out in enumerate(by_fold):
                 held = chosen[fold[chosen] == number]
                 values[held] = ((table[held] - mean) / scale) @ held_out[0]
-    radii = np.linspace(0, design.neighbour_cutoff, RADIAL_POINTS)
-    centres = np.linspace(2.5, design.neighbour_cutoff - 0.5, design.neighbour_functions)
-    table = gaussians(radii, centres, 0.6 * (centres[1] - centres[0]), design.neighbour_cutoff)
-    neighbours = NeighbourStiffness(design.neighbour_cutoff, table, coefficients)
+    radii = np.linspace(0, cutoff, RADIAL_POINTS)
+    centres = cutoff * np.linspace(*NEIGHBOUR_CENTRES, data.design.neighbour_functions)
+    table = gaussians(radii, centres, 0.6 * (centres[1] - centres[0]), cutoff)
+    neighbours = NeighbourStiffness(cutoff, table, coefficients)
     inputs_by_sample = []
     for number, (sample, rows, values) in enumerate(zip(data.samples, data.rows, bare, strict=True)):
         report(0.22 + 0.08 * number / len(data.samples), f"neighbours in {sample.name}")
@@ -219,10 +220,9 @@ def _unstandardised(weights: tuple[NDArray, float], mean: NDArray, scale: NDArra
     return np.append(raw, -mean @ raw)
 
 
-def _train_head(
-    data: DescribedSamples, inputs: Sequence[NDArray], name: str, design: ModelDesign, seed: int, report: Report
-) -> Head:
+def _train_head(data: DescribedSamples, inputs: Sequence[NDArray], name: str, seed: int, report: Report) -> Head:
     """One member for each fold: linear part, then a network for what is left."""
+    design = data.design
     rows, targets, folds = data.gathered(inputs, name)
     mean, scale = _standardisation(rows)
     standard = (rows - mean) / scale
@@ -325,13 +325,8 @@ def _fit_network(
     return _Network(module, scale)
 
 
-def _header(
-    design: ModelDesign,
-    data: DescribedSamples,
-    radius: float,
-    training: Mapping[str, Any],
-    results: Sequence[ResultTable],
-) -> ModelHeader:
+def _header(data: DescribedSamples, training: Mapping[str, Any], results: Sequence[ResultTable]) -> ModelHeader:
+    design = data.design
     features = features_of(design, data.species)
     reach = features.descriptor.cutoff + (design.neighbour_cutoff or 0.0)
     return ModelHeader(
@@ -348,7 +343,8 @@ def _header(
             "linear_part": design.linear,
             "angular_cutoff": design.angular_cutoff,
             "neighbour_cutoff": design.neighbour_cutoff,
-            "extrapolation_radius": radius,
+            "extrapolation_radius": design.extrapolation_radius,
+            "nearest_neighbour_distance": data.spacing,
         },
         output={"property": "Predicted Stiffness", "unit": design.units.stiffness},
         training={

@@ -11,13 +11,13 @@ from ovito_glassml.adapter.voronoi import voronoi_indices
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.barcode.data import UleSample, describe_samples, load_tables, save_tables
 from ovito_glassml.learn.barcode.environments import normalised, select_environments
-from ovito_glassml.learn.barcode.train import soap_for
+from ovito_glassml.learn.barcode.train import UleDesign, soap_for
 from ovito_glassml.structure import Structure
 
 
 def test_atoms_are_counted_in_several_sets_at_once():
     samples = ule_glasses.samples()[:2]
-    descriptor = soap_for([sample.structure for sample in samples])
+    descriptor = soap_for([sample.structure for sample in samples], UleDesign())
     every = select_environments([sample.structure for sample in samples], descriptor, share=1.0)
     half = every.subset(np.arange(0, len(every), 2))
     first, second = describe_samples(samples, descriptor, [every, half], voronoi_indices)
@@ -77,4 +77,4 @@ def test_senseless_samples_are_refused():
         ([UleSample(empty, -4.0, "a")], "no atoms"),
     ):
         with pytest.raises(TrainingError, match=message):
-            describe_samples(samples, soap_for([structure]), [], voronoi_indices)
+            describe_samples(samples, soap_for([structure], UleDesign(cutoff=5.0)), [], voronoi_indices)

@@ -17,13 +17,13 @@ def structure(spring_glasses):
 
 @pytest.fixture(scope="module")
 def descriptor(structure):
-    return fit_environments([structure], ("Cu", "Zr"), components=6)
+    return fit_environments([structure], ("Cu", "Zr"), cutoff=5.0, components=6)
 
 
 @pytest.mark.parametrize(("samples", "expected"), [(1, 16), (8, 27), (40, 128)])
 def test_more_atoms_give_more_components(structure, samples, expected):
     """343 atoms a sample: one component for 100 atoms, within limits."""
-    assert fit_environments([structure] * samples, ("Cu", "Zr")).projection.shape[1] == expected
+    assert fit_environments([structure] * samples, ("Cu", "Zr"), cutoff=5.0).projection.shape[1] == expected
 
 
 def column(descriptor, rows, name):
@@ -73,7 +73,7 @@ def test_nothing_beyond_the_reach_matters(descriptor, structure):
 
 
 def test_fingerprints_tell_descriptors_apart(descriptor, structure):
-    assert descriptor.fingerprint == fit_environments([structure], ("Cu", "Zr"), components=6).fingerprint
+    assert descriptor.fingerprint == fit_environments([structure], ("Cu", "Zr"), cutoff=5.0, components=6).fingerprint
     others = [
         replace(descriptor, radial_shells=3),
         replace(descriptor, projection=-descriptor.projection),

@@ -8,6 +8,7 @@ import torch
 from shaken_crystals import crowding, shaken_crystal
 
 from ovito_glassml.errors import TrainingError
+from ovito_glassml.learn.lengths import two_shells
 from ovito_glassml.learn.prototypes import network as scnn_network
 from ovito_glassml.learn.prototypes.data import PUBLISHED, BarrierSample, TrainingData, describe_samples
 from ovito_glassml.learn.prototypes.evaluate import area_of_highest, interpretation_table
@@ -203,7 +204,8 @@ def test_headers_say_how_the_model_was_made(environment_scnn, barrier_glasses):
     threshold = np.quantile(barrier_glasses[0].barrier, 0.8)
     assert f"above {threshold:.4g} (unit not stated)," in training["high_barrier"]
     assert not any("interatomic potential" in reference for reference in environment_scnn.header.references)
-    assert environment_scnn.header.cutoff == 25.0
+    shells = two_shells([barrier_glasses[0].structure])
+    assert environment_scnn.header.cutoff == pytest.approx(5 * shells)  # own sums and four averages
 
 
 def test_both_classes_weigh_the_same_in_calibration():
