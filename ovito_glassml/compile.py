@@ -13,14 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import numba
+import numpy as np
 from numba import types
+from numba.core import cgutils, codegen
 from numba.core.caching import NullCache
 from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import cpu_target
 from numba.extending import intrinsic
+from numba.np.arrayobj import populate_array
 
 from ovito_glassml.locks import HeldError, locked
 
-__all__ = ["compile_clock", "compiled", "compiling", "inlined", "inner", "kernel", "unowned"]
+__all__ = ["compile_clock", "compiled", "compiling", "empty", "inlined", "inner", "kernel", "maker", "unowned"]
 
 #: Seconds after which people are told why nothing seems to happen; code that is there already loads faster.
 PATIENCE = 0.5
@@ -64,6 +68,8 @@ def compiled(**options: Any) -> Callable[[Callable], Any]:
     """
 
     def decorate(function: Callable) -> Any:
+        if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+            return function
         settings = {**options, "no_cfunc_wrapper": True}  # nobody calls through pointers
         try:
             dispatcher = numba.njit(cache=True, **settings)(function)
@@ -89,19 +95,51 @@ def inner(function: Callable, **options: Any) -> Any:
     """`compiled` for a function that only compiled code calls.
 
     It has no way in from Python, which would take as long to compile as a short function, for itself and again
-    with every caller.
+    with every caller, nor is its code kept, which every caller contains. References to arrays are not counted, as
+    the kernel holds them all; a function that makes arrays is a `maker`.
     """
-    dispatcher = compiled(no_cpython_wrapper=True, **options)(function)
+    settings = {"no_cpython_wrapper": True, "error_model": "numpy", "_nrt": False, **options}
+    dispatcher = compiled(**settings)(function)
     if not numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+        dispatcher._cache = NullCache()
+        del dispatcher.compile  # no lock then
         # Numba would jump into nothing: hide the machine code from calls and refuse those.
         dispatcher._insert = lambda *arguments: None
         dispatcher._compile_for_args = partial(_refuse, function.__name__)
     return dispatcher
 
 
+def maker(function: Callable) -> Any:
+    """`inner` for a function that returns new arrays."""
+    return inner(function, _nrt=True)
+
+
 def inlined(function: Callable) -> Any:
     """`inner` for a few lines that every caller repeats: cheaper to compile than Numba's ``inline="always"``."""
     return inner(function, forceinline=True)
+
+
+def _empty(typing_context, shape, number):  # type: ignore[no-untyped-def]
+    """`numpy.empty`, which is compiled anew for every number type and number of axes, and takes longer each time."""
+    axes = len(shape) if isinstance(shape, types.BaseTuple) else 1
+    array = types.Array(number.dtype, axes, "C")
+
+    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+        lengths = cgutils.unpack_tuple(builder, arguments[0]) if axes > 1 else [arguments[0]]
+        itemsize = context.get_abi_sizeof(context.get_data_type(number.dtype))
+        strides = [context.get_constant(types.intp, itemsize)]
+        for length in reversed(lengths):
+            strides.insert(0, builder.mul(strides[0], length))
+        owner = context.nrt.meminfo_alloc_aligned(builder, strides[0], context.get_constant(types.uint32, 64))
+        made = context.make_array(array)(context, builder)
+        data = builder.bitcast(context.nrt.meminfo_data(builder, owner), made.data.type)
+        populate_array(made, data, lengths, strides[1:], itemsize, owner)
+        return made._getvalue()
+
+    return array(shape, number), generate
+
+
+empty: Any = np.empty if numba.config.DISABLE_JIT else intrinsic(_empty)  # type: ignore[attr-defined]
 
 
 def _refuse(name: str, *arguments: Any, **options: Any) -> None:
@@ -162,7 +200,7 @@ def _compile_once(dispatcher: Any) -> None:
     def compile_alone(signature: Any) -> Any:
         nonlocal inside
         # The compiler's own lock first, as a callee compiled for its caller finds it taken.
-        with global_compiler_lock, compile_clock():
+        with global_compiler_lock, compile_clock(), _late_code():
             if inside or not kept:  # inside: a function that calls itself
                 return compile_or_load(signature)
             inside = True
@@ -177,6 +215,86 @@ def _compile_once(dispatcher: Any) -> None:
                 inside = False
 
     dispatcher.compile = compile_alone
+
+
+class _LateLibrary(codegen.JITCodeLibrary):
+    """What Numba makes of one function, optimised and translated to machine code once somebody wants to call that.
+
+    Numba does both for every function in turn, and then again with each caller, which contains it. Here a function
+    that only compiled code calls stays as it is for its callers.
+    """
+
+    _late = False
+
+    def finalize(self) -> None:
+        self._late = True
+        super().finalize()
+
+    def get_pointer_to_function(self, name: str) -> int:
+        self._ensure_finalized()
+        if self._late:
+            if name not in {function.name for function in self._final_module.functions}:
+                return 0
+            self._late, self._shared_module = False, None
+            self._optimize_final_module()
+            self._final_module.verify()
+            self._finalize_final_module()
+            _set_environments(self)
+        return super().get_pointer_to_function(name)
+
+    def _optimize_functions(self, module: Any) -> None:
+        """Only where references are counted, many of which vanish one by one; the rest is optimised all together."""
+        if any(function.name == "NRT_incref" for function in module.functions):
+            super()._optimize_functions(module)
+
+    def _optimize_final_module(self) -> None:
+        if not self._late:
+            super()._optimize_final_module()
+
+    def _finalize_final_module(self) -> None:
+        if self._late:
+            self._finalized = True
+        else:
+            super()._finalize_final_module()
+
+
+#: Whether Numba's library is made of the parts that `_LateLibrary` puts off; in another version it works as ever.
+_KNOWN_LIBRARY = all(
+    hasattr(codegen.JITCodeLibrary, name)
+    for name in ("_optimize_functions", "_optimize_final_module", "_finalize_final_module", "get_pointer_to_function")
+)
+
+#: What Numba lets a function know of Python, by the name under which machine code finds it, until there is such code.
+_environments: dict[str, Any] = {}
+
+
+def _set_environments(library: _LateLibrary) -> None:
+    for variable in library._final_module.global_variables:
+        if variable.name in _environments:
+            library.codegen.set_env(variable.name, _environments.pop(variable.name))
+
+
+@contextmanager
+def _late_code() -> Iterator[None]:
+    """Let Numba translate functions to machine code by `_LateLibrary` meanwhile; the compiler's lock is held."""
+    generator: Any = cpu_target.target_context.codegen()
+    known = all(hasattr(generator, name) for name in ("_library_class", "_engine", "set_env")) and _KNOWN_LIBRARY
+    if not known or generator._library_class is _LateLibrary:  # another version of Numba, or a callee
+        yield
+        return
+    set_env = generator.set_env
+
+    def set_once_defined(name: str, environment: Any) -> None:
+        if generator._engine.is_symbol_defined(name):
+            set_env(name, environment)
+        else:
+            _environments[name] = environment
+
+    generator.set_env, generator._library_class = set_once_defined, _LateLibrary
+    try:
+        yield
+    finally:
+        del generator.set_env, generator._library_class
 
 
 @contextmanager

@@ -7,11 +7,9 @@ runs of consecutive atoms, which vector units and caches like.
 
 A kernel walks over them like this::
 
-    for ix in range(*slab_window(grid, 0, x, reach)):
-        for iy in range(*slab_window(grid, 1, y, reach)):
-            first, last = row_run(grid, ix, iy, x, y, z, reach)
-            for j in range(first, last):
-                ...  # grid.x[j], grid.y[j], grid.z[j]; skip j == i
+    for k in range(row_runs(grid, x, y, z, reach, runs)):
+        for j in range(runs[0, k], runs[1, k]):
+            ...  # grid.x[j], grid.y[j], grid.z[j]; skip j == i
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.compile import compiled, inlined, inner, kernel, unowned
+from ovito_glassml.compile import empty, inlined, inner, kernel, maker, unowned
 from ovito_glassml.structure import Structure, StructureError
 from ovito_glassml.threads import Progress, run_tasks
 
@@ -31,21 +29,21 @@ __all__ = [
     "BLOCK_SIZE",
     "CellGrid",
     "CellList",
+    "Found",
     "NeighbourLists",
     "Progress",
     "average_within",
     "block_stages",
     "buffer_size",
     "build_cell_list",
-    "candidate_count",
     "cut_out",
     "gather_neighbours",
     "neighbour_counts",
     "neighbour_lists",
     "neighbour_space",
     "reporting",
-    "row_run",
-    "slab_window",
+    "row_runs",
+    "run_space",
     "sort_in_space",
     "stage",
     "within_reach",
@@ -82,7 +80,7 @@ class CellGrid(NamedTuple):
         First entry of every grid cell, cells numbered with z fastest, and M at the end.
     shape : (3,) int64 array
         Number of grid cells per axis.
-    corner, width, per_width : (3,) float64 arrays
+    axes : (3, 3) float64 array
         Lower corner of the grid, edge lengths of one grid cell, and one over them.
     longest_row : int
         Number of atoms and images in the fullest row: the size of a buffer for one run.
@@ -95,9 +93,7 @@ class CellGrid(NamedTuple):
     atom: NDArray[np.int32]
     starts: NDArray[np.int64]
     shape: NDArray[np.int64]
-    corner: NDArray[np.float64]
-    width: NDArray[np.float64]
-    per_width: NDArray[np.float64]
+    axes: NDArray[np.float64]
     longest_row: int
 
 
@@ -221,43 +217,39 @@ def _check_density(structure: Structure, expected_entries: float, reach: float) 
             )
 
 
-@compiled()
-def _replicate(positions, cell, origin, inverse, margins, periodic):
-    count = len(positions)
-    fractions = np.empty((count, 3))
-    base = np.zeros((count, 3), dtype=np.int64)
-    lowest = np.zeros((count, 3), dtype=np.int64)
-    highest = np.zeros((count, 3), dtype=np.int64)
-    total = 0
-    for i in range(count):
-        copies = 1
-        for d in range(3):
-            f = 0.0
-            for k in range(3):
-                f += (positions[i, k] - origin[k]) * inverse[k, d]
-            if periodic[d]:
-                base[i, d] = -int(np.floor(f))
-                f += base[i, d]
-                lowest[i, d] = int(np.ceil(-margins[d] - f))
-                highest[i, d] = int(np.floor(1 + margins[d] - f))
-            fractions[i, d] = f
-            copies *= highest[i, d] - lowest[i, d] + 1
-        total += copies
-    out = np.empty((total, 3))
-    index = np.empty(total, dtype=np.int32)
-    real = np.empty(total, dtype=np.bool_)
-    n = 0
-    for i in range(count):
-        for a in range(lowest[i, 0], highest[i, 0] + 1):
-            for b in range(lowest[i, 1], highest[i, 1] + 1):
-                for c in range(lowest[i, 2], highest[i, 2] + 1):
-                    sa, sb, sc = a + base[i, 0], b + base[i, 1], c + base[i, 2]
-                    for k in range(3):
-                        out[n, k] = positions[i, k] + (sa * cell[0, k] + sb * cell[1, k] + sc * cell[2, k])
-                    index[n] = i
-                    real[n] = a == 0 and b == 0 and c == 0
-                    n += 1
+def _replicate(
+    positions: NDArray, cell: NDArray, origin: NDArray, inverse: NDArray, margins: NDArray, periodic: NDArray
+) -> tuple[NDArray, NDArray, NDArray]:
+    """Positions of the atoms and of their images, the index of the atom that each is, and whether it is no image."""
+    offsets = positions - origin
+    # Not as a product of matrices, which every processor rounds in a way of its own.
+    fractions = offsets[:, :1] * inverse[0] + offsets[:, 1:2] * inverse[1] + offsets[:, 2:] * inverse[2]
+    base = np.where(periodic, -np.floor(fractions), 0.0)
+    fractions += base
+    lowest = np.where(periodic, np.ceil(-margins - fractions), 0.0)
+    copies = (np.where(periodic, np.floor(1 + margins - fractions), 0.0) - lowest + 1).astype(np.int64)
+    ends = np.cumsum(copies[:, 0] * copies[:, 1] * copies[:, 2])
+    out = np.empty((ends[-1], 3))
+    index = np.empty(ends[-1], dtype=np.int32)
+    real = np.empty(ends[-1], dtype=np.bool_)
+    _place_images(0, len(positions), positions, cell, base, lowest, copies, ends, out, index, real)
     return out, index, real
+
+
+@kernel
+def _place_images(begin, end, positions, cell, base, lowest, copies, ends, out, index, real):
+    for i in range(begin, end):
+        n = ends[i] - copies[i, 0] * copies[i, 1] * copies[i, 2]
+        for a in range(copies[i, 0]):
+            for b in range(copies[i, 1]):
+                for c in range(copies[i, 2]):
+                    u, v, w = lowest[i, 0] + a, lowest[i, 1] + b, lowest[i, 2] + c
+                    real[n] = u == 0.0 and v == 0.0 and w == 0.0
+                    u, v, w = u + base[i, 0], v + base[i, 1], w + base[i, 2]
+                    for k in range(3):
+                        out[n, k] = positions[i, k] + (u * cell[0, k] + v * cell[1, k] + w * cell[2, k])
+                    index[n] = i
+                    n += 1
 
 
 def _sorted_grid(
@@ -268,10 +260,15 @@ def _sorted_grid(
     extent = (positions.max(axis=0) if count else np.zeros(3)) - lower
     width = _grid_widths(extent, count, reach)
     shape = np.floor(extent / width).astype(np.int64) + 1
-    order, starts = _counting_sort(positions, lower, 1 / width, shape)
+    cell = np.minimum(((positions - lower) * (1 / width)).astype(np.int64), shape - 1)
+    cells = (cell[:, 0] * shape[1] + cell[:, 1]) * shape[2] + cell[:, 2]
+    starts = np.concatenate([[0], np.cumsum(np.bincount(cells, minlength=int(np.prod(shape))))])
+    order = np.empty(count, dtype=np.int64)
+    _sort_by_cell(0, count, cells, starts[:-1].copy(), order)
     x, y, z = (np.ascontiguousarray(positions[order, axis]) for axis in range(3))
     longest_row = int(np.diff(starts[:: shape[2]]).max(initial=0))
-    grid = CellGrid(x, y, z, species[order], index[order], starts, shape, lower, width, 1 / width, longest_row)
+    axes = np.array([lower, width, 1 / width])
+    grid = CellGrid(x, y, z, species[order], index[order], starts, shape, axes, longest_row)
     return grid, real[order]
 
 
@@ -289,92 +286,120 @@ def _grid_widths(extent: NDArray, count: int, reach: float) -> NDArray[np.float6
     return width
 
 
-@compiled()
-def _counting_sort(positions, corner, per_width, shape):
-    count = len(positions)
-    cells = np.empty(count, dtype=np.int64)
-    starts = np.zeros(shape[0] * shape[1] * shape[2] + 1, dtype=np.int64)
-    for i in range(count):
-        cell = 0
-        for d in range(3):
-            place = int((positions[i, d] - corner[d]) * per_width[d])
-            cell = cell * shape[d] + min(place, shape[d] - 1)
-        cells[i] = cell
-        starts[cell + 1] += 1
-    for c in range(1, len(starts)):
-        starts[c] += starts[c - 1]
-    fill = starts[:-1].copy()
-    order = np.empty(count, dtype=np.int64)
-    for i in range(count):
-        order[fill[cells[i]]] = i
-        fill[cells[i]] += 1
-    return order, starts
+@kernel
+def _sort_by_cell(begin, end, cells, places, order):
+    """Counting sort; `places` holds the next place of each cell."""
+    for i in range(begin, end):
+        order[places[cells[i]]] = i
+        places[cells[i]] += 1
 
 
 @inlined
-def slab_window(grid, axis, value, reach):
-    """First and one past the last grid plane along `axis` that comes within `reach` of `value`."""
-    first = int(max((value - reach - grid.corner[axis]) * grid.per_width[axis], 0.0))
-    last = int(max((value + reach - grid.corner[axis]) * grid.per_width[axis] + 1, 0.0))
-    return first, min(last, grid.shape[axis])
+def _planes(corner, per_width, count, value, reach):
+    """First and one past the last of the grid planes along an axis that come within `reach` of `value`."""
+    first = np.int64((value - reach - corner) * per_width)
+    last = np.int64((value + reach - corner) * per_width + 1.0)
+    return first if first > 0 else 0, last if last < count else count
 
 
 @inlined
-def _gap(grid, axis, plane, value):
-    """Distance along one axis from `value` to a grid plane's slab, 0 inside it."""
-    lower = grid.corner[axis] + plane * grid.width[axis]
-    return max(lower - value, value - lower - grid.width[axis], 0.0)
-
-
-@inlined
-def row_run(grid, ix, iy, x, y, z, reach):
-    """Entries `first` to `last` (exclusive) of grid row (ix, iy) that can lie within `reach` of (x, y, z)."""
-    gap_x, gap_y = _gap(grid, 0, ix, x), _gap(grid, 1, iy, y)
-    left = reach * reach - gap_x * gap_x - gap_y * gap_y
-    first, last = 0, 0
-    if left >= 0:
-        lowest, highest = slab_window(grid, 2, z, np.sqrt(left))
-        if lowest < highest:
-            row = (ix * grid.shape[1] + iy) * grid.shape[2]
-            first, last = grid.starts[row + lowest], grid.starts[row + highest]
-    return first, last
+def _gap(lower, width, value):
+    """Distance along an axis from `value` to a grid plane's slab, 0 inside it."""
+    below, above = lower - value, value - lower - width
+    gap = below if below > above else above
+    return gap if gap > 0.0 else 0.0
 
 
 @inner
-def candidate_count(grid, i, reach):
-    """Number of atoms in all runs within `reach` of entry `i`: at least that of its neighbours."""
-    (grid,) = unowned((grid,))
-    x, y, z = grid.x[i], grid.y[i], grid.z[i]
-    x_first, x_last = slab_window(grid, 0, x, reach)
-    y_first, y_last = slab_window(grid, 1, y, reach)
-    total = 0
+def row_runs(grid, x, y, z, reach, runs):
+    """Write the first and one past the last entry in every grid row that can lie within `reach` of (x, y, z).
+
+    Parameters
+    ----------
+    grid : CellGrid
+    x, y, z : float
+    reach : float
+        At most the cutoff of the cell list, with its slack.
+    runs : (2, rows) int64 array
+        Filled; from `run_space`.
+
+    Returns
+    -------
+    int
+        Number of runs.
+    """
+    corner, width, per_width = grid.axes[0], grid.axes[1], grid.axes[2]
+    shape, starts = grid.shape, grid.starts
+    x_first, x_last = _planes(corner[0], per_width[0], shape[0], x, reach)
+    y_first, y_last = _planes(corner[1], per_width[1], shape[1], y, reach)
+    count = 0
     for ix in range(x_first, x_last):
+        gap_x = _gap(corner[0] + ix * width[0], width[0], x)
         for iy in range(y_first, y_last):
-            first, last = row_run(grid, ix, iy, x, y, z, reach)
-            total += last - first
-    return total
+            gap_y = _gap(corner[1] + iy * width[1], width[1], y)
+            left = reach * reach - gap_x * gap_x - gap_y * gap_y
+            if left >= 0.0:
+                lowest, highest = _planes(corner[2], per_width[2], shape[2], z, np.sqrt(left))
+                row = (ix * shape[1] + iy) * shape[2]
+                if lowest < highest:
+                    runs[0, count], runs[1, count] = starts[row + lowest], starts[row + highest]
+                    count += 1
+    return count
+
+
+@maker
+def run_space(grid, reach):
+    """Room for `row_runs`."""
+    (grid,) = unowned((grid,))
+    across = np.int64(2.0 * reach * grid.axes[2, 0]) + 2
+    return empty((2, across * (np.int64(2.0 * reach * grid.axes[2, 1]) + 2)), np.int64)
+
+
+class Found(NamedTuple):
+    """Neighbours of one atom, as `gather_neighbours` writes them, and its work space.
+
+    Attributes
+    ----------
+    entries : (C,) int32 array
+        Entries of the grid.
+    vectors : (3, C) float64 array
+        From the atom.
+    squares : (C,) float64 array
+        Squared distances.
+    runs : (2, rows) int64 array
+    """
+
+    entries: NDArray[np.int32]
+    vectors: NDArray[np.float64]
+    squares: NDArray[np.float64]
+    runs: NDArray[np.int64]
 
 
 @inner
-def buffer_size(grid, block, first, last, cutoff):
-    """Room that `gather_neighbours` needs for any of ``block[first:last]``."""
-    grid, block = unowned((grid, block))
+def buffer_size(grid, block, first, last, reach, runs):
+    """Room for the neighbours of any of ``block[first:last]``: the most atoms in all runs of one, and one."""
     most = 0
     for t in range(first, last):
-        most = max(most, candidate_count(grid, block[t], cutoff * (1 + _SLACK)))
+        i = block[t]
+        total = 0
+        for k in range(row_runs(grid, grid.x[i], grid.y[i], grid.z[i], reach, runs)):
+            total += runs[1, k] - runs[0, k]
+        most = total if total > most else most
     return most + 1
 
 
-@inner
+@maker
 def neighbour_space(grid, block, first, last, cutoff):
-    """Room for `gather_neighbours` of any of ``block[first:last]``: entries, vectors, squares."""
+    """Room for `gather_neighbours` of any of ``block[first:last]``."""
     grid, block = unowned((grid, block))
-    capacity = buffer_size(grid, block, first, last, cutoff)
-    return np.empty(capacity, dtype=np.int32), np.empty((3, capacity)), np.empty(capacity)
+    reach = cutoff * (1 + _SLACK)
+    runs = run_space(grid, reach)
+    capacity = buffer_size(grid, block, first, last, reach, runs)
+    return Found(empty(capacity, np.int32), empty((3, capacity), np.float64), empty(capacity, np.float64), runs)
 
 
 @inner
-def gather_neighbours(grid, i, cutoff, entries, vectors, squares):
+def gather_neighbours(grid, i, cutoff, found):
     """Write the neighbours of entry `i` closer than `cutoff`; the entry itself is left out, its images are not.
 
     Parameters
@@ -384,62 +409,57 @@ def gather_neighbours(grid, i, cutoff, entries, vectors, squares):
         Entry of the grid.
     cutoff : float
         At most the cutoff of the cell list.
-    entries : (C,) int32 array, vectors : (3, C) array, squares : (C,) array
-        Filled with grid entries, vectors from `i` and squared distances; C at least
-        `buffer_size`.
+    found : Found
+        From `neighbour_space`.
 
     Returns
     -------
     int
         Number of neighbours.
     """
-    grid, entries, vectors, squares = unowned((grid, entries, vectors, squares))
-    x, y, z = grid.x[i], grid.y[i], grid.z[i]
-    reach = cutoff * (1 + _SLACK)
+    xs, ys, zs = grid.x, grid.y, grid.z
+    entries, vectors, squares, runs = found
+    x, y, z = xs[i], ys[i], zs[i]
     limit = cutoff * cutoff
-    x_first, x_last = slab_window(grid, 0, x, reach)
-    y_first, y_last = slab_window(grid, 1, y, reach)
     n = 0
-    for ix in range(x_first, x_last):
-        for iy in range(y_first, y_last):
-            first, last = row_run(grid, ix, iy, x, y, z, reach)
-            for j in range(first, last):
-                dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
-                square = dx * dx + dy * dy + dz * dz
-                # Written always and kept if near: a jump that the processor cannot predict costs more.
-                entries[n] = j
-                vectors[0, n] = dx
-                vectors[1, n] = dy
-                vectors[2, n] = dz
-                squares[n] = square
-                if square < limit and j != i:
-                    n += 1
+    for k in range(row_runs(grid, x, y, z, cutoff * (1 + _SLACK), runs)):
+        for j in range(runs[0, k], runs[1, k]):
+            dx, dy, dz = xs[j] - x, ys[j] - y, zs[j] - z
+            square = dx * dx + dy * dy + dz * dz
+            # Written always and kept if near: a jump that the processor cannot predict costs more.
+            entries[n] = j
+            vectors[0, n] = dx
+            vectors[1, n] = dy
+            vectors[2, n] = dz
+            squares[n] = square
+            if square < limit and j != i:
+                n += 1
     return n
 
 
 def _check_coincidence(structure: Structure, grid: CellGrid, order: NDArray[np.int64]) -> None:
-    partner = _coincident_partner(grid, order, COINCIDENCE)
-    if partner[0] >= 0:
-        first, second = sorted(int(structure.ids[atom]) for atom in partner)
+    partners = np.empty(len(order), dtype=np.int64)
+    _mark_coincident(0, len(order), grid, order, COINCIDENCE, partners)
+    if (partners >= 0).any():
+        k = int(np.argmax(partners >= 0))
+        first, second = sorted(int(structure.ids[grid.atom[entry]]) for entry in (order[k], partners[k]))
         raise StructureError(f"Atoms {first} and {second} are at the same place; delete one of them.")
 
 
-@compiled()
-def _coincident_partner(grid, order, distance):
-    found = np.full(2, -1, dtype=np.int64)
-    for i in order:
-        x, y, z = grid.x[i], grid.y[i], grid.z[i]
-        x_first, x_last = slab_window(grid, 0, x, distance)
-        y_first, y_last = slab_window(grid, 1, y, distance)
-        for ix in range(x_first, x_last):
-            for iy in range(y_first, y_last):
-                first, last = row_run(grid, ix, iy, x, y, z, distance)
-                for j in range(first, last):
-                    dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
-                    if j != i and dx * dx + dy * dy + dz * dz < distance * distance:
-                        found[0], found[1] = grid.atom[i], grid.atom[j]
-                        return found
-    return found
+@kernel
+def _mark_coincident(begin, end, grid, block, distance, partners):
+    grid, block, partners = unowned((grid, block, partners))
+    xs, ys, zs = grid.x, grid.y, grid.z
+    runs = run_space(grid, distance)
+    for t in range(begin, end):
+        i = block[t]
+        x, y, z = xs[i], ys[i], zs[i]
+        partners[t] = -1
+        for k in range(row_runs(grid, x, y, z, distance, runs)):
+            for j in range(runs[0, k], runs[1, k]):
+                dx, dy, dz = xs[j] - x, ys[j] - y, zs[j] - z
+                if j != i and dx * dx + dy * dy + dz * dz < distance * distance:
+                    partners[t] = j
 
 
 @dataclass(frozen=True, eq=False)
@@ -553,18 +573,15 @@ def reporting(blocks: Iterable, count: int, progress: Progress | None) -> Iterat
 def _count_block(begin, end, grid, block, cutoff, counts):
     grid, block, counts = unowned((grid, block, counts))
     reach = cutoff * (1 + _SLACK)
+    runs = run_space(grid, reach)
     for t in range(begin, end):
         i = block[t]
         x, y, z = grid.x[i], grid.y[i], grid.z[i]
-        x_first, x_last = slab_window(grid, 0, x, reach)
-        y_first, y_last = slab_window(grid, 1, y, reach)
         n = -1  # the atom itself
-        for ix in range(x_first, x_last):
-            for iy in range(y_first, y_last):
-                first, last = row_run(grid, ix, iy, x, y, z, reach)
-                for j in range(first, last):
-                    dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
-                    n += dx * dx + dy * dy + dz * dz < cutoff * cutoff
+        for k in range(row_runs(grid, x, y, z, reach, runs)):
+            for j in range(runs[0, k], runs[1, k]):
+                dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
+                n += dx * dx + dy * dy + dz * dz < cutoff * cutoff
         counts[grid.atom[i]] = n
 
 
@@ -572,10 +589,11 @@ def _count_block(begin, end, grid, block, cutoff, counts):
 def _fill_block(begin, end, grid, block, cutoff, offsets, indices, distances, connections):
     grid, block, offsets, indices = unowned((grid, block, offsets, indices))
     distances, connections = unowned((distances, connections))
-    entries, vectors, squares = neighbour_space(grid, block, begin, end, cutoff)
+    found = neighbour_space(grid, block, begin, end, cutoff)
+    entries, vectors, squares, _ = unowned(found)
     for t in range(begin, end):
         i = block[t]
-        n = gather_neighbours(grid, i, cutoff, entries, vectors, squares)
+        n = gather_neighbours(grid, i, cutoff, found)
         first = offsets[grid.atom[i]]
         for k in range(n):
             indices[first + k] = grid.atom[entries[k]]
@@ -670,20 +688,18 @@ def _sum_within_block(begin, end, grid, block, radius, source, sums):
     grid, block, source, sums = unowned((grid, block, source, sums))
     reach = radius * (1 + _SLACK)
     width = source.shape[1]
-    own = np.empty(width)
+    own = empty(width, np.float64)
+    runs = run_space(grid, reach)
     for t in range(begin, end):
         i = block[t]
         x, y, z = grid.x[i], grid.y[i], grid.z[i]
-        own[:] = 0.0
-        x_first, x_last = slab_window(grid, 0, x, reach)
-        y_first, y_last = slab_window(grid, 1, y, reach)
-        for ix in range(x_first, x_last):
-            for iy in range(y_first, y_last):
-                first, last = row_run(grid, ix, iy, x, y, z, reach)
-                for j in range(first, last):
-                    dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
-                    if dx * dx + dy * dy + dz * dz < radius * radius:
-                        for k in range(width):
-                            own[k] += source[j, k]
-        for k in range(width):
-            sums[grid.atom[i], k] = own[k]
+        for c in range(width):
+            own[c] = 0.0
+        for k in range(row_runs(grid, x, y, z, reach, runs)):
+            for j in range(runs[0, k], runs[1, k]):
+                dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
+                if dx * dx + dy * dy + dz * dz < radius * radius:
+                    for c in range(width):
+                        own[c] += source[j, c]
+        for c in range(width):
+            sums[grid.atom[i], c] = own[c]

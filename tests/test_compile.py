@@ -201,3 +201,66 @@ for _ in range(2):
     print(top(1), end=" ")
 """
     assert run(tmp_path, code) == "Only compiled code can call deep. 2 Only compiled code can call deep. 2"
+
+
+def test_inner_functions_become_machine_code_within_their_callers_alone(tmp_path):
+    """Numba optimised and translated each of them, and again with every caller: a third of the time of first use."""
+    text = """
+import numpy as np
+from ovito_glassml.compile import compiled, empty, inner, maker
+@inner
+def deepest(values):
+    return max(values[0], 1.0)
+@maker
+def room(count):
+    return empty((count, 2), np.float64)
+@inner
+def deep(values):
+    return deepest(values) + values[1]
+@compiled()
+def first(count):
+    values = room(count)
+    values[0] = 3.0
+    return deep(values[0]) + max(values[0])
+@compiled()
+def second(values):
+    return deep(values) * 2.0
+"""
+    write_module(tmp_path, "layers", text)
+    code = """
+import numba
+from numba.core.codegen import JITCodeLibrary
+import numpy as np
+numba.njit(lambda: 0)()  # what Numba itself needs once
+translated = []
+finish = JITCodeLibrary._finalize_specific
+def counted(library):
+    translated.append(library.name)
+    finish(library)
+JITCodeLibrary._finalize_specific = counted
+from layers import first, second
+print(first(4), second(np.ones(2)), *translated)
+"""
+    assert run(tmp_path, code) == "9.0 4.0 first second"
+    assert run(tmp_path, code) == "9.0 4.0 first second"  # loaded
+
+
+def test_what_others_compile_is_left_as_it_is(tmp_path):
+    """After ours has been compiled, with functions of Numba's that were needed for it."""
+    write_module(tmp_path, "ours", "@compiled()\ndef most(values):\n    return max(values[0], values[1])\n")
+    code = """
+import numba
+import numpy as np
+from ours import most
+@numba.njit
+def most_of_others(values):
+    try:
+        if values[0] < 0:
+            raise ValueError("negative")
+    except Exception:
+        return -1.0
+    return max(values[0], values[1])
+print(most(np.arange(2.0)), most_of_others(np.arange(2.0)), most_of_others(-np.ones(2)))
+print(type(next(iter(most_of_others.overloads.values())).library).__name__)
+"""
+    assert run(tmp_path, code) == "1.0 1.0 -1.0\nJITCodeLibrary"

@@ -23,7 +23,7 @@ from ovito_glassml.descriptors.density import (
 from ovito_glassml.descriptors.invariants import Polynomials, Slot, correlation_labels, invariant_polynomials
 from ovito_glassml.descriptors.products import padded
 from ovito_glassml.descriptors.radial import RadialTable, ace_functions, tabulate
-from ovito_glassml.neighbours import Progress, buffer_size, build_cell_list
+from ovito_glassml.neighbours import Progress, build_cell_list
 from ovito_glassml.structure import Structure, StructureError
 from ovito_glassml.threads import run_tasks
 
@@ -259,7 +259,7 @@ def _correlate(
     grid, block, expansion, factors, entries = unowned((grid, block, expansion, factors, entries))
     starts, coefficients, indices, places, rows = unowned((starts, coefficients, indices, places, rows))
     kind = rows.dtype
-    work = make_workspace(expansion, buffer_size(grid, block, begin, end, expansion.cutoff))
+    work = make_workspace(grid, block, begin, end, expansion)
     density = np.ones((len(entries) + 1, LANES), dtype=kind)
     total = np.empty(LANES, dtype=kind)
     for first in range(begin, end, LANES):

@@ -24,7 +24,6 @@ from ovito_glassml.descriptors.shells import ShellAverage, shell_average
 from ovito_glassml.neighbours import (
     BLOCK_SIZE,
     Progress,
-    buffer_size,
     build_cell_list,
     sort_in_space,
     stage,
@@ -238,10 +237,11 @@ def _expand_block(begin, end, grid, block, expansion, n_max, radial, absolute, p
     grid, block, expansion, radial = unowned((grid, block, expansion, radial))
     absolute, power = unowned((absolute, power))
     width = expansion.width
-    terms = (expansion.l_max + 1) ** 2
-    work = make_workspace(expansion, buffer_size(grid, block, begin, end, expansion.cutoff))
+    terms = (expansion.l_max + 1) * (expansion.l_max + 1)
+    space = make_workspace(grid, block, begin, end, expansion)
+    work = unowned(space)
     for t in range(begin, end):
-        count = collect_neighbours(grid, block[t], expansion, work)
+        count = collect_neighbours(grid, block[t], expansion, space)  # which keeps `space` alive
         evaluate_radial(expansion, work, count)
         evaluate_harmonics(expansion, work, count)
         expand_density(expansion, work)

@@ -18,10 +18,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ovito_glassml.compile import inner, unowned
+from ovito_glassml.compile import empty, inner, maker, unowned
 from ovito_glassml.descriptors.products import row_product
 from ovito_glassml.descriptors.radial import STENCIL, RadialTable
-from ovito_glassml.neighbours import gather_neighbours
+from ovito_glassml.neighbours import Found, gather_neighbours, neighbour_space
 
 __all__ = [
     "Expansion",
@@ -116,11 +116,11 @@ def _recurrence(l_max: int, dtype: DTypeLike) -> tuple[NDArray, NDArray, NDArray
 
 
 class Workspace(NamedTuple):
-    """Buffers of one thread, for at most `capacity` neighbours.
+    """Buffers of one task.
 
     Attributes
     ----------
-    entries, vectors, squares
+    found : Found
         Neighbours as `gather_neighbours` finds them.
     x, y, z, r : (capacity,) arrays
         Unit vectors and distances, grouped by density.
@@ -133,9 +133,7 @@ class Workspace(NamedTuple):
     density : flat array [z, l² + l + m, n], n padded to `width`
     """
 
-    entries: NDArray[np.int32]
-    vectors: NDArray[np.float64]
-    squares: NDArray[np.float64]
+    found: Found
     x: NDArray
     y: NDArray
     z: NDArray
@@ -147,26 +145,28 @@ class Workspace(NamedTuple):
     density: NDArray
 
 
-@inner
-def make_workspace(expansion, capacity):
-    """Allocate buffers for atoms of at most `capacity` neighbours."""
-    (expansion,) = unowned((expansion,))
-    room = (capacity + 15) // 16 * 16
+@maker
+def make_workspace(grid, block, first, last, expansion):
+    """Allocate buffers for the neighbours of any of ``block[first:last]``, and the atom itself."""
+    grid, block, expansion = unowned((grid, block, expansion))
+    found = neighbour_space(grid, block, first, last, expansion.cutoff)
+    room = (len(found.squares) + 16) // 16 * 16
     kind = expansion.table.dtype
-    terms = (expansion.l_max + 1) ** 2
+    terms = (expansion.l_max + 1) * (expansion.l_max + 1)
+    radial = empty(room * expansion.row, kind)
+    for k in range(len(radial)):  # the padding has no meaning, but must not slow the processor down
+        radial[k] = 0
     return Workspace(
-        np.empty(room, dtype=np.int32),
-        np.empty((3, room)),
-        np.empty(room),
-        np.empty(room, dtype=kind),
-        np.empty(room, dtype=kind),
-        np.empty(room, dtype=kind),
-        np.empty(room),
-        np.empty(expansion.densities + 1, dtype=np.int64),
-        np.zeros(room * expansion.row, dtype=kind),
-        np.empty(terms * room, dtype=kind),
-        np.empty((4, room), dtype=kind),
-        np.empty(expansion.densities * terms * expansion.width, dtype=kind),
+        found,
+        empty(room, kind),
+        empty(room, kind),
+        empty(room, kind),
+        empty(room, np.float64),
+        empty(expansion.densities + 1, np.int64),
+        radial,
+        empty(terms * room, kind),
+        empty((4, room), kind),
+        empty(expansion.densities * terms * expansion.width, kind),
     )
 
 
@@ -179,18 +179,18 @@ def collect_neighbours(grid, i, expansion, work):
     int
         Number of neighbours.
     """
-    grid, expansion, work = unowned((grid, expansion, work))
-    count = gather_neighbours(grid, i, expansion.cutoff, work.entries, work.vectors, work.squares)
+    count = gather_neighbours(grid, i, expansion.cutoff, work.found)
+    entries, vectors, squares, _ = work.found
     n = 0
     for column in range(expansion.densities):
         work.first[column] = n
         for k in range(count):
-            if expansion.columns[grid.species[work.entries[k]]] == column:
-                r = np.sqrt(work.squares[k])
+            if expansion.columns[grid.species[entries[k]]] == column:
+                r = np.sqrt(squares[k])
                 work.r[n] = r
-                work.x[n] = work.vectors[0, k] / r
-                work.y[n] = work.vectors[1, k] / r
-                work.z[n] = work.vectors[2, k] / r
+                work.x[n] = vectors[0, k] / r
+                work.y[n] = vectors[1, k] / r
+                work.z[n] = vectors[2, k] / r
                 n += 1
     work.first[expansion.densities] = n
     return n
@@ -199,12 +199,13 @@ def collect_neighbours(grid, i, expansion, work):
 @inner
 def evaluate_radial(expansion, work, count):
     """Look up the radial functions of all collected neighbours."""
-    expansion, work = unowned((expansion, work))
     table = expansion.table
     columns = table.shape[1]
     for j in range(count):
         place = work.r[j] * expansion.knots_per_length
-        k = min(max(int(place) - 2, 0), len(table) - STENCIL)
+        k = np.int64(place) - 2
+        k = k if k > 0 else np.int64(0)
+        k = k if k < len(table) - STENCIL else np.int64(len(table) - STENCIL)
         u = place - k
         # Lagrange's polynomials through the knots 0 … 5.
         u1, u2, u3, u4, u5 = u - 1, u - 2, u - 3, u - 4, u - 5
@@ -225,7 +226,6 @@ def evaluate_radial(expansion, work, count):
 @inner
 def evaluate_harmonics(expansion, work, count):
     """Spherical harmonics of all collected neighbours, by recurrence in l for every m."""
-    expansion, work = unowned((expansion, work))
     l_max = expansion.l_max
     room = len(work.x)
     x, y, z = work.x[:count], work.y[:count], work.z[:count]
@@ -263,10 +263,9 @@ def evaluate_harmonics(expansion, work, count):
 @inner
 def expand_density(expansion, work):
     """Multiply radial functions and harmonics of the collected neighbours into `work.density`."""
-    expansion, work = unowned((expansion, work))
     width = expansion.width
     room = len(work.x)
-    terms = (expansion.l_max + 1) ** 2
+    terms = (expansion.l_max + 1) * (expansion.l_max + 1)
     one = np.int64(1)  # the literal would be a type of its own, and all products compiled for it again
     for column in range(expansion.densities):
         first = work.first[column]

@@ -38,73 +38,75 @@ def _tile(rows: int, vector_bytes: int) -> Any:
 
     @intrinsic
     def tile(typing_context, out, out_at, out_row, a, a_at, a_row, a_step, b, b_at, b_step, count):  # type: ignore[no-untyped-def]
-        number = out.dtype
-        lanes = vector_bytes // (number.bitwidth // 8)
-        offset = types.intp
+        number, offset = out.dtype, types.intp
         signature = types.void(
             out, offset, offset, a, offset, offset, offset, b, offset, offset, offset
         )  # fmt: skip
 
         def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-            scalar = context.get_value_type(number)
-            vector = ir.VectorType(scalar, lanes)
-            index = context.get_value_type(offset)
-            zeros = ir.Constant(vector, [0.0] * lanes)
-            everywhere = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
-            lane_0 = ir.Constant(ir.IntType(32), 0)
+            vector = ir.VectorType(context.get_value_type(number), 8 * vector_bytes // number.bitwidth)
 
-            def pointer(position):  # type: ignore[no-untyped-def]
+            def start(position):  # type: ignore[no-untyped-def]
                 array = context.make_array(signature.args[position])(context, builder, arguments[position])
                 return builder.gep(array.data, [arguments[position + 1]])
 
-            def vector_at(address):  # type: ignore[no-untyped-def]
-                return builder.bitcast(address, vector.as_pointer())
-
-            out_start, a_start, b_start = pointer(0), pointer(3), pointer(7)
+            out_start, a_start, b_start = start(0), start(3), start(7)
             _, _, out_row, _, _, a_row, a_step, _, _, b_step, count = arguments
-            before = builder.block
-            loop = builder.append_basic_block("tile.loop")
-            done = builder.append_basic_block("tile.done")
-            some = builder.icmp_signed(">", count, ir.Constant(index, 0))
-            builder.cbranch(some, loop, done)
-
-            builder.position_at_end(loop)
-            j = builder.phi(index)
-            j.add_incoming(ir.Constant(index, 0), before)
-            sums = [builder.phi(vector) for _ in range(rows)]
-            b_vector = builder.load(vector_at(builder.gep(b_start, [builder.mul(j, b_step)])))
-            b_vector.align = number.bitwidth // 8
-            a_column = builder.gep(a_start, [builder.mul(j, a_step)])
-            updated = []
+            sums = _sums(builder, vector, rows, (a_start, a_row, a_step), (b_start, b_step), count)
             for row, total in enumerate(sums):
-                total.add_incoming(zeros, before)
-                shift = builder.mul(a_row, ir.Constant(index, row))
-                factor = builder.load(builder.gep(a_column, [shift]))
-                spread = builder.insert_element(ir.Constant(vector, ir.Undefined), factor, lane_0)
-                spread = builder.shuffle_vector(spread, ir.Constant(vector, ir.Undefined), everywhere)
-                product = builder.fmul(spread, b_vector, flags=("contract",))
-                updated.append(builder.fadd(total, product, flags=("contract",)))
-            following = builder.add(j, ir.Constant(index, 1))
-            j.add_incoming(following, loop)
-            for total, value in zip(sums, updated, strict=True):
-                total.add_incoming(value, loop)
-            builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
-
-            builder.position_at_end(done)
-            for row, value in enumerate(updated):
-                result = builder.phi(vector)
-                result.add_incoming(zeros, before)
-                result.add_incoming(value, loop)
-                updated[row] = result
-            for row, result in enumerate(updated):
-                shift = builder.mul(out_row, ir.Constant(index, row))
-                store = builder.store(result, vector_at(builder.gep(out_start, [shift])))
+                address = builder.gep(out_start, [builder.mul(out_row, ir.Constant(out_row.type, row))])
+                store = builder.store(total, builder.bitcast(address, vector.as_pointer()))
                 store.align = number.bitwidth // 8
             return context.get_dummy_value()
 
         return signature, generate
 
     return tile
+
+
+def _sums(builder: Any, vector: Any, rows: int, a: tuple, b: tuple, count: Any) -> list[Any]:
+    """Write the loop over j, which keeps one vector of sums for each row."""
+    b_start, b_step = b
+    index, zeros = count.type, ir.Constant(vector, [0.0] * vector.count)
+    before = builder.block
+    loop, done = builder.append_basic_block("tile.loop"), builder.append_basic_block("tile.done")
+    builder.cbranch(builder.icmp_signed(">", count, ir.Constant(index, 0)), loop, done)
+
+    builder.position_at_end(loop)
+    j = builder.phi(index)
+    j.add_incoming(ir.Constant(index, 0), before)
+    sums = [builder.phi(vector) for _ in range(rows)]
+    address = builder.bitcast(builder.gep(b_start, [builder.mul(j, b_step)]), vector.as_pointer())
+    b_vector = builder.load(address)
+    b_vector.align = 4 if isinstance(vector.element, ir.FloatType) else 8
+    updated = [_multiply_add(builder, total, a, row, j, b_vector) for row, total in enumerate(sums)]
+    following = builder.add(j, ir.Constant(index, 1))
+    j.add_incoming(following, loop)
+    for total, value in zip(sums, updated, strict=True):
+        total.add_incoming(zeros, before)
+        total.add_incoming(value, loop)
+    builder.cbranch(builder.icmp_signed("<", following, count), loop, done)
+
+    builder.position_at_end(done)
+    results = [builder.phi(vector) for _ in range(rows)]
+    for result, value in zip(results, updated, strict=True):
+        result.add_incoming(zeros, before)
+        result.add_incoming(value, loop)
+    return results
+
+
+def _multiply_add(builder: Any, total: Any, a: tuple, row: int, j: Any, b_vector: Any) -> Any:
+    """Write ``total + a[row, j] * b_vector``, as one fused operation where the processor has it."""
+    start, a_row, a_step = a
+    vector, integer = b_vector.type, ir.IntType(32)
+    column = builder.gep(start, [builder.mul(j, a_step)])
+    factor = builder.load(builder.gep(column, [builder.mul(a_row, ir.Constant(a_row.type, row))]))
+    nothing = ir.Constant(vector, ir.Undefined)
+    first = builder.insert_element(nothing, factor, ir.Constant(integer, 0))
+    everywhere = ir.Constant(ir.VectorType(integer, vector.count), [0] * vector.count)
+    spread = builder.shuffle_vector(first, nothing, everywhere)
+    product = builder.fmul(spread, b_vector, flags=("contract",))
+    return builder.fadd(total, product, flags=("contract",))
 
 
 def _strip(vector_bytes: int) -> Callable:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ovito_glassml.compile import kernel, unowned
-from ovito_glassml.neighbours import row_run, slab_window
+from ovito_glassml.compile import empty, inlined, kernel, unowned
+from ovito_glassml.neighbours import row_runs, run_space
 
 __all__ = ["EDGE_TOLERANCE", "radial_histogram"]
 
@@ -39,25 +39,28 @@ def radial_histogram(begin, end, grid, block, reach, r_min, bins_per_length, col
     grid, block, columns, counts = unowned((grid, block, columns, counts))
     bins = counts.shape[2] - 2
     offset = 1.0 + EDGE_TOLERANCE - r_min * bins_per_length
-    slots = np.empty(grid.longest_row, dtype=np.int32)
+    slots = empty(grid.longest_row, np.int32)
+    runs = run_space(grid, reach)
     for t in range(begin, end):
         i = block[t]
         x, y, z = grid.x[i], grid.y[i], grid.z[i]
         histograms = counts[t]
         histograms[:] = 0
-        x_first, x_last = slab_window(grid, 0, x, reach)
-        y_first, y_last = slab_window(grid, 1, y, reach)
-        for ix in range(x_first, x_last):
-            for iy in range(y_first, y_last):
-                first, last = row_run(grid, ix, iy, x, y, z, reach)
-                xs, ys, zs = grid.x[first:last], grid.y[first:last], grid.z[first:last]
-                # Slices from 0 and no branch: this runs in vector registers.
-                for k in range(len(xs)):
-                    dx, dy, dz = xs[k] - x, ys[k] - y, zs[k] - z
-                    place = np.sqrt(dx * dx + dy * dy + dz * dz) * bins_per_length + offset
-                    slots[k] = np.int32(min(max(place, 0.0), bins + 1.0))
-                species = grid.species[first:last]
-                for k in range(len(species)):
-                    histograms[columns[species[k]], slots[k]] += 1
-        own = np.int32(min(max(offset, 0.0), bins + 1.0))
+        for run in range(row_runs(grid, x, y, z, reach, runs)):
+            first, last = runs[0, run], runs[1, run]
+            xs, ys, zs = grid.x[first:last], grid.y[first:last], grid.z[first:last]
+            # Slices from 0 and no branch: this runs in vector registers.
+            for k in range(len(xs)):
+                dx, dy, dz = xs[k] - x, ys[k] - y, zs[k] - z
+                slots[k] = _bin(np.sqrt(dx * dx + dy * dy + dz * dz) * bins_per_length + offset, bins + 1.0)
+            species = grid.species[first:last]
+            for k in range(len(species)):
+                histograms[columns[species[k]], slots[k]] += 1
+        own = _bin(offset, bins + 1.0)
         histograms[columns[grid.species[i]], own] -= 1
+
+
+@inlined
+def _bin(place, last):
+    inside = place if place > 0.0 else 0.0
+    return np.int32(inside if inside < last else last)

@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.compile import inner, kernel, unowned
+from ovito_glassml.compile import empty, inner, kernel, unowned
 from ovito_glassml.descriptors.blocks import Fill, check_dtype, fill_rows, separate_blocks, species_columns
 from ovito_glassml.descriptors.density import (
     Expansion,
@@ -29,7 +29,7 @@ from ovito_glassml.descriptors.radial import (
     polynomial_soap_functions,
     tabulate,
 )
-from ovito_glassml.neighbours import CellGrid, Progress, buffer_size, build_cell_list
+from ovito_glassml.neighbours import CellGrid, Progress, build_cell_list
 from ovito_glassml.structure import Structure, StructureError
 from ovito_glassml.threads import one_blas_thread, run_tasks
 
@@ -195,12 +195,11 @@ class SOAPDescriptors:
         structure : Structure
         matrix : (F, C) array
         """
-        _load_blas()
         columns = np.ascontiguousarray(matrix, dtype=self.dtype)
         for grid, block, expansion, prefactors in self._expansions(structure):
             products = np.empty((len(block), columns.shape[1]), dtype=self.dtype)
             arguments = (grid, block, expansion, self.n_max, prefactors, columns, products)
-            run_tasks(_multiplied_spectra, len(block), *arguments, around=one_blas_thread)
+            run_tasks(_multiply_spectra, len(block), *arguments, around=one_blas_thread)
             yield grid.atom[block].astype(np.int64), products
 
     def _blocks(self, structure: Structure) -> Iterator[tuple[NDArray[np.int64], Fill]]:
@@ -235,53 +234,54 @@ def _table(
     return tabulate(family(cutoff, sigma, l_max, values), settings.reach, dtype)
 
 
-def _load_blas() -> None:
-    """Load the library that compiled code multiplies with, because only what is loaded can be limited to a thread."""
-    import scipy.linalg.cython_blas  # noqa: F401
-
-
 @kernel
 def _power_spectra(begin, end, grid, block, expansion, n_max, prefactors, places, rows):
     """Expand the densities of some atoms of the block and contract them over m."""
     grid, block, expansion, prefactors = unowned((grid, block, expansion, prefactors))
     places, rows = unowned((places, rows))
-    work = make_workspace(expansion, buffer_size(grid, block, begin, end, expansion.cutoff) + 1)
-    products = np.empty(n_max * expansion.width, dtype=rows.dtype)
+    work = make_workspace(grid, block, begin, end, expansion)
+    products = empty(n_max * expansion.width, rows.dtype)
     for t in range(begin, end):
         _power_spectrum(grid, block[t], expansion, n_max, prefactors, work, products, rows[places[t]])
 
 
-@kernel
-def _multiplied_spectra(begin, end, grid, block, expansion, n_max, prefactors, matrix, results):
+def _multiply_spectra(
+    begin: int,
+    end: int,
+    grid: CellGrid,
+    block: NDArray[np.int64],
+    expansion: Expansion,
+    n_max: int,
+    prefactors: NDArray,
+    matrix: NDArray,
+    results: NDArray,
+) -> None:
     """Rows as `_power_spectra` computes them, scaled to length one and multiplied by a matrix."""
-    grid, block, expansion, prefactors = unowned((grid, block, expansion, prefactors))
-    matrix, results = unowned((matrix, results))
-    work = make_workspace(expansion, buffer_size(grid, block, begin, end, expansion.cutoff) + 1)
-    products = np.empty(n_max * expansion.width, dtype=matrix.dtype)
     for first in range(begin, end, PRODUCT_ROWS):
-        rows = np.empty((min(PRODUCT_ROWS, end - first), len(matrix)), dtype=matrix.dtype)
-        for k in range(len(rows)):
-            _power_spectrum(grid, block[first + k], expansion, n_max, prefactors, work, products, rows[k])
-        multiplied = np.dot(rows, matrix)
-        for k in range(len(rows)):
-            length = np.sqrt(_square(rows[k]))
-            for c in range(matrix.shape[1]):  # assigning rows compiles the text of an error, which takes seconds
-                results[first + k, c] = multiplied[k, c] / length
+        part = slice(first, min(first + PRODUCT_ROWS, end))
+        atoms = block[part]
+        rows = np.empty((len(atoms), len(matrix)), dtype=matrix.dtype)
+        squares = np.empty((len(atoms), 1))
+        places = np.arange(len(atoms))
+        _power_spectra(0, len(atoms), grid, atoms, expansion, n_max, prefactors, places, rows)
+        _square(0, len(atoms), rows, squares)
+        np.dot(rows, matrix, out=results[part])
+        np.divide(results[part], np.sqrt(squares), out=results[part], casting="same_kind")
 
 
-@inner
-def _square(row):
-    """Squared length, summed in double precision and in order: BLAS has another order on every processor."""
-    total = 0.0
-    for k in range(len(row)):
-        total += row[k] * row[k]
-    return total
+@kernel
+def _square(begin, end, rows, squares):
+    """Squared lengths, summed in double precision and in order: BLAS has another order on every processor."""
+    for i in range(begin, end):
+        total = 0.0
+        for k in range(rows.shape[1]):
+            total += rows[i, k] * rows[i, k]
+        squares[i, 0] = total
 
 
 @inner
 def _power_spectrum(grid, i, expansion, n_max, prefactors, work, products, row):
     """The row of one atom."""
-    grid, expansion, work = unowned((grid, expansion, work))
     count = collect_neighbours(grid, i, expansion, work)
     count = _add_centre(expansion, expansion.columns[grid.species[i]], count, work)
     evaluate_radial(expansion, work, count)
@@ -293,7 +293,6 @@ def _power_spectrum(grid, i, expansion, n_max, prefactors, work, products, row):
 @inner
 def _add_centre(expansion, column, count, work):
     """Add the atom itself as a neighbour at distance zero, where only l = 0 contributes, whatever the direction."""
-    expansion, work = unowned((expansion, work))
     place = work.first[column + 1]
     for j in range(count, place, -1):
         work.x[j], work.y[j], work.z[j], work.r[j] = work.x[j - 1], work.y[j - 1], work.z[j - 1], work.r[j - 1]
@@ -306,9 +305,8 @@ def _add_centre(expansion, column, count, work):
 @inner
 def _contract(expansion, n_max, prefactors, density, products, row):
     """Σ_m c c' for all pairs of densities, in the order of the features."""
-    expansion, prefactors, density, products, row = unowned((expansion, prefactors, density, products, row))
     width = expansion.width
-    terms = (expansion.l_max + 1) ** 2
+    terms = (expansion.l_max + 1) * (expansion.l_max + 1)
     start, one = np.int64(0), np.int64(1)  # not the literals, see `expand_density`
     feature = 0
     for first in range(expansion.densities):

@@ -132,11 +132,12 @@ def _is_flat(factors: NDArray) -> NDArray[np.bool_]:
 def _fit_block(begin, end, grid, block, cutoff, motion, factors, mixed, left, found):
     grid, block, motion, factors = unowned((grid, block, motion, factors))
     mixed, left, found = unowned((mixed, left, found))
-    entries, bonds, squares = neighbour_space(grid, block, begin, end, cutoff)
+    near = neighbour_space(grid, block, begin, end, cutoff)
+    entries, bonds, _, _ = unowned(near)
     moves = np.empty(bonds.shape)
     for t in range(begin, end):
         i = block[t]
-        n = gather_neighbours(grid, i, cutoff, entries, bonds, squares)
+        n = gather_neighbours(grid, i, cutoff, near)
         for k in range(n):
             for c in range(3):
                 moves[c, k] = motion[entries[k], c] - motion[i, c]

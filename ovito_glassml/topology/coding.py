@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.compile import compiled, inlined
+from ovito_glassml.compile import empty, inlined, inner, kernel, unowned
 
-__all__ = ["BCC", "FCC", "HCP", "key_of_codes", "label_of_codes", "numbers_of_keys"]
+__all__ = ["BCC", "FCC", "HCP", "numbers_of_keys", "summarise_codes"]
 
 #: Label numbers of the clusters that perfect crystals are made of.
 FCC, HCP, BCC = 1, 2, 3
@@ -32,17 +32,47 @@ def _mixed(value):
     return value ^ (value >> np.uint64(31))
 
 
-@compiled()
-def key_of_codes(codes, size):
-    """64-bit key of a signature: the sum over its sub-clusters of their mixed codes.
+@kernel
+def summarise_codes(begin, end, codes, sizes, kinds, keys, labels, fractions):
+    """Key, label and fractions of sub-clusters of some clusters.
 
-    The order does not matter; no sub-clusters give zero. Among a million signatures two share a
-    key with a probability of 3·10⁻⁸.
+    Parameters
+    ----------
+    begin, end : int
+        Range of the clusters.
+    codes : (B, C) int32 array
+        Codes of the sub-clusters, one for each neighbour.
+    sizes : (B,) int32 array
+        Number of neighbours.
+    kinds : (F,) int64 array
+        Codes of the sub-clusters whose fractions are wanted.
+    keys : (B,) uint64 array
+        Filled with 64-bit keys of the signatures: the sum over the sub-clusters of their mixed codes. The order does
+        not matter; no sub-clusters give zero. Among a million signatures two share a key with a probability of
+        3·10⁻⁸.
+    labels : (B,) int32 array
+        Filled with numbers of labels by the rule of `signature.cluster_label`: 0 without label, 1 to 3 for fcc, hcp
+        and bcc, else 10000 n + 100 n₄ + N.
+    fractions : (B, F + 1) float32 array
+        Filled; the last column is for all other sub-clusters.
     """
-    key = np.uint64(0)
-    for a in range(size):
-        key += _mixed(np.uint64(codes[a] + 1))
-    return key
+    codes, sizes, kinds, keys, labels, fractions = unowned((codes, sizes, kinds, keys, labels, fractions))
+    closed, unfinished = empty(64 + MOST_MISSING_BONDS, np.int64), empty(64 + MOST_MISSING_BONDS, np.int64)
+    for t in range(begin, end):
+        own, size = codes[t], sizes[t]
+        key = np.uint64(0)
+        for column in range(fractions.shape[1]):
+            fractions[t, column] = 0.0
+        for a in range(size):
+            key += _mixed(np.uint64(own[a] + 1))
+            column = 0
+            while column < len(kinds) and kinds[column] != own[a]:
+                column += 1
+            fractions[t, column] += np.float32(1.0)
+        for column in range(fractions.shape[1]):
+            fractions[t, column] /= np.float32(size if size > 1 else 1)
+        keys[t] = key
+        labels[t] = _label(own, size, closed, unfinished)
 
 
 def numbers_of_keys(keys: NDArray[np.uint64]) -> NDArray[np.int32]:
@@ -51,42 +81,28 @@ def numbers_of_keys(keys: NDArray[np.uint64]) -> NDArray[np.int32]:
     return np.where(keys == 0, 0, np.maximum(numbers, 1)).astype(np.int32)
 
 
-@compiled()
-def label_of_codes(codes, size):
-    """Number of the label of a cluster, by the rule of `signature.cluster_label`.
-
-    Parameters
-    ----------
-    codes : integer array
-        Codes of the sub-clusters, one for each neighbour.
-    size : int
-        Number of neighbours.
-
-    Returns
-    -------
-    int
-        0 without label, 1 to 3 for fcc, hcp and bcc, else 10000 n + 100 n₄ + N.
-    """
+@inner
+def _label(codes, size, closed, unfinished):
     s421, s422, s444, s666, total = 0, 0, 0, 0, 0
     for a in range(size):
         s421 += codes[a] == _S421
         s422 += codes[a] == _S422
         s444 += codes[a] == _S444
         s666 += codes[a] == _S666
-        total += codes[a] // 4096
+        total += codes[a] >> 12
     if size == 12 and s421 == 12:
         return FCC
     if size == 12 and s421 == 6 and s422 == 6:
         return HCP
     if size == 14 and s444 == 6 and s666 == 8:
         return BCC
-    missing = (6 * size - 12 - total) // 2
+    missing = (6 * size - 12 - total) >> 1
     if missing < 0 or missing > MOST_MISSING_BONDS:
         return 0
-    closed = np.zeros(64 + MOST_MISSING_BONDS, dtype=np.int64)
-    unfinished = np.zeros(64 + MOST_MISSING_BONDS, dtype=np.int64)
+    for i in range(64 + MOST_MISSING_BONDS):
+        closed[i], unfinished[i] = 0, 0
     for a in range(size):
-        i, j, k = codes[a] // 4096, codes[a] // 64 % 64, codes[a] % 64
+        i, j, k = codes[a] >> 12, (codes[a] >> 6) & 63, codes[a] & 63
         if i == j and j == k:
             closed[i] += 1
         else:

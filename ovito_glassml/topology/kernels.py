@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ovito_glassml.compile import inner, kernel, unowned
+from ovito_glassml.compile import empty, inner, kernel, maker, unowned
 from ovito_glassml.neighbours import gather_neighbours, neighbour_space
 from ovito_glassml.threads import TASK_SIZE
-from ovito_glassml.topology.coding import key_of_codes, label_of_codes
 
-__all__ = ["MOST_NEIGHBOURS", "describe_clusters", "measure_clusters", "pair_histogram"]
+__all__ = ["MOST_NEIGHBOURS", "find_clusters", "pair_histogram"]
 
 #: No standard cluster has this many neighbours. Neighbours seen from the centre at an angle below
 #: 60° are bonded, and five that are all bonded to each other are not standard. So a cap of 60°
@@ -65,7 +64,7 @@ def _subcluster(common, bonds):
     while ends:
         length, left = _walk(_lowest(ends), left, bonds)
         ends &= left
-        longest = max(longest, length)
+        longest = length if length > longest else longest
     if left:
         # Only rings are left: standard is one that all common neighbours belong to.
         if left != common:
@@ -114,13 +113,14 @@ def _is_standard(size, bonds):
 
 
 @inner
-def _nearest_first(n, entries, vectors, squares, order, members, places, near):
+def _nearest_first(n, found, order, members, places, near):
     """Copy the nearest neighbours, at most 60, in ascending distance; returns how many."""
+    entries, vectors, squares, _ = found
     kept = 0
     for k in range(n):
         if kept == MOST_NEIGHBOURS and squares[k] >= squares[order[kept - 1]]:
             continue
-        at = min(kept, MOST_NEIGHBOURS - 1)
+        at = kept if kept < MOST_NEIGHBOURS else MOST_NEIGHBOURS - 1
         kept = at + 1
         while at > 0 and squares[order[at - 1]] > squares[k]:
             order[at] = order[at - 1]
@@ -139,7 +139,7 @@ def _sort(values):
     """Shell sort, in place: a few hundred numbers, for which NumPy's sort takes as long to compile as all the rest."""
     gap = len(values)
     while gap > 1:
-        gap = max(gap * 5 // 11, 1)
+        gap = gap * 5 // 11 if gap > 2 else 1
         for i in range(gap, len(values)):
             value = values[i]
             k = i
@@ -187,9 +187,10 @@ def _largest_cluster(n, places, squares, limit, acute, thresholds, events, bonds
             for d in range(3):
                 square += (places[a, d] - places[b, d]) ** 2
             # A bond between neighbours is in the cluster once both of them are.
-            thresholds[b, a] = max(square, squares[b])
-            if acute and 2 * thresholds[b, a] > (square + squares[a] + squares[b]) * (1 + _EQUAL):
-                limit = min(limit, thresholds[b, a])
+            threshold = square if square > squares[b] else squares[b]
+            thresholds[b, a] = threshold
+            if acute and 2 * threshold > (square + squares[a] + squares[b]) * (1 + _EQUAL) and threshold < limit:
+                limit = threshold
     below = limit * (1 - _EQUAL)
     for b in range(n):
         if squares[b] < below:
@@ -226,10 +227,8 @@ def _code(common, bonds):
 
 
 @kernel
-def measure_clusters(
-    begin, end, grid, block, limit, acute, kinds, within, coordination, cutoffs, capped, keys, labels, fractions
-):  # fmt: skip
-    """Size, cutoff and sub-clusters of the largest standard cluster of some atoms of a block.
+def find_clusters(begin, end, grid, block, limit, acute, within, coordination, cutoffs, capped, members, codes, bonds):
+    """The largest standard cluster of some atoms of a block.
 
     Parameters
     ----------
@@ -242,83 +241,44 @@ def measure_clusters(
         Largest cutoff.
     acute : bool
         Whether an obtuse triangle stops the growth, too.
-    kinds : (F,) int64 array
-        Codes of the sub-clusters whose fractions are wanted.
     within : (B,) int64 array
         Filled with the number of neighbours within `limit`.
     coordination : (B,) int32, cutoffs : (B,) float64, capped : (B,) bool array
         Filled.
-    keys : (B,) uint64, labels : (B,) int32 array
-        Filled with `key_of_codes` and `label_of_codes`.
-    fractions : (B, F + 1) float32 array
-        Filled; the last column is for all other sub-clusters.
-    """
-    grid, block, kinds, within, coordination = unowned((grid, block, kinds, within, coordination))
-    cutoffs, capped, keys, labels, fractions = unowned((cutoffs, capped, keys, labels, fractions))
-    entries, vectors, squares = neighbour_space(grid, block, begin, end, limit)
-    order, members, places, near, thresholds, events, bonds = _cluster_space()
-    codes = np.empty(MOST_NEIGHBOURS, dtype=np.int64)
-    for t in range(begin, end):
-        within[t] = gather_neighbours(grid, block[t], limit, entries, vectors, squares)
-        n = _nearest_first(within[t], entries, vectors, squares, order, members, places, near)
-        size, square, capped[t] = _largest_cluster(n, places, near, limit * limit, acute, thresholds, events, bonds)
-        coordination[t] = size
-        cutoffs[t] = np.sqrt(square)
-        fractions[t] = 0.0
-        for a in range(size):
-            codes[a] = _code(bonds[a], bonds)
-            column = 0
-            while column < len(kinds) and kinds[column] != codes[a]:
-                column += 1
-            fractions[t, column] += np.float32(1.0)
-        for column in range(fractions.shape[1]):
-            fractions[t, column] /= np.float32(max(size, 1))
-        keys[t] = key_of_codes(codes, size)
-        labels[t] = label_of_codes(codes, size)
-
-
-@kernel
-def describe_clusters(begin, end, grid, block, limit, acute, members, codes, bonds_of):
-    """Members and bonds of the largest standard clusters of a few atoms.
-
-    Parameters
-    ----------
-    begin, end, grid, block, limit, acute
-        As for `measure_clusters`.
-    members : (B, 60) int64 array
+    members : (B, 60) int32 array
         Filled with grid entries of the neighbours, nearest first, then −1.
-    codes : (B, 60) int64 array
+    codes : (B, 60) int32 array
         Filled with the codes of the sub-clusters, then −1.
-    bonds_of : (B, 60) uint64 array
+    bonds : (B, 60) uint64 array
         Filled with the sets of neighbours that each neighbour is bonded to.
     """
-    grid, block, members, codes, bonds_of = unowned((grid, block, members, codes, bonds_of))
-    entries, vectors, squares = neighbour_space(grid, block, begin, end, limit)
-    order, nearest, places, near, thresholds, events, bonds = _cluster_space()
+    grid, block, within, coordination, cutoffs = unowned((grid, block, within, coordination, cutoffs))
+    capped, members, codes, bonds = unowned((capped, members, codes, bonds))
+    found = neighbour_space(grid, block, begin, end, limit)
+    order, places, near, thresholds, events = _cluster_space()
     for t in range(begin, end):
-        n = gather_neighbours(grid, block[t], limit, entries, vectors, squares)
-        n = _nearest_first(n, entries, vectors, squares, order, nearest, places, near)
-        size = _largest_cluster(n, places, near, limit * limit, acute, thresholds, events, bonds)[0]
-        members[t] = -1
-        codes[t] = -1
+        within[t] = gather_neighbours(grid, block[t], limit, found)
+        n = _nearest_first(within[t], found, order, members[t], places, near)
+        own = bonds[t]
+        size, square, capped[t] = _largest_cluster(n, places, near, limit * limit, acute, thresholds, events, own)
+        coordination[t] = size
+        cutoffs[t] = np.sqrt(square)
         for a in range(size):
-            members[t, a] = nearest[a]
-            codes[t, a] = _code(bonds[a], bonds)
-            bonds_of[t, a] = bonds[a]
+            codes[t, a] = _code(own[a], own)
+        for a in range(size, MOST_NEIGHBOURS):
+            members[t, a], codes[t, a] = -1, -1
 
 
-@inner
+@maker
 def _cluster_space():
-    """Work space of one cluster: order, members, places, squares, thresholds, events, bonds."""
+    """Work space of one cluster: order, places, squares, thresholds, events."""
     n = MOST_NEIGHBOURS
     return (
-        np.empty(n, dtype=np.int64),
-        np.empty(n, dtype=np.int64),
-        np.empty((n, 3)),
-        np.empty(n),
-        np.empty((n, n)),
-        np.empty(n * (n + 1) // 2),
-        np.empty(n, dtype=np.uint64),
+        empty(n, np.int64),
+        empty((n, 3), np.float64),
+        empty(n, np.float64),
+        empty((n, n), np.float64),
+        empty(n * (n + 1) // 2, np.float64),
     )
 
 
@@ -345,13 +305,15 @@ def pair_histogram(begin, end, grid, block, reach, bins_per_factor, shortest, co
         Filled with the smallest distance; infinity where there is no neighbour.
     """
     grid, block, counts, nearest = unowned((grid, block, counts, nearest))
-    entries, vectors, squares = neighbour_space(grid, block, begin, end, reach)
+    found = neighbour_space(grid, block, begin, end, reach)
+    squares = unowned(found).squares
     for t in range(begin, end):
-        n = gather_neighbours(grid, block[t], reach, entries, vectors, squares)
+        n = gather_neighbours(grid, block[t], reach, found)
         smallest = np.inf
         for k in range(n):
-            smallest = min(smallest, squares[k])
-            place = int(np.floor(0.5 * np.log(squares[k] / (shortest * shortest)) * bins_per_factor))
+            square = squares[k]
+            smallest = square if square < smallest else smallest
+            place = np.int64(np.floor(0.5 * np.log(square / (shortest * shortest)) * bins_per_factor))
             if 0 <= place < counts.shape[1]:
                 counts[begin // TASK_SIZE, place] += 1
         nearest[t] = np.sqrt(smallest)

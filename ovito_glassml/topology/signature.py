@@ -13,10 +13,9 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ovito_glassml.errors import GlassMLError
-from ovito_glassml.topology.coding import BCC, FCC, HCP, key_of_codes, label_of_codes, numbers_of_keys
+from ovito_glassml.topology.coding import BCC, FCC, HCP, numbers_of_keys, summarise_codes
 
 __all__ = [
     "CRYSTALS",
@@ -125,8 +124,7 @@ def cluster_label(signature: Signature) -> str:
     str
         ``"Z12"``, ``"1-A15"``, ``"fcc"``, ``"hcp"``, ``"bcc"`` ..., empty if there is none.
     """
-    codes = _codes(signature)
-    return label_name(label_of_codes(codes, len(codes)))
+    return label_name(_key_and_label(signature)[1])
 
 
 def label_number(label: str) -> int:
@@ -166,9 +164,12 @@ def signature_number(signature: Signature) -> int:
     can be. Two of ten thousand signatures share a number with a probability of 2 %. The empty
     signature has 0.
     """
-    codes = _codes(signature)
-    return int(numbers_of_keys(np.array([key_of_codes(codes, len(codes))], dtype=np.uint64))[0])
+    return int(numbers_of_keys(np.array([_key_and_label(signature)[0]], dtype=np.uint64))[0])
 
 
-def _codes(signature: Signature) -> NDArray[np.int64]:
-    return np.array([encode(kind) for count, kind in signature for _ in range(count)], dtype=np.int64)
+def _key_and_label(signature: Signature) -> tuple[int, int]:
+    codes = np.array([[encode(kind) for count, kind in signature for _ in range(count)]], dtype=np.int32)
+    sizes, kinds = np.array([codes.shape[1]], dtype=np.int32), np.empty(0, dtype=np.int64)
+    keys, labels = np.empty(1, dtype=np.uint64), np.empty(1, dtype=np.int32)
+    summarise_codes(0, 1, codes, sizes, kinds, keys, labels, np.empty((1, 1), dtype=np.float32))
+    return int(keys[0]), int(labels[0])

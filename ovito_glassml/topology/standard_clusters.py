@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +12,8 @@ from ovito_glassml.neighbours import CellList, Progress, block_stages, build_cel
 from ovito_glassml.progress import silent
 from ovito_glassml.structure import Structure, StructureError
 from ovito_glassml.threads import run_tasks
-from ovito_glassml.topology.coding import numbers_of_keys
-from ovito_glassml.topology.kernels import MOST_NEIGHBOURS, describe_clusters, measure_clusters
+from ovito_glassml.topology.coding import numbers_of_keys, summarise_codes
+from ovito_glassml.topology.kernels import MOST_NEIGHBOURS, find_clusters
 from ovito_glassml.topology.length_scale import first_peak
 from ovito_glassml.topology.signature import Signature, SubCluster, decode, encode, make_signature
 
@@ -80,6 +80,18 @@ class LaSCAResult:
     numbers: NDArray[np.int32]
     signatures: tuple[Signature, ...]
     max_cutoff: float
+
+
+class _Clusters(NamedTuple):
+    """What `find_clusters` fills for a block."""
+
+    within: NDArray[np.int64]
+    coordination: NDArray[np.int32]
+    cutoffs: NDArray[np.float64]
+    capped: NDArray[np.bool_]
+    members: NDArray[np.int32]
+    codes: NDArray[np.int32]
+    bonds: NDArray[np.uint64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,24 +206,26 @@ class LaSCA:
         count = len(structure.selected)
         row_of = np.empty(len(structure), dtype=np.int64)
         row_of[structure.selected] = np.arange(count)
-        within = np.zeros(count, dtype=np.int64)
         coordination = np.zeros(count, dtype=np.int32)
         cutoffs = np.zeros(count)
         capped = np.zeros(count, dtype=np.bool_)
         keys = np.zeros(count, dtype=np.uint64)
         labels = np.zeros(count, dtype=np.int32)
         fractions = np.zeros((count, len(SUBCLUSTERS) + 1), dtype=np.float32)
-        columns: tuple[NDArray, ...] = (within, coordination, cutoffs, capped, keys, labels, fractions)
+        columns: tuple[NDArray, ...] = (coordination, cutoffs, capped, keys, labels, fractions)
         kinds = np.array([encode(kind) for kind in SUBCLUSTERS], dtype=np.int64)
-        acute = self.stop == "no obtuse triangle"
+        any_within = False
         for block, share in block_stages(cells.blocks(structure.mask), count, stage(report, 0.3, 0.95)):
             rows = row_of[cells.grid.atom[block]]
-            results = [np.empty((len(block), *column.shape[1:]), column.dtype) for column in columns]
-            run_tasks(measure_clusters, len(block), cells.grid, block, limit, acute, kinds, *results, progress=share)
+            clusters = self._find(cells, block, limit, share)
+            summary = [np.empty((len(block), *column.shape[1:]), column.dtype) for column in columns[3:]]
+            run_tasks(summarise_codes, len(block), clusters.codes, clusters.coordination, kinds, *summary)
+            results = (clusters.coordination, clusters.cutoffs, clusters.capped, *summary)
             for column, values in zip(columns, results, strict=True):
                 column[rows] = values
-            self._check_neighbours(results[0], limit)
-        if count and not within.any():
+            self._check_neighbours(clusters.within, limit)
+            any_within |= bool(clusters.within.any())
+        if count and not any_within:
             self._check_reach(structure, limit)
         examples, indices, counts = _by_frequency(keys)
         signatures = self._spell(cells, structure.selected[examples[:spelled]], limit)
@@ -242,30 +256,33 @@ class LaSCA:
         cells = build_cell_list(structure, limit)
         grid = cells.grid
         center = _entries_of(cells, np.array([atom]))
-        members, codes, bonds = self._describe(cells, center, limit)
-        size = int(np.count_nonzero(members[0] >= 0))
-        entries = members[0, :size]
+        found = self._find(cells, center, limit)
+        size = int(found.coordination[0])
+        entries = found.members[0, :size]
         vectors = np.column_stack([axis[entries] - axis[center[0]] for axis in (grid.x, grid.y, grid.z)])
-        shell = [(a, b) for a in range(size) for b in range(a) if int(bonds[0, a]) >> b & 1]
+        shell = [(a, b) for a in range(size) for b in range(a) if int(found.bonds[0, a]) >> b & 1]
         return Cluster(
             atom,
             grid.atom[entries].astype(np.int64),
             vectors,
-            tuple(decode(code) for code in codes[0, :size].tolist()),
+            tuple(decode(code) for code in found.codes[0, :size].tolist()),
             np.array(shell, dtype=np.int64).reshape(-1, 2),
         )
 
-    def _describe(self, cells: CellList, block: NDArray, limit: float) -> tuple[NDArray, NDArray, NDArray]:
-        """Members, codes and bonds of the clusters of a few grid entries."""
-        shape = (len(block), MOST_NEIGHBOURS)
-        members, codes, bonds = np.empty(shape, np.int64), np.empty(shape, np.int64), np.zeros(shape, np.uint64)
+    def _find(self, cells: CellList, block: NDArray, limit: float, progress: Progress | None = None) -> _Clusters:
+        """The clusters of some grid entries."""
+        count, shape = len(block), (len(block), MOST_NEIGHBOURS)
+        found = _Clusters(
+            np.empty(count, np.int64), np.empty(count, np.int32), np.empty(count), np.empty(count, np.bool_),
+            np.empty(shape, np.int32), np.empty(shape, np.int32), np.empty(shape, np.uint64),
+        )  # fmt: skip
         acute = self.stop == "no obtuse triangle"
-        run_tasks(describe_clusters, len(block), cells.grid, block, limit, acute, members, codes, bonds)
-        return members, codes, bonds
+        run_tasks(find_clusters, count, cells.grid, block, limit, acute, *found, progress=progress)
+        return found
 
     def _spell(self, cells: CellList, atoms: NDArray[np.int64], limit: float) -> tuple[Signature, ...]:
         """Signatures of a few atoms."""
-        _, codes, _ = self._describe(cells, _entries_of(cells, atoms), limit)
+        codes = self._find(cells, _entries_of(cells, atoms), limit).codes
         return tuple(make_signature(decode(code) for code in row if code >= 0) for row in codes.tolist())
 
     def _check_neighbours(self, within: NDArray[np.int64], limit: float) -> None:

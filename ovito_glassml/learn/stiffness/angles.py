@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.compile import kernel, unowned
+from ovito_glassml.compile import empty, kernel, unowned
 from ovito_glassml.neighbours import CellList, build_cell_list, gather_neighbours, neighbour_space
 from ovito_glassml.structure import Structure
 from ovito_glassml.threads import run_tasks
@@ -91,14 +91,16 @@ def _sum_angles(begin, end, grid, block, cutoff, columns, table, channels, resul
     points_per_length = (len(table) - 1) / cutoff
     functions = table.shape[1]
     pairs = channels * (channels + 1) // 2
-    entries, vectors, squares = neighbour_space(grid, block, begin, end, cutoff)
-    weights = np.empty((len(entries), functions))
+    found = neighbour_space(grid, block, begin, end, cutoff)
+    entries, vectors, squares, _ = unowned(found)
+    weights = empty((len(entries), functions), np.float64)
     for t in range(begin, end):
-        n = gather_neighbours(grid, block[t], cutoff, entries, vectors, squares)
+        n = gather_neighbours(grid, block[t], cutoff, found)
         for j in range(n):
             length = np.sqrt(squares[j])
             place = length * points_per_length
-            point = min(int(place), len(table) - 2)
+            point = np.int64(place)
+            point = point if point < len(table) - 2 else np.int64(len(table) - 2)
             for k in range(functions):
                 weights[j, k] = table[point, k] + (place - point) * (table[point + 1, k] - table[point, k])
             for d in range(3):

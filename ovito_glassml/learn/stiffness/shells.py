@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.compile import kernel, unowned
-from ovito_glassml.neighbours import block_stages, build_cell_list, row_run, slab_window
+from ovito_glassml.neighbours import block_stages, build_cell_list, row_runs, run_space
 from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
 from ovito_glassml.threads import run_tasks
@@ -94,23 +94,21 @@ def _sum_block(begin, end, grid, block, cutoff, columns, table, source, sums):
     source, sums = unowned((source, sums))
     points_per_length = (len(table) - 1) / cutoff
     functions = table.shape[1]
+    runs = run_space(grid, cutoff)
     for t in range(begin, end):
         i = block[t]
         x, y, z = grid.x[i], grid.y[i], grid.z[i]
-        x_first, x_last = slab_window(grid, 0, x, cutoff)
-        y_first, y_last = slab_window(grid, 1, y, cutoff)
-        for ix in range(x_first, x_last):
-            for iy in range(y_first, y_last):
-                first, last = row_run(grid, ix, iy, x, y, z, cutoff)
-                for j in range(first, last):
-                    dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
-                    square = dx * dx + dy * dy + dz * dz
-                    column = columns[grid.species[j]]
-                    if square >= cutoff * cutoff or j == i or column < 0:
-                        continue
-                    place = np.sqrt(square) * points_per_length
-                    point = min(int(place), len(table) - 2)
-                    rest = place - point
-                    for k in range(functions):
-                        weight = (1 - rest) * table[point, k] + rest * table[point + 1, k]
-                        sums[t, column, k] += weight * source[j]
+        for run in range(row_runs(grid, x, y, z, cutoff, runs)):
+            for j in range(runs[0, run], runs[1, run]):
+                dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
+                square = dx * dx + dy * dy + dz * dz
+                column = columns[grid.species[j]]
+                if square >= cutoff * cutoff or j == i or column < 0:
+                    continue
+                place = np.sqrt(square) * points_per_length
+                point = np.int64(place)
+                point = point if point < len(table) - 2 else np.int64(len(table) - 2)
+                rest = place - point
+                for k in range(functions):
+                    weight = (1 - rest) * table[point, k] + rest * table[point + 1, k]
+                    sums[t, column, k] += weight * source[j]
