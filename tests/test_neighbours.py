@@ -174,6 +174,7 @@ def test_kernels_work_where_no_cache_folder_can_be_written(tmp_path):
         "compile.py",
         "errors.py",
         "locks.py",
+        "progress.py",
         "structure.py",
         "threads.py",
         "neighbours.py",
