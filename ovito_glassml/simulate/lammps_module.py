@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.potential_files import POTENTIALS
 
 __all__ = [
     "VARIABLE",
@@ -70,8 +71,9 @@ def lammps_arguments() -> str:
 
 
 def lammps_environment() -> dict[str, str]:
-    """What takes them over to a process on another machine, which may have switches of its own."""
-    return {VARIABLE: lammps_arguments()}
+    """What takes them, and the folders of potentials, over to a process on another machine, which may have its own."""
+    potentials = os.environ.get(POTENTIALS)
+    return {VARIABLE: lammps_arguments(), **({POTENTIALS: potentials} if potentials else {})}
 
 
 @contextmanager
