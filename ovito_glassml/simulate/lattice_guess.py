@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -61,7 +60,7 @@ def guessed(material: Material, seed: int) -> Material:
         "melt_temperature": float(f"{HOT * MELTING * stiffness / units.boltzmann:.2g}"),
         "time_step": float(STEPS[1.02 * STEP * period >= STEPS].max()),
     }
-    return replace(material, **{name: value for name, value in values.items() if math.isnan(getattr(material, name))})
+    return material.completed_with(values)
 
 
 def _lattice(material: Material, seed: int) -> Structure:

@@ -37,7 +37,7 @@ __all__ = ["Kink", "MaterialReport", "check_material", "kink"]
 #: Steps in the melt before and while its diffusion is watched: 3 and 3 ps of Cu-Zr.
 MELTING = 1000
 #: Temperatures between melt and cold glass, steps from one to the next, and the end in units of the melt temperature.
-TEMPERATURES, STEPS, COLDEST = 30, 800, 0.05
+TEMPERATURES, STEPS, COLDEST = 26, 600, 0.05
 #: A liquid's atoms move further than this in `MELTING` steps, root mean square, in nearest-neighbour distances.
 LIQUID_MOVES = 0.45
 #: A melt that takes so many times the volume it began with evaporates.
@@ -277,9 +277,8 @@ def kink(temperatures: NDArray, energies: NDArray, samples: int = 200) -> Kink:
     """
     order = np.argsort(temperatures)
     x, y = np.asarray(temperatures)[order], np.asarray(energies)[order]
-    best = min(
-        (_two_lines(x[:last], y[:last]) for last in range(max(8, len(x) // 2), len(x) + 1)), key=lambda fit: fit[1]
-    )
+    fits = [_two_lines(x[:last], y[:last]) for last in range(max(8, len(x) // 2), len(x) + 1)]
+    best = min(fits, key=lambda fit: fit[1])
     last = best[2]
     rng, found = np.random.default_rng(0), []
     for _ in range(samples):
@@ -342,8 +341,8 @@ def _force_error(lammps: Any, material: Material, seed: int) -> float:
     error = worst / usual
     if error > FORCE_ERROR:
         raise SimulationError(
-            f"Forces of material {material.name} are not the slope of its energy, they differ by {error:.1%} of a usual "
-            "force; a pair style with a step at its cutoff needs pair_modify shift yes, or lj/smooth."
+            f"Forces of material {material.name} are not the slope of its energy, they differ by {error:.1%} of a "
+            "usual force; a pair style with a step at its cutoff needs pair_modify shift yes, or lj/smooth."
         )
     return error
 
@@ -379,7 +378,7 @@ def _filled(
         "nearest_neighbour_distance": _round(_peak(glass), 3),
         "time_step": working.time_step,
     }
-    return replace(material, **{name: value for name, value in measured.items() if math.isnan(getattr(material, name))})
+    return material.completed_with(measured)
 
 
 def _round(value: float, digits: int) -> float:

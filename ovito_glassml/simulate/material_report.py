@@ -25,9 +25,8 @@ def described(report: MaterialReport) -> list[tuple[str, str]]:
     length = {"angstrom": "Å"}.get(material.unit_system.length, "σ")
     degree = material.unit_system.temperature
     rate = f"{report.cooling_rate:.2g} {degree}/{'s' if degree == 'K' else 'τ'}"
-    crystals = ", ".join(
-        f"{name} {share:.1%}" for name, share in report.crystalline.items() if name != "total" and share
-    )
+    shares = {name: share for name, share in report.crystalline.items() if share and name != "total"}
+    crystals = ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
     filled = ", ".join(f"{name} {getattr(material, name):g}" for name in report.filled)
     return [
         ("Material", f"{material.name}, {material.composition}, {report.atoms} atoms"),
