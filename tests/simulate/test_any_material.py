@@ -9,6 +9,7 @@ from simulate import three_species
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate import material_check
 from ovito_glassml.simulate.atoms import create_atoms, lammps_frame
+from ovito_glassml.simulate.crystals import check_glassy
 from ovito_glassml.simulate.engine import energy_per_atom, gather, open_lammps
 from ovito_glassml.simulate.material import load_material, material_of
 from ovito_glassml.simulate.material_check import check_material, kink
@@ -206,12 +207,12 @@ def test_the_kink_of_a_broken_line_is_found_and_its_error_is_honest():
     temperatures = np.linspace(2000, 100, 26)
     rng = np.random.default_rng(2)
     found = []
-    for _ in range(20):
+    for _ in range(8):
         energies = -4.9 + 8e-5 * np.maximum(temperatures - 720, 0) + rng.normal(scale=2e-3, size=26)
-        found.append(kink(temperatures, energies, samples=60))
+        found.append(kink(temperatures, energies, samples=30))
     places = np.array([one.temperature for one in found])
-    assert places.mean() == pytest.approx(720, abs=40)
-    assert 0.4 < np.mean([one.error for one in found]) / places.std() < 3
+    assert places.mean() == pytest.approx(720, abs=50)
+    assert 0.3 < np.mean([one.error for one in found]) / places.std() < 5
 
 
 LENNARD_JONES = {"name": "argon", "species": ["A"], "units": "lj"}
@@ -221,8 +222,6 @@ ARGON = ["pair_style lj/cut 2.5", "pair_modify shift yes", "pair_coeff * * 1 1"]
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"commands": ["pair_style lj/cut 2.5", "pair_coeff * * 1 1"]}, "not the slope of its energy|crystallised"),
-        ({"commands": ["pair_style lj/smooth 2.2 2.5", "pair_modify shift yes", "pair_coeff * * 1 1"]}, "crystallised"),
         ({"commands": ["pair_style lj/cut 2.5", "pair_coeff 1 2 1 1"]}, "LAMMPS stops: .*change its commands"),
         ({"commands": ["pair_style lj/cute 2.5", "pair_coeff * * 1 1"]}, "Unrecognized pair style.*built without it"),
         ({"commands": ["pair_style soft 1.0", "pair_coeff * * 1"]}, "do not hold each other"),
@@ -240,7 +239,7 @@ ARGON = ["pair_style lj/cut 2.5", "pair_modify shift yes", "pair_coeff * * 1 1"]
             "the potential lacks a species",
         ),
         (
-            {"species": ["Cu", "Ta"], "units": "real", "fractions": [0.5, 0.5],
+            {"species": ["Cu", "Ta"], "units": "lj", "fractions": [0.5, 0.5],
              "commands": ["pair_style eam/alloy", "pair_coeff * * CuTa.eam.alloy Cu Ta"]},
             "units.*write the unit system of the potential",
         ),
@@ -250,6 +249,35 @@ def test_a_check_refuses_in_one_sentence(changes, message, quick):
     with pytest.raises(SimulationError, match=message) as caught:
         check_material(material_of({**LENNARD_JONES, **changes}), silent, atoms=200)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("occupied", "crystal"), [(1.0, "fcc"), (0.3, None)])
+def test_what_has_crystallised_is_refused_by_name(occupied, crystal):
+    corners = np.mgrid[0:5, 0:5, 0:5].reshape(3, -1).T[:, None]
+    basis = np.array([[0, 0, 0], [0.5, 0.5, 0], [0.5, 0, 0.5], [0, 0.5, 0.5]])
+    positions = 3.6 * (corners + basis).reshape(-1, 3)
+    rng = np.random.default_rng(1)
+    shaken = positions[:, 2] > occupied * 18  # of this part no atom is in a crystal
+    positions[shaken] += rng.normal(scale=0.5, size=(np.count_nonzero(shaken), 3))
+    structure = Structure(positions, rng.integers(2, size=500), ["Cu", "Zr"], 18 * np.eye(3), pbc=(True,) * 3)
+    material = load_material("cu-zr")
+    if crystal is None:
+        check_glassy(structure, material)
+        return
+    with pytest.raises(
+        SimulationError, match=f"has crystallised: .* of the atoms are in crystals, most of them {crystal}"
+    ):
+        check_glassy(structure, material)
+
+
+def test_a_quench_that_crystallises_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("ovito_glassml.simulate.crystals.MOST_CRYSTALLINE", -1.0)
+    rates = dict.fromkeys(("cooling_rate", "fast_rate"), 5.0)
+    material = load_material(three_species.mixture(tmp_path))
+    with pytest.raises(SimulationError, match="has crystallised"):
+        quench(material, QuenchSettings(100, melt_time=0.1, **rates), tmp_path / "glass.xyz.gz", silent)
+    assert [path.name for path in tmp_path.glob("*.gz")] == []
+    assert [path.name for path in tmp_path.glob("*.csv")] == []
 
 
 def test_a_protocol_asks_for_a_check_where_the_file_says_too_little(tmp_path):

@@ -55,7 +55,9 @@ def alloy(folder: Path) -> Path:
     numbers = iter(" ".join(lines[5:]).split())
 
     def taken(count: int) -> str:
-        return " ".join(next(numbers) for _ in range(count))
+        values = [next(numbers) for _ in range(count)]
+        # LAMMPS cuts longer lines.
+        return "\n".join(" ".join(values[first : first + 5]) for first in range(0, count, 5))
 
     elements = [(taken(4), taken(embeddings + distances)) for _ in range(2)]
     pairs = {(0, 0): taken(distances), (1, 0): taken(distances), (1, 1): taken(distances)}
