@@ -301,7 +301,7 @@ def _job(
     """Units and sources are what the user says, otherwise what all files say; a card must not assume anything."""
     from ovito_glassml.adapter.files import attributes_of
     from ovito_glassml.learn.units import NOT_STATED, Units
-    from ovito_glassml.simulate.systems import stated
+    from ovito_glassml.simulate.material_header import stated
 
     check_output(output, ".safetensors")
     held_out = test or files[-1:]

@@ -33,8 +33,8 @@ from ovito_glassml.learn.units import METAL
 from ovito_glassml.progress import Report, nth_of, printed, silent, span_of
 from ovito_glassml.reproduce.costs import core_hours, shipped_timings
 from ovito_glassml.reproduce.foreign_structures import foreign_structures, thermal_snapshot
+from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.snapshots import made_with, provenance, read_shard, write_shard
-from ovito_glassml.simulate.systems import MENDELEV
 from ovito_glassml.structure import Structure
 from ovito_glassml.workflow.sample_data import SLOWEST_SAMPLE, TEST_SAMPLES
 
@@ -222,7 +222,7 @@ def make_models(folder: Path, output: Path, progress: Report, *, names: Sequence
         if recipe.design is PUBLISHED:
             results.append(scan_networks(learned[:1], progress=span_of(part, 0.8, 1.0)))
         path = output / f"{name}.safetensors"
-        references = (*model.header.references, MENDELEV)
+        references = (*model.header.references, load_material("cu-zr").reference)
         header = replace(
             model.header, results=tuple(results), limits=recipe.limits, references=references, licence="MIT"
         )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.compile import compiled
 from ovito_glassml.errors import SimulationError
-from ovito_glassml.simulate.engine import Interaction
+from ovito_glassml.simulate.material import Material
 
 __all__ = ["SKIN", "LocalForces", "PotentialTables", "Surroundings", "energy_and_forces", "read_tables"]
 
@@ -69,7 +69,7 @@ class PotentialTables(NamedTuple):
     density_reach: NDArray[np.float64]
 
 
-def read_tables(interaction: Interaction) -> PotentialTables:
+def read_tables(material: Material) -> PotentialTables:
     """Tables of the ``eam/fs`` potential that an interaction names, species in its order.
 
     Raises
@@ -77,14 +77,14 @@ def read_tables(interaction: Interaction) -> PotentialTables:
     SimulationError
         If the interaction is of another kind or the file does not hold its species.
     """
-    words = [command.split('"') for command in interaction.commands if command.startswith("pair_coeff")]
-    if interaction.commands[0] != "pair_style eam/fs" or len(words) != 1 or len(words[0]) != 3:
-        raise SimulationError(f"Local forces need an eam/fs potential, not {interaction.commands[0]!r}.")
+    words = [command.split('"') for command in material.commands if command.startswith("pair_coeff")]
+    if material.commands[0] != "pair_style eam/fs" or len(words) != 1 or len(words[0]) != 3:
+        raise SimulationError(f"Local forces need an eam/fs potential, not {material.commands[0]!r}.")
     functions = _read_functions(Path(words[0][1]))
-    missing = set(interaction.species) - set(functions.species)
+    missing = set(material.species) - set(functions.species)
     if missing:
         raise SimulationError(f"The potential file {words[0][1]} does not describe {', '.join(sorted(missing))}.")
-    order = [functions.species.index(name) for name in interaction.species]
+    order = [functions.species.index(name) for name in material.species]
     squares = np.linspace(0.0, functions.cutoff**2, INTERVALS + 1)
     pairs = np.array([[_pair_table(functions, a, b, np.sqrt(squares)) for b in order] for a in order])
     used = np.abs(pairs).reshape(len(order), len(order), INTERVALS, 3, 4).max(axis=-1) > 1e-14

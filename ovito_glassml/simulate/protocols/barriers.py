@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.processes import LOOK, Call, on
+from ovito_glassml.simulate.atoms import check_structure
 from ovito_glassml.simulate.checkpoints import (
     claim_intermediate,
     clear_intermediate,
@@ -26,8 +27,7 @@ from ovito_glassml.simulate.device.many_saddles import Found, Searcher
 from ovito_glassml.simulate.engine import Progress
 from ovito_glassml.simulate.lammps_module import lammps_environment
 from ovito_glassml.simulate.local_forces import MARGIN, Surroundings, energy_and_forces, read_tables
-from ovito_glassml.simulate.potentials import copper_zirconium
-from ovito_glassml.simulate.protocols.vibrations import check_structure
+from ovito_glassml.simulate.material import Material
 from ovito_glassml.simulate.saddle_search import (
     CONNECTED,
     DISCONNECTED,
@@ -113,14 +113,18 @@ class BarrierSettings:
         if self.labelled is not None and self.labelled < 1:
             raise SimulationError(f"{self.labelled} atoms cannot be labelled; give at least 1, or none for all.")
 
-    def atom_steps(self, atoms: int) -> float:
+    def filled_in(self, material: Material) -> BarrierSettings:
+        return self
+
+    def atom_steps(self, atoms: int, material: Material) -> float:
         """Cost: number of moving atoms times number of force evaluations."""
-        moving = 0.058 * 4.19 * self.region_radius**3
+        moving = material.start_density * 4.19 * self.region_radius**3
         return min(atoms, self.labelled or atoms) * self.events * CALLS_PER_EVENT * moving
 
 
 @writes_alone
 def barriers(
+    material: Material,
     structure: Structure,
     settings: BarrierSettings,
     output: Path,
@@ -146,8 +150,10 @@ def barriers(
 
     Parameters
     ----------
+    material : Material
+        With an ``eam/fs`` potential.
     structure : Structure
-        Cu-Zr in an orthogonal periodic cell, best an inherent structure.
+        In a rectangular periodic cell, best an inherent structure.
     settings : BarrierSettings
         How many events, and in what region.
     output : Path
@@ -176,12 +182,13 @@ def barriers(
     BatchError
         If the scheduler does not answer or is lost, or Dask is missing.
     """
-    interaction = copper_zirconium()
-    check_structure(structure, interaction)
-    claim_intermediate(output, {**asdict(settings), "search": SearchSettings()}, structure)
-    kinds = np.array([interaction.species.index(structure.species_names[kind]) for kind in structure.species])
+    check_structure(structure, material)
+    if np.abs(structure.cell - np.diag(np.diag(np.asarray(structure.cell)))).max() > 1e-9:
+        raise SimulationError("The cell is not orthogonal; give a structure in a rectangular cell.")
+    claim_intermediate(output, {**asdict(settings), "search": SearchSettings()}, material, structure)
+    kinds = np.array([material.species.index(structure.species_names[kind]) for kind in structure.species])
     lengths = np.diag(np.asarray(structure.cell))
-    glass, drop = minimised(Surroundings(read_tables(interaction), structure.positions, kinds, lengths))
+    glass, drop = minimised(Surroundings(read_tables(material), structure.positions, kinds, lengths))
     chosen = _chosen(len(structure), settings)
     found = _Findings(intermediate(output, "searches"), glass, settings)
     todo = [atom for atom in chosen if not found.done[atom]]
@@ -191,7 +198,7 @@ def barriers(
     elif scheduler is None and (processes == 1 or len(todo) < 2):
         searched = ((atom, search_atom(glass, atom, settings)) for atom in todo)
     else:
-        searched = _searched(glass, todo, settings, processes, scheduler)
+        searched = _searched(material, glass, todo, settings, processes, scheduler)
     for atom, (outcomes, heights) in searched:
         found.add(atom, outcomes, heights)
         finished = int(found.done.sum())
@@ -199,10 +206,10 @@ def barriers(
     columns = label_columns(found.outcomes, found.heights, settings.events)
     positions = (glass.positions - structure.origin) % lengths + structure.origin
     relaxed = Structure(
-        positions, kinds, interaction.species, structure.cell, structure.origin, structure.pbc, structure.ids
+        positions, kinds, material.species, structure.cell, structure.origin, structure.pbc, structure.ids
     )
     header = {
-        **provenance("barriers", asdict(settings)),
+        **provenance("barriers", asdict(settings), material),
         "search": json.dumps(SearchSettings()._asdict(), sort_keys=True),
         "relaxation_energy": f"{drop:.6f}",
         **_totals(columns),
@@ -393,7 +400,12 @@ class _Findings:
 
 
 def _searched(
-    glass: Surroundings, atoms: Sequence[int], settings: BarrierSettings, processes: int, scheduler: str | None
+    material: Material,
+    glass: Surroundings,
+    atoms: Sequence[int],
+    settings: BarrierSettings,
+    processes: int,
+    scheduler: str | None,
 ) -> Iterator[tuple[int, tuple[NDArray, NDArray]]]:
     """Atoms and what `search_atom` finds around them, in the order in which they are done."""
     if not atoms:
@@ -403,7 +415,7 @@ def _searched(
         waiting = []
         for first in range(0, len(atoms), size):
             some = list(atoms[first : first + size])
-            arguments = glass.positions, glass.kinds, glass.lengths, some, settings
+            arguments = material, glass.positions, glass.kinds, glass.lengths, some, settings
             name = f"atoms {some[0]} to {some[-1]}"
             waiting.append(
                 (some, submit(Call.of(name, _called, *arguments, threads=1, environment=lammps_environment())))
@@ -418,6 +430,7 @@ def _searched(
 
 def _called(
     report: Callable[[object], None],
+    material: Material,
     positions: NDArray,
     kinds: NDArray,
     lengths: NDArray,
@@ -425,5 +438,5 @@ def _called(
     settings: BarrierSettings,
 ) -> list[tuple[NDArray, NDArray]]:
     """Search around some atoms of a minimised glass in a process of its own, which reads the potential there."""
-    glass = Surroundings(read_tables(copper_zirconium()), positions, kinds, lengths)
+    glass = Surroundings(read_tables(material), positions, kinds, lengths)
     return [search_atom(glass, atom, settings) for atom in atoms]

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,14 +16,16 @@ from typer.testing import CliRunner
 
 from ovito_glassml.cli import app
 from ovito_glassml.errors import SimulationError
-from ovito_glassml.simulate.campaign import Job, run_job
+from ovito_glassml.simulate.campaign import PROTOCOLS, Job, run_job
 from ovito_glassml.simulate.local_forces import Surroundings, read_tables
-from ovito_glassml.simulate.potentials import copper_zirconium
+from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.protocols import barriers as protocol
 from ovito_glassml.simulate.protocols.barriers import BarrierSettings, barriers, label_columns, minimised, search_atom
 from ovito_glassml.simulate.saddle_search import SearchSettings
 from ovito_glassml.simulate.snapshots import read_shard, write_shard
 from ovito_glassml.structure import Structure
+
+CU_ZR = load_material("cu-zr")
 
 SMALL = BarrierSettings(events=3, searches=8, seed=2, region_radius=7.0, yielding_radius=9.0, labelled=5)
 
@@ -34,7 +37,7 @@ def silent(fraction, text):
 @pytest.fixture(scope="module")
 def labelled(glass_box, tmp_path_factory):
     file = tmp_path_factory.mktemp("barriers") / "labels.xyz.gz"
-    barriers(glass_box, SMALL, file, silent, origin={"made_from": "test"})
+    barriers(CU_ZR, glass_box, SMALL, file, silent, origin={"made_from": "test"})
     return file
 
 
@@ -87,7 +90,7 @@ def test_outcomes_become_columns():
 
 
 def test_an_atom_alone_gives_what_it_gives_among_others(glass_box, shard):
-    tables = read_tables(copper_zirconium())
+    tables = read_tables(load_material("cu-zr"))
     glass, drop = minimised(Surroundings(tables, glass_box.positions, glass_box.species, np.diag(glass_box.cell)))
     assert drop > 0
     atom = np.flatnonzero(shard.columns["Searches"])[3]
@@ -98,7 +101,7 @@ def test_an_atom_alone_gives_what_it_gives_among_others(glass_box, shard):
 
 def test_a_saddle_found_again_is_a_duplicate(glass_box):
     """The same push again and again."""
-    tables = read_tables(copper_zirconium())
+    tables = read_tables(load_material("cu-zr"))
     glass, _ = minimised(Surroundings(tables, glass_box.positions, glass_box.species, np.diag(glass_box.cell)))
 
     with pytest.MonkeyPatch.context() as patch:
@@ -118,7 +121,7 @@ def _repeating(default_rng):
 
 def test_two_processes_write_the_same_file(glass_box, labelled, tmp_path):
     file = tmp_path / "labels.xyz.gz"
-    barriers(glass_box, SMALL, file, silent, origin={"made_from": "test"}, processes=2)
+    barriers(CU_ZR, glass_box, SMALL, file, silent, origin={"made_from": "test"}, processes=2)
     assert file.read_bytes() == labelled.read_bytes()
 
 
@@ -126,7 +129,7 @@ def test_interrupted_again_and_again_it_ends_in_the_same_file(
     glass_box, labelled, with_interruptions, tmp_path, monkeypatch
 ):
     def simulate(settings, output, progress):
-        barriers(glass_box, settings, output, progress, origin={"made_from": "test"})
+        barriers(CU_ZR, glass_box, settings, output, progress, origin={"made_from": "test"})
 
     monkeypatch.setattr(protocol, "CHECKPOINT_INTERVAL", 0.0)
     file = tmp_path / "labels.xyz.gz"
@@ -153,13 +156,15 @@ def test_killed_with_its_workers_it_ends_in_the_same_file(glass_box, tmp_path):
     program.write_text(
         "import sys, pathlib\n"
         "from ovito_glassml.simulate import snapshots\n"
+        "from ovito_glassml.simulate.material import load_material\n"
         "from ovito_glassml.simulate.protocols import barriers as b\n"
         "if __name__ == '__main__':\n"
         "    b.CHECKPOINT_INTERVAL = 0.0\n"
         "    radii = {'region_radius': 7.0, 'yielding_radius': 9.0}\n"
         "    settings = b.BarrierSettings(events=3, searches=8, seed=2, labelled=12, **radii)\n"
         f"    glass = snapshots.read_shard(pathlib.Path({str(source)!r})).structure\n"
-        "    b.barriers(glass, settings, pathlib.Path(sys.argv[1]), lambda f, t: None, processes=int(sys.argv[2]))\n"
+        "    start = load_material('cu-zr'), glass, settings\n"
+        "    b.barriers(*start, pathlib.Path(sys.argv[1]), lambda f, t: None, processes=int(sys.argv[2]))\n"
     )
     whole, killed = tmp_path / "whole.xyz.gz", tmp_path / "killed.xyz.gz"
     subprocess.run([sys.executable, program, whole, "1"], check=True)
@@ -189,13 +194,18 @@ def test_it_is_a_job_of_a_campaign(glass_box, tmp_path):
 
 def test_the_command_passes_its_options_on(glass_box, tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(protocol, "barriers", lambda *arguments, **options: calls.append((arguments, options)))
+
+    def asked(*arguments, **options):
+        calls.append((arguments, options))
+
+    monkeypatch.setitem(PROTOCOLS, "barriers", replace(PROTOCOLS["barriers"], simulate=asked))
     source, file = tmp_path / "glass.xyz.gz", tmp_path / "labels.xyz.gz"
     write_shard(source, glass_box, {}, {})
     command = ["simulate", "barriers", source, "--events", 4, "--labelled", 7, "--processes", 3, "-o", file]
     result = CliRunner().invoke(app, list(map(str, command)), catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    (structure, settings, target, _), options = calls[0]
+    (material, structure, settings, target, _), options = calls[0]
+    assert material == CU_ZR
     np.testing.assert_allclose(structure.positions, glass_box.positions, atol=1e-5)
     assert (settings.events, settings.labelled, target, options) == (4, 7, file, {"processes": 3, "scheduler": None})
 
@@ -210,10 +220,10 @@ def test_what_another_run_left_is_not_continued(glass_box, tmp_path, monkeypatch
     monkeypatch.setattr(protocol, "CHECKPOINT_INTERVAL", 0.0)
     few = BarrierSettings(events=1, searches=2, region_radius=5.0, yielding_radius=6.0, labelled=3)
     with pytest.raises(Stopped):
-        barriers(glass_box, few, tmp_path / "labels.xyz.gz", stop)
+        barriers(CU_ZR, glass_box, few, tmp_path / "labels.xyz.gz", stop)
     other = BarrierSettings(events=1, searches=2, region_radius=5.0, yielding_radius=6.0, labelled=3, seed=9)
     with pytest.raises(SimulationError, match=r"with other settings \(seed 1 and not 9\)"):
-        barriers(glass_box, other, tmp_path / "labels.xyz.gz", silent)
+        barriers(CU_ZR, glass_box, other, tmp_path / "labels.xyz.gz", silent)
 
 
 def test_what_an_earlier_version_left_is_continued(glass_box, tmp_path):
@@ -236,7 +246,7 @@ def test_what_an_earlier_version_left_is_continued(glass_box, tmp_path):
     outcomes = np.tile(np.array([1, 3], dtype=np.int8), (len(glass_box), 1))
     heights = np.stack([np.full(len(glass_box), np.nan), np.linspace(0.5, 1.5, len(glass_box))], axis=1)
     np.savez(tmp_path / ".labels.xyz.gz.searches.npz", outcomes=outcomes, heights=heights)
-    barriers(glass_box, settings, tmp_path / "labels.xyz.gz", silent, processes=2)
+    barriers(CU_ZR, glass_box, settings, tmp_path / "labels.xyz.gz", silent, processes=2)
     columns = read_shard(tmp_path / "labels.xyz.gz").columns
     np.testing.assert_allclose(columns["Activation_Energy"], heights[:, 1], rtol=1e-5)
     assert [path.name for path in tmp_path.iterdir()] == ["labels.xyz.gz"]
@@ -244,13 +254,13 @@ def test_what_an_earlier_version_left_is_continued(glass_box, tmp_path):
 
 def test_a_glass_too_small_for_its_interactions_is_refused(small_glass, tmp_path):
     with pytest.raises(SimulationError, match=r"searches need 16.4 Å"):
-        barriers(small_glass.structure, SMALL, tmp_path / "labels.xyz.gz", silent)
+        barriers(CU_ZR, small_glass.structure, SMALL, tmp_path / "labels.xyz.gz", silent)
 
 
 def test_another_element_is_refused(tmp_path):
     iron = Structure(np.zeros((1, 3)), [0], ("Fe",), np.eye(3) * 20, pbc=(True, True, True))
-    with pytest.raises(SimulationError, match="No potential for Fe"):
-        barriers(iron, SMALL, tmp_path / "labels.xyz.gz", silent)
+    with pytest.raises(SimulationError, match="cu-zr has no Fe"):
+        barriers(CU_ZR, iron, SMALL, tmp_path / "labels.xyz.gz", silent)
 
 
 @pytest.mark.parametrize(
