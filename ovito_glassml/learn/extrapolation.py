@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaincinv
 
 from ovito_glassml.learn.format import ModelError, ModelHeader, check_length, take_scale, take_tensor
 from ovito_glassml.learn.sample_extrapolation import VARIANCE_FLOOR, Blocks, SampleScore, fit_sample_score
@@ -199,6 +198,8 @@ def with_sample_score(
     ExtrapolationScore
         Every training sample, and 99 % of those to come, score below 1 where all is fitted without it.
     """
+    from scipy.special import gammaincinv  # a quarter of a second that predictions need not wait for
+
     samples = list(zip(structures, rows, members, strict=True))
     distances: list[float] = []
     for run in dict.fromkeys(runs):
