@@ -46,6 +46,8 @@ LIQUID_MOVES = 0.45
 EVAPORATED = 2.0
 #: Tries of a melt temperature, each so many times the last.
 TRIES, HOTTER = 5, 1.3
+#: A kink is looked for up to this share of the melt temperature, twice a usual glass temperature.
+WARM = 0.65
 #: Density of a glass is reported at this share of its transition, in the middle of what protocols look at.
 GLASSY = 0.85
 #: Force components compared with finite differences, and the displacement in nearest-neighbour distances.
@@ -308,8 +310,7 @@ def kink(temperatures: NDArray, energies: NDArray, samples: int = 200) -> Kink:
     """Where two straight lines through the energies of inherent structures meet.
 
     Below it, a fast quench is stuck in one basin and its energy hardly changes; above it, the liquid finds higher ones
-    the hotter it is. Far above, the energies level off, so that the hottest points are left out one by one as long as
-    the lines then fit better.
+    the hotter it is. Far above, the energies level off, so that temperatures above `WARM` of the highest are left out.
 
     Parameters
     ----------
@@ -319,27 +320,26 @@ def kink(temperatures: NDArray, energies: NDArray, samples: int = 200) -> Kink:
     """
     order = np.argsort(temperatures)
     x, y = np.asarray(temperatures)[order], np.asarray(energies)[order]
-    fits = [_two_lines(x[:last], y[:last]) for last in range(max(8, len(x) // 2), len(x) + 1)]
-    best = min(fits, key=lambda fit: fit[1])
-    last = best[2]
+    warm = x <= WARM * x[-1]
+    x, y = x[warm], y[warm]
     rng, found = np.random.default_rng(0), []
     for _ in range(samples):
-        chosen = np.sort(rng.integers(0, last, last))
+        chosen = np.sort(rng.integers(0, len(x), len(x)))
         if len(np.unique(chosen)) > 6:
-            found.append(_two_lines(x[chosen], y[chosen])[0])
-    return Kink(float(best[0]), float(np.std(found)))
+            found.append(_two_lines(x[chosen], y[chosen]))
+    return Kink(_two_lines(x, y), float(np.std(found)))
 
 
-def _two_lines(x: NDArray, y: NDArray) -> tuple[float, float, int]:
-    """Kink, mean square deviation for each degree of freedom, and number of points of the best broken line."""
-    best = (float(x[len(x) // 2]), math.inf)
+def _two_lines(x: NDArray, y: NDArray) -> float:
+    """Kink of the broken line that fits best."""
+    best, least = float(x[len(x) // 2]), math.inf
     for place in np.linspace(x[2], x[-3], 60):
         columns = np.stack([np.ones_like(x), x, np.maximum(x - place, 0)], axis=1)
         solution, *_ = np.linalg.lstsq(columns, y, rcond=None)
-        deviation = float(((columns @ solution - y) ** 2).sum() / (len(x) - 4))
-        if solution[2] > 0 and deviation < best[1]:
-            best = (float(place), deviation)
-    return (*best, len(x))
+        deviation = float(((columns @ solution - y) ** 2).sum())
+        if solution[2] > 0 and deviation < least:
+            best, least = float(place), deviation
+    return best
 
 
 # ---------------------------------------------------------------------- glass
