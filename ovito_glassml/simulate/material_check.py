@@ -20,6 +20,8 @@ from ovito_glassml.simulate.engine import (
     gather,
     open_lammps,
     restart_of,
+    resume,
+    scale_cell,
     unwrapped_positions,
 )
 from ovito_glassml.simulate.lattice_guess import guessed
@@ -44,6 +46,8 @@ LIQUID_MOVES = 0.45
 EVAPORATED = 2.0
 #: Tries of a melt temperature, each so many times the last.
 TRIES, HOTTER = 5, 1.3
+#: A kink is looked for up to this share of the melt temperature, twice a usual glass temperature.
+WARM = 0.65
 #: Density of a glass is reported at this share of its transition, in the middle of what protocols look at.
 GLASSY = 0.85
 #: Force components compared with finite differences, and the displacement in nearest-neighbour distances.
@@ -91,6 +95,8 @@ class MaterialReport:
         After minimising, on any atom.
     speed : float
         Atoms times steps in a second of one processor core.
+    path : pair of (P,) arrays
+        Temperatures on the way down, and energies per atom of the inherent structures there.
     """
 
     material: Material
@@ -109,6 +115,7 @@ class MaterialReport:
     species: tuple[str, ...]
     largest_force: float
     speed: float
+    path: tuple[NDArray, NDArray]
 
 
 def check_material(material: Material, progress: Progress, atoms: int = 500, seed: int = 1) -> MaterialReport:
@@ -141,6 +148,7 @@ def check_material(material: Material, progress: Progress, atoms: int = 500, see
         progress(0.95, "looking at the glass")
         _to_rest(lammps, working)
         glass = configuration_of(lammps)
+        cooled = _without_strain(cooled, lammps, working)
         largest = _largest_force(lammps)
         force_error = _force_error(lammps, working, seed)
     finally:
@@ -165,6 +173,7 @@ def check_material(material: Material, progress: Progress, atoms: int = 500, see
         species=complete.species,
         largest_force=largest,
         speed=cooled.speed,
+        path=(cooled.temperatures, cooled.energies),
     )
 
 
@@ -239,6 +248,7 @@ class _Cooled:
     temperatures: NDArray
     energies: NDArray
     densities: NDArray
+    pressures: NDArray
     rate: float
     speed: float
 
@@ -246,28 +256,61 @@ class _Cooled:
 def _cooled(lammps: Any, material: Material, progress: Progress) -> _Cooled:
     hot = material.melt_temperature
     temperatures = np.linspace(hot, COLDEST * hot, TEMPERATURES)
-    energies, densities, spent = [], [], 0.0
+    minima, densities, spent = [], [], 0.0
     for number, temperature in enumerate(temperatures):
         begun = time.process_time()
         above = temperatures[max(0, number - 1)]
         _run(lammps, material, float(above), float(temperature), STEPS)
         spent += time.process_time() - begun
         densities.append(_density(lammps))
-        minimum = inherent_structure(material, restart_of(lammps), 10 * material.loose_tolerance)
-        energies.append(float(minimum.energies.mean()))
+        minima.append(_minimum(lammps, material))
         progress(0.15 + 0.8 * (number + 1) / TEMPERATURES, f"cooling, {temperature:.3g}")
     taken = (TEMPERATURES - 1) * STEPS * material.time_step / material.unit_system.times
     rate = (hot - temperatures[-1]) / taken * material.unit_system.rates
     speed = lammps.get_natoms() * STEPS * TEMPERATURES / max(spent, 1e-9)
-    return _Cooled(temperatures, np.array(energies), np.array(densities), rate, speed)
+    energies, pressures = np.array(minima).T
+    return _Cooled(temperatures, energies, np.array(densities), pressures, rate, speed)
+
+
+def _minimum(lammps: Any, material: Material) -> tuple[float, float]:
+    """Energy per atom of the minimum below a state, in its cell, and its excess pressure as an energy a volume."""
+    copy = resume(material, restart_of(lammps))
+    try:
+        minimise(copy, 10 * material.loose_tolerance)
+        copy.command("velocity all set 0 0 0")
+        copy.command("run 0 post no")
+        return energy_per_atom(copy, material), _excess(copy, material)
+    finally:
+        copy.close()
+
+
+def _excess(lammps: Any, material: Material) -> float:
+    return (lammps.get_thermo("press") - material.pressure) * material.unit_system.stress * material.unit_system.work
+
+
+def _without_strain(cooled: _Cooled, glass: Any, material: Material) -> _Cooled:
+    """Energies as if every cell had been relaxed: without thermal expansion, and fluctuations of a small cell.
+
+    With the bulk modulus B of the glass, a minimum of pressure p lies p²Ω / 2B above that of its relaxed cell.
+    """
+    if material.fixed_density:
+        return cooled
+    before, strain = _excess(glass, material), 2e-3
+    scale_cell(glass, 1 + strain)
+    minimise(glass, material.force_tolerance)
+    modulus = -(_excess(glass, material) - before) / (3 * strain)
+    scale_cell(glass, 1 / (1 + strain))
+    _to_rest(glass, material)
+    if modulus <= 0:
+        return cooled
+    return replace(cooled, energies=cooled.energies - cooled.pressures**2 / (2 * modulus * cooled.densities))
 
 
 def kink(temperatures: NDArray, energies: NDArray, samples: int = 200) -> Kink:
     """Where two straight lines through the energies of inherent structures meet.
 
     Below it, a fast quench is stuck in one basin and its energy hardly changes; above it, the liquid finds higher ones
-    the hotter it is. Far above, the energies level off, so that the hottest points are left out one by one as long as
-    the lines then fit better.
+    the hotter it is. Far above, the energies level off, so that temperatures above `WARM` of the highest are left out.
 
     Parameters
     ----------
@@ -277,27 +320,26 @@ def kink(temperatures: NDArray, energies: NDArray, samples: int = 200) -> Kink:
     """
     order = np.argsort(temperatures)
     x, y = np.asarray(temperatures)[order], np.asarray(energies)[order]
-    fits = [_two_lines(x[:last], y[:last]) for last in range(max(8, len(x) // 2), len(x) + 1)]
-    best = min(fits, key=lambda fit: fit[1])
-    last = best[2]
+    warm = x <= WARM * x[-1]
+    x, y = x[warm], y[warm]
     rng, found = np.random.default_rng(0), []
     for _ in range(samples):
-        chosen = np.sort(rng.integers(0, last, last))
+        chosen = np.sort(rng.integers(0, len(x), len(x)))
         if len(np.unique(chosen)) > 6:
-            found.append(_two_lines(x[chosen], y[chosen])[0])
-    return Kink(float(best[0]), float(np.std(found)))
+            found.append(_two_lines(x[chosen], y[chosen]))
+    return Kink(_two_lines(x, y), float(np.std(found)))
 
 
-def _two_lines(x: NDArray, y: NDArray) -> tuple[float, float, int]:
-    """Kink, mean square deviation for each degree of freedom, and number of points of the best broken line."""
-    best = (float(x[len(x) // 2]), math.inf)
+def _two_lines(x: NDArray, y: NDArray) -> float:
+    """Kink of the broken line that fits best."""
+    best, least = float(x[len(x) // 2]), math.inf
     for place in np.linspace(x[2], x[-3], 60):
         columns = np.stack([np.ones_like(x), x, np.maximum(x - place, 0)], axis=1)
         solution, *_ = np.linalg.lstsq(columns, y, rcond=None)
-        deviation = float(((columns @ solution - y) ** 2).sum() / (len(x) - 4))
-        if solution[2] > 0 and deviation < best[1]:
-            best = (float(place), deviation)
-    return (*best, len(x))
+        deviation = float(((columns @ solution - y) ** 2).sum())
+        if solution[2] > 0 and deviation < least:
+            best, least = float(place), deviation
+    return best
 
 
 # ---------------------------------------------------------------------- glass

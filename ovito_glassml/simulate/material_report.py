@@ -33,13 +33,17 @@ def described(report: MaterialReport) -> list[tuple[str, str]]:
         ("Forces", f"differ from the slope of the energy by {report.force_error:.1e} of a usual force"),
         ("Density", f"liquid {report.liquid_density:.4g}, glass at rest {report.glass_density:.4g} atoms/{length}³"),
         ("First peak of g(r)", f"liquid {report.liquid_peak:.3g}, glass {report.glass_peak:.3g} {length}"),
-        ("Glass transition", f"{kink.temperature:.3g} ± {kink.error:.2g} {degree}, cooled at {rate}"),
+        ("Glass transition", f"{_shown(kink.temperature)} ± {_shown(kink.error)} {degree}, cooled at {rate}"),
         ("Crystalline", crystals or "none"),
         ("Neighbours, glass (melt)", _orders(report)),
         ("Largest force at rest", f"{report.largest_force:.1e} {material.unit_system.energy}/{length}"),
         ("Speed", f"{report.speed / 1e6:.2g} million atom-steps a core second"),
         *([("Filled in", filled)] if filled else []),
     ]
+
+
+def _shown(temperature: float) -> str:
+    return f"{temperature:.0f}" if temperature >= 10 else f"{temperature:.2g}"
 
 
 def _orders(report: MaterialReport) -> str:

@@ -192,7 +192,7 @@ def test_a_checked_file_elsewhere_still_finds_its_potential(tmp_path):
     material = load_material(three_species.alloy(tmp_path))
     report = material_check.MaterialReport(
         material, (), 100, 0.0, 0.06, 0.06, 2.7, 2.7, material_check.Kink(1.0, 0.1), 1.0, {}, np.zeros((3, 3)),
-        np.zeros((3, 3)), material.species, 0.0, 1.0,
+        np.zeros((3, 3)), material.species, 0.0, 1.0, (np.zeros(1), np.zeros(1)),
     )  # fmt: skip
     other = tmp_path / "other folder"
     other.mkdir()
@@ -285,3 +285,20 @@ def test_a_protocol_asks_for_a_check_where_the_file_says_too_little(tmp_path):
     with pytest.raises(SimulationError, match=r"lacks melt_temperature.*glassml material check"):
         quench(bare, QuenchSettings(120), tmp_path / "glass.xyz.gz", silent)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mixture.toml"]
+
+
+def test_a_potential_that_lacks_an_element_or_is_missing_leaves_nothing_half_written(tmp_path):
+    told = {**LENNARD_JONES, "species": ["Cu", "W"], "units": "metal", "fractions": [0.5, 0.5]}
+    known = {
+        "melt_temperature": 3000.0,
+        "glass_temperature": 900.0,
+        "liquid_density": 0.06,
+        "time_step": 0.002,
+        "nearest_neighbour_distance": 2.7,
+    }
+    for file, message in (("CuTa.eam.alloy", "lacks a species"), ("CuW.eam.alloy", "needs the potential file")):
+        commands = ["pair_style eam/alloy", f"pair_coeff * * {file} Cu W"]
+        material = material_of({**told, **known, "commands": commands}, tmp_path)
+        with pytest.raises(SimulationError, match=message):
+            quench(material, QuenchSettings(120), tmp_path / "glass.xyz.gz", silent)
+        assert not list(tmp_path.iterdir())
