@@ -10,6 +10,7 @@ interpolation: the documentation of LAMMPS' ``pair_style eam/fs``.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -22,6 +23,9 @@ from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.engine import Interaction
 
 __all__ = ["SKIN", "LocalForces", "PotentialTables", "Surroundings", "energy_and_forces", "read_tables"]
+
+#: Embedded-atom styles of LAMMPS that this module knows.
+STYLES = ("eam/fs", "eam/alloy")
 
 #: Intervals of the tables, uniform in r². Energies of a whole glass then follow LAMMPS to 10⁻⁹ eV an atom.
 INTERVALS = 2048
@@ -77,14 +81,8 @@ def read_tables(interaction: Interaction) -> PotentialTables:
     SimulationError
         If the interaction is of another kind or the file does not hold its species.
     """
-    words = [command.split('"') for command in interaction.commands if command.startswith("pair_coeff")]
-    if interaction.commands[0] != "pair_style eam/fs" or len(words) != 1 or len(words[0]) != 3:
-        raise SimulationError(f"Local forces need an eam/fs potential, not {interaction.commands[0]!r}.")
-    functions = _read_functions(Path(words[0][1]))
-    missing = set(interaction.species) - set(functions.species)
-    if missing:
-        raise SimulationError(f"The potential file {words[0][1]} does not describe {', '.join(sorted(missing))}.")
-    order = [functions.species.index(name) for name in interaction.species]
+    functions = read_functions(interaction)
+    order = range(len(functions.species))
     squares = np.linspace(0.0, functions.cutoff**2, INTERVALS + 1)
     pairs = np.array([[_pair_table(functions, a, b, np.sqrt(squares)) for b in order] for a in order])
     used = np.abs(pairs).reshape(len(order), len(order), INTERVALS, 3, 4).max(axis=-1) > 1e-14
@@ -93,7 +91,7 @@ def read_tables(interaction: Interaction) -> PotentialTables:
     return PotentialTables(
         species=len(order),
         pairs=pairs.reshape(-1, 12),
-        embedding=np.array([_coefficients(*_lammps_knots(functions.embedding[a])) for a in order]),
+        embedding=np.array([coefficients(*lammps_knots(functions.embedding[a])) for a in order]),
         per_square=INTERVALS / functions.cutoff**2,
         per_density=1 / functions.density_step,
         cutoff=functions.cutoff,
@@ -102,8 +100,21 @@ def read_tables(interaction: Interaction) -> PotentialTables:
     )
 
 
-class _Functions(NamedTuple):
-    """Content of a potential file: embedding[a], density[a][b] of a at b, and r times the energy of a pair."""
+class Functions(NamedTuple):
+    """An embedded-atom potential as tabulated, for the species of an interaction in their order.
+
+    Attributes
+    ----------
+    species : list of str
+    embedding : list of (R,) arrays
+        Energy over the density.
+    density : list of lists of (P,) arrays
+        ``density[a][b]`` is what an atom of species a adds to the density at one of b.
+    pair : dict of (P,) arrays
+        r times the energy of two species.
+    density_step, step, cutoff : float
+        Of the tables over density and distance, and where all ends.
+    """
 
     species: list[str]
     embedding: list[NDArray]
@@ -114,8 +125,57 @@ class _Functions(NamedTuple):
     cutoff: float
 
 
-def _read_functions(file: Path) -> _Functions:
-    lines = file.read_text().splitlines()
+def is_embedded_atom(interaction: Interaction) -> bool:
+    """Whether the interaction is one embedded-atom potential in one file and nothing else."""
+    return _potential_file(interaction) is not None
+
+
+def _potential_file(interaction: Interaction) -> tuple[str, Path, list[str]] | None:
+    """Style, file, and which of its elements every type is; None for other interactions."""
+    if len(interaction.commands) != 2:
+        return None
+    style, coefficients = (shlex.split(command) for command in interaction.commands)
+    if (
+        style[0] != "pair_style"
+        or len(style) != 2
+        or style[1] not in STYLES
+        or coefficients[:3] != ["pair_coeff", "*", "*"]
+    ):
+        return None
+    elements = coefficients[4:]
+    return (style[1], Path(coefficients[3]), elements) if len(elements) == len(interaction.species) else None
+
+
+def read_functions(interaction: Interaction) -> Functions:
+    """Tables of the embedded-atom potential that an interaction names.
+
+    Raises
+    ------
+    SimulationError
+        If the interaction is of another kind, or the file cannot be read or does not hold its species.
+    """
+    found = _potential_file(interaction)
+    if found is None:
+        raise SimulationError(f"This needs one eam/fs or eam/alloy potential, not {interaction.commands[0]!r}.")
+    style, file, elements = found
+    try:
+        whole = _parsed(file, style)
+    except (OSError, ValueError, IndexError, StopIteration) as error:
+        raise SimulationError(f"The potential file {file} is no whole {style} file ({error}).") from error
+    missing = set(elements) - set(whole.species)
+    if missing:
+        raise SimulationError(f"The potential file {file} does not describe {', '.join(sorted(missing))}.")
+    order = [whole.species.index(name) for name in elements]
+    return whole._replace(
+        species=list(interaction.species),
+        embedding=[whole.embedding[a] for a in order],
+        density=[[whole.density[a][b] for b in order] for a in order],
+        pair={(p, q): whole.pair[a, b] for p, a in enumerate(order) for q, b in enumerate(order)},
+    )
+
+
+def _parsed(file: Path, style: str) -> Functions:
+    lines = [line.partition("#")[0] for line in file.read_text().splitlines()]
     species = lines[3].split()[1:]
     density_points, density_step, points, step, cutoff = (float(word) for word in lines[4].split()[:5])
     words = iter(" ".join(lines[5:]).split())
@@ -128,15 +188,18 @@ def _read_functions(file: Path) -> _Functions:
         for _ in range(4):  # atomic number, mass, lattice constant, lattice
             next(words)
         embedding.append(values(density_points))
-        density.append([values(points) for _ in species])
+        if style == "eam/fs":
+            density.append([values(points) for _ in species])
+        else:  # the same density wherever the atom is
+            density.append([values(points)] * len(species))
     pair = {}
     for a in range(len(species)):
         for b in range(a + 1):
             pair[a, b] = pair[b, a] = values(points)
-    return _Functions(species, embedding, density, pair, density_step, step, cutoff)
+    return Functions(species, embedding, density, pair, density_step, step, cutoff)
 
 
-def _lammps_knots(values: NDArray) -> tuple[NDArray, NDArray]:
+def lammps_knots(values: NDArray) -> tuple[NDArray, NDArray]:
     """Values and slopes per interval at the knots, by LAMMPS' five-point rule."""
     slopes = np.empty_like(values)
     slopes[2:-2] = (values[:-4] - values[4:] + 8 * (values[3:-1] - values[1:-3])) / 12
@@ -145,7 +208,7 @@ def _lammps_knots(values: NDArray) -> tuple[NDArray, NDArray]:
     return values, slopes
 
 
-def _coefficients(values: NDArray, slopes: NDArray) -> NDArray:
+def coefficients(values: NDArray, slopes: NDArray) -> NDArray:
     """Cubic Hermite polynomials (intervals, 4) of a variable that runs from 0 to 1 in each interval."""
     rise = values[1:] - values[:-1]
     first, last = slopes[:-1], slopes[1:]
@@ -154,14 +217,14 @@ def _coefficients(values: NDArray, slopes: NDArray) -> NDArray:
 
 def _interpolated(values: NDArray, step: float, radii: NDArray) -> tuple[NDArray, NDArray]:
     """A tabulated function of r, and its slope, as LAMMPS interpolates it."""
-    polynomials = _coefficients(*_lammps_knots(values))
+    polynomials = coefficients(*lammps_knots(values))
     interval = np.minimum((radii / step).astype(int), len(polynomials) - 1)
     t = np.minimum(radii / step - interval, 1.0)
     c = polynomials[interval].T
     return c[0] + t * (c[1] + t * (c[2] + t * c[3])), (c[1] + t * (2 * c[2] + 3 * t * c[3])) / step
 
 
-def _pair_table(functions: _Functions, a: int, b: int, edges: NDArray) -> NDArray:
+def _pair_table(functions: Functions, a: int, b: int, edges: NDArray) -> NDArray:
     radii = np.maximum(edges, 0.5)  # nothing in a solid comes closer, and the pair energy diverges at zero
     product, product_slope = _interpolated(functions.pair[a, b], functions.step, radii)
     energy = product / radii
@@ -171,7 +234,7 @@ def _pair_table(functions: _Functions, a: int, b: int, edges: NDArray) -> NDArra
         _interpolated(functions.density[a][b], functions.step, radii),
     ]
     width = edges[-1] ** 2 / INTERVALS
-    return np.concatenate([_coefficients(value, slope / (2 * radii) * width) for value, slope in parts], axis=-1)
+    return np.concatenate([coefficients(value, slope / (2 * radii) * width) for value, slope in parts], axis=-1)
 
 
 class Region(NamedTuple):

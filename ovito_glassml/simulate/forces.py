@@ -1,0 +1,140 @@
+"""Energy and forces of a structure by LAMMPS in this process, for any force field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.engine import Interaction, apply_interaction, open_lammps
+from ovito_glassml.structure import Structure
+
+__all__ = ["LammpsForces"]
+
+
+class LammpsForces:
+    """A structure inside LAMMPS, whose atoms can be moved at will.
+
+    Parameters
+    ----------
+    structure : Structure
+        In any cell, periodic or not. All atoms count, whatever the mask.
+    interaction : Interaction
+        Force field.
+
+    Raises
+    ------
+    SimulationError
+        If LAMMPS is missing, or refuses the structure or the force field.
+    """
+
+    def __init__(self, structure: Structure, interaction: Interaction) -> None:
+        self.structure = structure
+        self.lammps = open_lammps()
+        try:
+            self._create(interaction)
+        except Exception as error:
+            self.close()
+            raise error if isinstance(error, SimulationError) else SimulationError(_reason(error)) from error
+
+    def _create(self, interaction: Interaction) -> None:
+        structure, lammps = self.structure, self.lammps
+        types = _types(structure, interaction)
+        box, self.rotation = _lammps_cell(structure)
+        self.periodic = np.array(structure.pbc, dtype=bool)
+        self.vectors = np.array([[box[0], 0, 0], [box[3], box[1], 0], [box[4], box[5], box[2]]])
+        lammps.commands_string(f"""
+            units {interaction.units}
+            atom_style {interaction.atom_style}
+            atom_modify map array sort 0 0
+            boundary {" ".join("p" if flag else "s" for flag in structure.pbc)}
+            box tilt large
+            region box prism 0 {box[0]!r} 0 {box[1]!r} 0 {box[2]!r} {box[3]!r} {box[4]!r} {box[5]!r}
+            create_box {len(interaction.species)} box
+        """)
+        count = len(structure)
+        inside = self._wrapped((structure.positions - structure.origin) @ self.rotation)
+        lammps.create_atoms(count, list(range(1, count + 1)), types.tolist(), inside.ravel().tolist())
+        if lammps.get_natoms() != count:
+            raise SimulationError(f"LAMMPS holds {lammps.get_natoms()} of {count} atoms; are some outside the cell?")
+        apply_interaction(lammps, interaction)
+        for command in (
+            "timestep 0",
+            "thermo_style custom step pe",
+            "thermo_modify norm no",
+            "thermo 1",
+            "run 0 post no",
+        ):
+            lammps.command(command)
+
+    def __call__(self, positions: NDArray) -> tuple[float, NDArray[np.float64]]:
+        """Energy, and forces (N, 3) on all atoms, at positions (N, 3), in the order and axes of the structure."""
+        lammps = self.lammps
+        count = len(positions)
+        order = lammps.numpy.extract_atom("id")[:count] - 1
+        inside = lammps.numpy.extract_atom("x")[:count]
+        # To the nearest image of where LAMMPS has the atom, or it would sort its neighbours anew.
+        inside += self._nearest((positions[order] - self.structure.origin) @ self.rotation - inside)
+        lammps.command("run 1 pre no post no")
+        order = lammps.numpy.extract_atom("id")[:count] - 1
+        forces = np.empty((count, 3))
+        forces[order] = lammps.numpy.extract_atom("f")[:count]
+        return float(lammps.extract_compute("thermo_pe", 0, 0)), forces @ self.rotation.T
+
+    def _nearest(self, vectors: NDArray) -> NDArray:
+        turns = np.where(self.periodic, np.round(vectors @ np.linalg.inv(self.vectors)), 0.0)
+        return vectors - turns @ self.vectors
+
+    def _wrapped(self, positions: NDArray) -> NDArray:
+        turns = np.where(self.periodic, np.floor(positions @ np.linalg.inv(self.vectors)), 0.0)
+        return positions - turns @ self.vectors
+
+    def minimised(self, force_tolerance: float) -> NDArray[np.float64]:
+        """Positions (N, 3) of the minimum below the structure, atoms in its images and axes."""
+        lammps, count = self.lammps, len(self.structure)
+        for command in ("min_style cg", "min_modify norm max", f"minimize 0 {force_tolerance} 20000 200000"):
+            lammps.command(command)
+        order = lammps.numpy.extract_atom("id")[:count] - 1
+        inside = (self.structure.positions - self.structure.origin) @ self.rotation
+        inside[order] += self._nearest(lammps.numpy.extract_atom("x")[:count] - inside[order])
+        return inside @ self.rotation.T + self.structure.origin
+
+    def close(self) -> None:
+        self.lammps.close()
+
+    def __enter__(self) -> LammpsForces:
+        return self
+
+    def __exit__(self, *unused: Any) -> None:
+        self.close()
+
+
+def _reason(error: Exception) -> str:
+    return f"LAMMPS refuses this structure or force field: {str(error).splitlines()[0].strip()}."
+
+
+def _types(structure: Structure, interaction: Interaction) -> NDArray[np.int64]:
+    """LAMMPS types, from 1 in the order of the interaction's species."""
+    unknown = {structure.species_names[kind] for kind in np.unique(structure.species)} - set(interaction.species)
+    if unknown:
+        raise SimulationError(
+            f"The force field does not describe {', '.join(sorted(unknown))}, but {', '.join(interaction.species)}; "
+            "give another one, or name the species."
+        )
+    number = {name: index + 1 for index, name in enumerate(interaction.species)}
+    return np.array([number.get(name, 0) for name in structure.species_names])[structure.species]
+
+
+def _lammps_cell(structure: Structure) -> tuple[list[float], NDArray[np.float64]]:
+    """Edges and tilts (lx, ly, lz, xy, xz, yz) of LAMMPS's triangular cell, and the rotation (3, 3) that takes
+    vectors, as rows, to its axes. Without a cell, one around all atoms."""
+    if structure.cell is None:
+        extent = np.ptp(structure.positions, axis=0) + 1.0
+        return [*extent.tolist(), 0.0, 0.0, 0.0], np.eye(3)
+    rotation, triangle = np.linalg.qr(structure.cell.T)
+    signs = np.sign(np.diag(triangle))
+    rotation, triangle = rotation * signs, triangle * signs[:, None]
+    xx, yy, zz = np.diag(triangle).tolist()
+    return [xx, yy, zz, float(triangle[0, 1]), float(triangle[0, 2]), float(triangle[1, 2])], rotation

@@ -1,0 +1,156 @@
+"""Harmonic and cage stiffness of a structure with a force field."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ovito_glassml.errors import SimulationError
+from ovito_glassml.labels.harmonic import HarmonicMotion, first_shells, harmonic_motion, rigid_motions
+from ovito_glassml.neighbours import stage
+from ovito_glassml.simulate.engine import Interaction
+from ovito_glassml.simulate.forces import LammpsForces
+from ovito_glassml.simulate.hessian import STEP, embedded_atom_hessian, hessian_by_differences
+from ovito_glassml.simulate.local_forces import is_embedded_atom
+from ovito_glassml.structure import Structure
+from ovito_glassml.threads import Progress
+from ovito_glassml.topology.length_scale import first_minimum, first_peak
+
+__all__ = ["HarmonicLimit", "harmonic_limit"]
+
+#: Largest force on any atom of a structure at rest, by the units of LAMMPS: 10⁻³ eV/Å moves a minimum by 10⁻⁴ Å, and
+#: so little of the distance between neighbours it may be elsewhere. Minima are made to a hundredth of it.
+RESTING_FORCE = {"metal": 1e-3, "real": 0.02, "lj": 0.01}
+
+#: More atoms than this take more than 0.6 GB and a minute.
+MOST_ATOMS = 4000
+
+#: Share of the time that forces and their differences take.
+FORCES_SHARE = 0.5
+
+Report = Callable[[float, str], None]
+
+
+@dataclass(frozen=True, eq=False)
+class HarmonicLimit:
+    """What a structure at rest and its force field give.
+
+    Attributes
+    ----------
+    positions : (N, 3) array
+        Of the minimum: those of the structure, or where it was minimised to.
+    motion : HarmonicMotion
+        Amplitudes, in the units of the force field.
+    shell : float
+        Where the first shell ends: the first minimum of g(r).
+    largest_force : float
+        On any atom of the minimum.
+    """
+
+    positions: NDArray[np.float64]
+    motion: HarmonicMotion
+    shell: float
+    largest_force: float
+
+
+def harmonic_limit(
+    structure: Structure, interaction: Interaction, progress: Report | None = None, *, minimise: bool = False
+) -> HarmonicLimit:
+    """Harmonic and cage stiffness of every atom.
+
+    Parameters
+    ----------
+    structure : Structure
+        At rest; at most `MOST_ATOMS` atoms.
+    interaction : Interaction
+        Force field. Embedded-atom potentials have their Hessian in a second; for any other it takes two evaluations of
+        LAMMPS's forces for each coordinate.
+    progress : callable, optional
+        Called with fraction and text; may raise to stop.
+    minimise : bool
+        Minimise the structure first, in its cell.
+
+    Raises
+    ------
+    SimulationError
+        If the structure is too large, not at rest, or the force field does not fit it.
+    HarmonicError
+        If it is at rest but not in a minimum.
+    """
+    spacing = _check(structure)
+    report = progress or (lambda fraction, text: None)
+    report(0.0, "Forces")
+    with LammpsForces(structure, interaction) as forces:
+        if minimise:
+            positions = forces.minimised(resting_force(interaction) / 100)
+            structure = _moved(structure, positions)
+        largest = float(np.linalg.norm(forces(structure.positions)[1], axis=1).max())
+        _check_rest(largest, interaction)
+        hessian = _hessian(structure, interaction, forces, STEP * spacing, report)
+    shell = first_minimum(structure)
+    assert shell is not None
+
+    def inverting(fraction: float) -> None:
+        report(FORCES_SHARE + (1 - FORCES_SHARE) * fraction, "Inverting the Hessian")
+
+    motion = harmonic_motion(hessian, first_shells(structure, shell), rigid_motions(structure), inverting)
+    return HarmonicLimit(structure.positions, motion, shell, largest)
+
+
+def resting_force(interaction: Interaction) -> float:
+    """Largest force on an atom at rest."""
+    if interaction.units not in RESTING_FORCE:
+        raise SimulationError(
+            f"The harmonic limit does not know the units {interaction.units!r}; use {', '.join(RESTING_FORCE)}."
+        )
+    return RESTING_FORCE[interaction.units]
+
+
+def _check(structure: Structure) -> float:
+    """Refuse what is too small or too large, and return the nearest-neighbour distance."""
+    if len(structure) > MOST_ATOMS:
+        raise SimulationError(
+            f"The harmonic limit of {len(structure)} atoms takes too much memory; give at most {MOST_ATOMS}."
+        )
+    spacing = first_peak(structure) if len(structure) > 2 else None
+    if spacing is None:
+        raise SimulationError("No atom has a neighbour; the harmonic limit needs a solid.")
+    return spacing
+
+
+def _moved(structure: Structure, positions: NDArray) -> Structure:
+    return Structure(
+        positions,
+        structure.species,
+        structure.species_names,
+        structure.cell,
+        structure.origin,
+        structure.pbc,
+        structure.ids,
+        structure.mask,
+    )
+
+
+def _check_rest(largest: float, interaction: Interaction) -> None:
+    if not largest <= (limit := resting_force(interaction)):
+        raise SimulationError(
+            f"The structure is not at rest, the largest force is {largest:.2g} and not below {limit:g}; minimise it "
+            "with this force field first."
+        )
+
+
+def _hessian(
+    structure: Structure, interaction: Interaction, forces: LammpsForces, step: float, report: Report
+) -> NDArray:
+    """Dense, in single precision."""
+    if is_embedded_atom(interaction):
+        report(0.1 * FORCES_SHARE, "Second derivatives of the energy")
+        return embedded_atom_hessian(structure, interaction).astype(np.float32).toarray()
+
+    def differences(fraction: float) -> None:
+        report(FORCES_SHARE * fraction, "Second derivatives of the energy")
+
+    return hessian_by_differences(forces, structure.positions, step, np.float32, differences)
