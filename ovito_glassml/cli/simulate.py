@@ -108,6 +108,31 @@ def simulate_vibrations(
     console.print(f"Wrote {output}; train on such files with: glassml train stiffness {output} ...", highlight=False)
 
 
+@simulate_app.command("harmonic")
+def simulate_harmonic(
+    file: Annotated[Path, typer.Argument(help="Structure at rest of at most 4000 atoms, in any cell.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Result, ends in .xyz.gz.")],
+    material: Annotated[str, typer.Option(help="Name of a material, or a .toml file of one.")] = "cu-zr",
+    minimise: Annotated[bool, typer.Option("--minimise", help="Minimise the structure first, in its cell.")] = False,
+    species: Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")] = "",
+    lammps_args: LammpsArguments = None,
+) -> None:
+    """Compute how stiffly every atom is held, from the second derivatives of the energy: a minute for 4000 atoms.
+
+    Example: glassml simulate harmonic glass.xyz.gz --material cu-zr -o labels.xyz.gz
+    """
+    from ovito_glassml.adapter.files import open_trajectory
+    from ovito_glassml.adapter.input import structure_from_data
+    from ovito_glassml.simulate.protocols.harmonic import HarmonicSettings, harmonic
+
+    settings = HarmonicSettings(material=material, minimise=minimise)
+    check_output(output, ".xyz.gz")
+    structure = structure_from_data(open_trajectory(file).compute(), species=species)
+    with progress_bar("Starting LAMMPS") as update:
+        harmonic(structure, settings, output, update)
+    console.print(f"Wrote {output}; its column Cage_Stiffness is what models learn best.", highlight=False)
+
+
 @simulate_app.command("barriers")
 def simulate_barriers(
     file: Annotated[Path, typer.Argument(help="Inherent structure of Cu-Zr in a rectangular cell.")],

@@ -87,7 +87,7 @@ def rigid_motions(structure: Structure) -> NDArray[np.float64]:
     """
     positions = structure.positions - structure.positions.mean(axis=0)
     motions = [np.tile(axis, (len(positions), 1)) for axis in np.eye(3)]
-    periodic = [vector for vector, flag in zip(structure.cell, structure.pbc, strict=True) if flag] if any(structure.pbc) else []  # fmt: skip
+    periodic = [] if structure.cell is None else list(structure.cell[list(structure.pbc)])
     axes = {0: list(np.eye(3)), 1: periodic}.get(len(periodic), [])
     motions += [np.cross(axis, positions) for axis in axes]
     vectors, sizes, _ = np.linalg.svd(np.stack(motions, axis=-1).reshape(-1, len(motions)), full_matrices=False)
@@ -160,10 +160,8 @@ def invert_factor(matrix: NDArray, report: Progress) -> None:
     """
     diagonal = np.diagonal(matrix).copy()
     _factorise(matrix, report)
-    pivots = np.diagonal(matrix) ** 2
-    if (pivots < LOOSE * diagonal).any():
-        atom = int(np.argmin(pivots / diagonal)) // 3
-        raise HarmonicError(f"Nothing holds atom number {atom + 1}; delete loose atoms before the harmonic limit.")
+    if (np.diagonal(matrix) ** 2 < LOOSE * diagonal).any():
+        raise HarmonicError("Atoms or groups of atoms are held by nothing; delete loose ones.")
     _invert(matrix, report)
 
 

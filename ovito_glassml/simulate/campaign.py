@@ -23,6 +23,7 @@ from ovito_glassml.simulate.engine import Progress, progress_parts
 from ovito_glassml.simulate.lammps_module import check_lammps, lammps_environment
 from ovito_glassml.simulate.protocols.anneal import AnnealSettings, anneal
 from ovito_glassml.simulate.protocols.barriers import BarrierSettings, barriers
+from ovito_glassml.simulate.protocols.harmonic import HarmonicSettings, harmonic
 from ovito_glassml.simulate.protocols.isoconfigurational import IsoconfigurationalSettings, isoconfigurational
 from ovito_glassml.simulate.protocols.quench import QuenchSettings, quench
 from ovito_glassml.simulate.protocols.shear_aqs import ShearAQSSettings, shear_aqs
@@ -88,6 +89,11 @@ def _vibrations_job(settings: VibrationSettings, job: Job, folder: Path, progres
     vibrations(source.structure, settings, job.output(folder), progress, origin=_origin(source))
 
 
+def _harmonic_job(settings: HarmonicSettings, job: Job, folder: Path, progress: Progress) -> None:
+    source = read_shard(folder / f"{job.input}.xyz.gz")
+    harmonic(source.structure, settings, job.output(folder), progress, origin=_origin(source))
+
+
 def _barriers_job(
     settings: BarrierSettings, job: Job, folder: Path, progress: Progress, scheduler: str | None = None
 ) -> None:
@@ -111,6 +117,7 @@ def _origin(source: Shard) -> dict[str, object]:
 PROTOCOLS = {
     "quench": Protocol(QuenchSettings, _from_scratch(quench)),
     "vibrations": Protocol(VibrationSettings, _vibrations_job),
+    "harmonic": Protocol(HarmonicSettings, _harmonic_job),
     "barriers": Protocol(BarrierSettings, _barriers_job, shares=True),
     "anneal": Protocol(AnnealSettings, _from_scratch(anneal)),
     "shear-aqs": Protocol(ShearAQSSettings, _from_scratch(shear_aqs)),

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.errors import SimulationError
-from ovito_glassml.simulate.engine import Interaction, apply_interaction, open_lammps
+from ovito_glassml.simulate.engine import apply_interaction, open_lammps
+from ovito_glassml.simulate.material import Material
 from ovito_glassml.structure import Structure
 
 __all__ = ["LammpsForces"]
@@ -21,7 +22,7 @@ class LammpsForces:
     ----------
     structure : Structure
         In any cell, periodic or not. All atoms count, whatever the mask.
-    interaction : Interaction
+    material : Material
         Force field.
 
     Raises
@@ -30,36 +31,36 @@ class LammpsForces:
         If LAMMPS is missing, or refuses the structure or the force field.
     """
 
-    def __init__(self, structure: Structure, interaction: Interaction) -> None:
+    def __init__(self, structure: Structure, material: Material) -> None:
         self.structure = structure
         self.lammps = open_lammps()
         try:
-            self._create(interaction)
+            self._create(material)
         except Exception as error:
             self.close()
             raise error if isinstance(error, SimulationError) else SimulationError(_reason(error)) from error
 
-    def _create(self, interaction: Interaction) -> None:
+    def _create(self, material: Material) -> None:
         structure, lammps = self.structure, self.lammps
-        types = _types(structure, interaction)
+        types = _types(structure, material)
         box, self.rotation = _lammps_cell(structure)
         self.periodic = np.array(structure.pbc, dtype=bool)
         self.vectors = np.array([[box[0], 0, 0], [box[3], box[1], 0], [box[4], box[5], box[2]]])
         lammps.commands_string(f"""
-            units {interaction.units}
-            atom_style {interaction.atom_style}
+            units {material.units}
+            atom_style {material.atom_style}
             atom_modify map array sort 0 0
             boundary {" ".join("p" if flag else "s" for flag in structure.pbc)}
             box tilt large
             region box prism 0 {box[0]!r} 0 {box[1]!r} 0 {box[2]!r} {box[3]!r} {box[4]!r} {box[5]!r}
-            create_box {len(interaction.species)} box
+            create_box {len(material.species)} box
         """)
         count = len(structure)
         inside = self._wrapped((structure.positions - structure.origin) @ self.rotation)
         lammps.create_atoms(count, list(range(1, count + 1)), types.tolist(), inside.ravel().tolist())
         if lammps.get_natoms() != count:
             raise SimulationError(f"LAMMPS holds {lammps.get_natoms()} of {count} atoms; are some outside the cell?")
-        apply_interaction(lammps, interaction)
+        apply_interaction(lammps, material)
         for command in (
             "timestep 0",
             "thermo_style custom step pe",
@@ -115,15 +116,15 @@ def _reason(error: Exception) -> str:
     return f"LAMMPS refuses this structure or force field: {str(error).splitlines()[0].strip()}."
 
 
-def _types(structure: Structure, interaction: Interaction) -> NDArray[np.int64]:
-    """LAMMPS types, from 1 in the order of the interaction's species."""
-    unknown = {structure.species_names[kind] for kind in np.unique(structure.species)} - set(interaction.species)
+def _types(structure: Structure, material: Material) -> NDArray[np.int64]:
+    """LAMMPS types, from 1 in the order of the material's species."""
+    unknown = {structure.species_names[kind] for kind in np.unique(structure.species)} - set(material.species)
     if unknown:
         raise SimulationError(
-            f"The force field does not describe {', '.join(sorted(unknown))}, but {', '.join(interaction.species)}; "
+            f"The force field does not describe {', '.join(sorted(unknown))}, but {', '.join(material.species)}; "
             "give another one, or name the species."
         )
-    number = {name: index + 1 for index, name in enumerate(interaction.species)}
+    number = {name: index + 1 for index, name in enumerate(material.species)}
     return np.array([number.get(name, 0) for name in structure.species_names])[structure.species]
 
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.labels.harmonic import HarmonicMotion, first_shells, harmonic_motion, rigid_motions
-from ovito_glassml.neighbours import stage
-from ovito_glassml.simulate.engine import Interaction
 from ovito_glassml.simulate.forces import LammpsForces
 from ovito_glassml.simulate.hessian import STEP, embedded_atom_hessian, hessian_by_differences
 from ovito_glassml.simulate.local_forces import is_embedded_atom
+from ovito_glassml.simulate.material import Material
 from ovito_glassml.structure import Structure
-from ovito_glassml.threads import Progress
 from ovito_glassml.topology.length_scale import first_minimum, first_peak
 
 __all__ = ["HarmonicLimit", "harmonic_limit"]
@@ -40,38 +38,31 @@ class HarmonicLimit:
 
     Attributes
     ----------
-    positions : (N, 3) array
-        Of the minimum: those of the structure, or where it was minimised to.
     motion : HarmonicMotion
         Amplitudes, in the units of the force field.
     shell : float
         Where the first shell ends: the first minimum of g(r).
     largest_force : float
-        On any atom of the minimum.
+        On any atom.
     """
 
-    positions: NDArray[np.float64]
     motion: HarmonicMotion
     shell: float
     largest_force: float
 
 
-def harmonic_limit(
-    structure: Structure, interaction: Interaction, progress: Report | None = None, *, minimise: bool = False
-) -> HarmonicLimit:
+def harmonic_limit(structure: Structure, material: Material, progress: Report | None = None) -> HarmonicLimit:
     """Harmonic and cage stiffness of every atom.
 
     Parameters
     ----------
     structure : Structure
         At rest; at most `MOST_ATOMS` atoms.
-    interaction : Interaction
+    material : Material
         Force field. Embedded-atom potentials have their Hessian in a second; for any other it takes two evaluations of
         LAMMPS's forces for each coordinate.
     progress : callable, optional
         Called with fraction and text; may raise to stop.
-    minimise : bool
-        Minimise the structure first, in its cell.
 
     Raises
     ------
@@ -83,13 +74,10 @@ def harmonic_limit(
     spacing = _check(structure)
     report = progress or (lambda fraction, text: None)
     report(0.0, "Forces")
-    with LammpsForces(structure, interaction) as forces:
-        if minimise:
-            positions = forces.minimised(resting_force(interaction) / 100)
-            structure = _moved(structure, positions)
+    with LammpsForces(structure, material) as forces:
         largest = float(np.linalg.norm(forces(structure.positions)[1], axis=1).max())
-        _check_rest(largest, interaction)
-        hessian = _hessian(structure, interaction, forces, STEP * spacing, report)
+        _check_rest(largest, material)
+        hessian = _hessian(structure, material, forces, STEP * spacing, report)
     shell = first_minimum(structure)
     assert shell is not None
 
@@ -97,16 +85,22 @@ def harmonic_limit(
         report(FORCES_SHARE + (1 - FORCES_SHARE) * fraction, "Inverting the Hessian")
 
     motion = harmonic_motion(hessian, first_shells(structure, shell), rigid_motions(structure), inverting)
-    return HarmonicLimit(structure.positions, motion, shell, largest)
+    return HarmonicLimit(motion, shell, largest)
 
 
-def resting_force(interaction: Interaction) -> float:
+def minimised(structure: Structure, material: Material) -> NDArray[np.float64]:
+    """Positions (N, 3) of the minimum below a structure, in its cell."""
+    with LammpsForces(structure, material) as forces:
+        return forces.minimised(resting_force(material) / 100)
+
+
+def resting_force(material: Material) -> float:
     """Largest force on an atom at rest."""
-    if interaction.units not in RESTING_FORCE:
+    if material.units not in RESTING_FORCE:
         raise SimulationError(
-            f"The harmonic limit does not know the units {interaction.units!r}; use {', '.join(RESTING_FORCE)}."
+            f"The harmonic limit does not know the units {material.units!r}; use {', '.join(RESTING_FORCE)}."
         )
-    return RESTING_FORCE[interaction.units]
+    return RESTING_FORCE[material.units]
 
 
 def _check(structure: Structure) -> float:
@@ -121,34 +115,19 @@ def _check(structure: Structure) -> float:
     return spacing
 
 
-def _moved(structure: Structure, positions: NDArray) -> Structure:
-    return Structure(
-        positions,
-        structure.species,
-        structure.species_names,
-        structure.cell,
-        structure.origin,
-        structure.pbc,
-        structure.ids,
-        structure.mask,
-    )
-
-
-def _check_rest(largest: float, interaction: Interaction) -> None:
-    if not largest <= (limit := resting_force(interaction)):
+def _check_rest(largest: float, material: Material) -> None:
+    if not largest <= (limit := resting_force(material)):
         raise SimulationError(
             f"The structure is not at rest, the largest force is {largest:.2g} and not below {limit:g}; minimise it "
             "with this force field first."
         )
 
 
-def _hessian(
-    structure: Structure, interaction: Interaction, forces: LammpsForces, step: float, report: Report
-) -> NDArray:
+def _hessian(structure: Structure, material: Material, forces: LammpsForces, step: float, report: Report) -> NDArray:
     """Dense, in single precision."""
-    if is_embedded_atom(interaction):
+    if is_embedded_atom(material):
         report(0.1 * FORCES_SHARE, "Second derivatives of the energy")
-        return embedded_atom_hessian(structure, interaction).astype(np.float32).toarray()
+        return embedded_atom_hessian(structure, material).astype(np.float32).toarray()
 
     def differences(fraction: float) -> None:
         report(FORCES_SHARE * fraction, "Second derivatives of the energy")

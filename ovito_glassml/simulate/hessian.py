@@ -10,8 +10,8 @@ from scipy.sparse import coo_array, csr_array, diags_array
 
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.neighbours import neighbour_lists
-from ovito_glassml.simulate.engine import Interaction
-from ovito_glassml.simulate.local_forces import Functions, coefficients, is_embedded_atom, lammps_knots, read_functions
+from ovito_glassml.simulate.local_forces import Functions, coefficients, lammps_knots, read_functions
+from ovito_glassml.simulate.material import Material
 from ovito_glassml.structure import Structure
 from ovito_glassml.threads import Progress
 
@@ -69,7 +69,7 @@ def symmetrise(matrix: NDArray, tile: int = 512) -> None:
             matrix[rows, columns], matrix[columns, rows] = mean, mean.T
 
 
-def embedded_atom_hessian(structure: Structure, interaction: Interaction) -> csr_array:
+def embedded_atom_hessian(structure: Structure, material: Material) -> csr_array:
     """Hessian (3N, 3N) of an embedded-atom potential.
 
     With the energy ½ Σ φ_ij + Σ F_i(ρ_i), ρ_i = Σ_j f_ij, it is that of pairs with the energy φ + F'_i f_ij + F'_j f_ji
@@ -79,9 +79,9 @@ def embedded_atom_hessian(structure: Structure, interaction: Interaction) -> csr
     Raises
     ------
     SimulationError
-        If the interaction is of another kind or does not describe a species.
+        If the material is of another kind or does not describe a species.
     """
-    functions, kinds = _functions_of(structure, interaction)
+    functions, kinds = _functions_of(structure, material)
     pairs = _Pairs.of(structure, functions.cutoff)
     count = len(structure)
     a, b = kinds[pairs.first], kinds[pairs.second]
@@ -119,11 +119,9 @@ class _Pairs:
         return cls(first, lists.indices.astype(np.int64), vectors)
 
 
-def _functions_of(structure: Structure, interaction: Interaction) -> tuple[Functions, NDArray[np.int64]]:
+def _functions_of(structure: Structure, material: Material) -> tuple[Functions, NDArray[np.int64]]:
     """The tables of a potential, and which of their species every atom is."""
-    if not is_embedded_atom(interaction):
-        raise SimulationError(f"This needs an eam/fs or eam/alloy potential, not {interaction.commands[0]!r}.")
-    functions = read_functions(interaction)
+    functions = read_functions(material)
     missing = set(structure.species_names) - set(functions.species)
     if missing:
         raise SimulationError(f"The potential does not describe {', '.join(sorted(missing))}; give another one.")

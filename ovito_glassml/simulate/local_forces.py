@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.compile import compiled
 from ovito_glassml.errors import SimulationError
-from ovito_glassml.simulate.engine import Interaction
+from ovito_glassml.simulate.material import Material
 
 __all__ = ["SKIN", "LocalForces", "PotentialTables", "Surroundings", "energy_and_forces", "read_tables"]
 
@@ -73,15 +73,15 @@ class PotentialTables(NamedTuple):
     density_reach: NDArray[np.float64]
 
 
-def read_tables(interaction: Interaction) -> PotentialTables:
-    """Tables of the ``eam/fs`` potential that an interaction names, species in its order.
+def read_tables(material: Material) -> PotentialTables:
+    """Tables of the ``eam/fs`` potential that a material names, species in its order.
 
     Raises
     ------
     SimulationError
-        If the interaction is of another kind or the file does not hold its species.
+        If the material has another kind of interaction or the file does not hold its species.
     """
-    functions = read_functions(interaction)
+    functions = read_functions(material)
     order = range(len(functions.species))
     squares = np.linspace(0.0, functions.cutoff**2, INTERVALS + 1)
     pairs = np.array([[_pair_table(functions, a, b, np.sqrt(squares)) for b in order] for a in order])
@@ -101,7 +101,7 @@ def read_tables(interaction: Interaction) -> PotentialTables:
 
 
 class Functions(NamedTuple):
-    """An embedded-atom potential as tabulated, for the species of an interaction in their order.
+    """An embedded-atom potential as tabulated, for the species of a material in their order.
 
     Attributes
     ----------
@@ -125,16 +125,16 @@ class Functions(NamedTuple):
     cutoff: float
 
 
-def is_embedded_atom(interaction: Interaction) -> bool:
-    """Whether the interaction is one embedded-atom potential in one file and nothing else."""
-    return _potential_file(interaction) is not None
+def is_embedded_atom(material: Material) -> bool:
+    """Whether the material has one embedded-atom potential in one file and nothing else."""
+    return _potential_file(material) is not None
 
 
-def _potential_file(interaction: Interaction) -> tuple[str, Path, list[str]] | None:
-    """Style, file, and which of its elements every type is; None for other interactions."""
-    if len(interaction.commands) != 2:
+def _potential_file(material: Material) -> tuple[str, Path, list[str]] | None:
+    """Style, file, and which of its elements every type is; None for others."""
+    if len(material.commands) != 2:
         return None
-    style, coefficients = (shlex.split(command) for command in interaction.commands)
+    style, coefficients = (shlex.split(command) for command in material.commands)
     if (
         style[0] != "pair_style"
         or len(style) != 2
@@ -143,20 +143,20 @@ def _potential_file(interaction: Interaction) -> tuple[str, Path, list[str]] | N
     ):
         return None
     elements = coefficients[4:]
-    return (style[1], Path(coefficients[3]), elements) if len(elements) == len(interaction.species) else None
+    return (style[1], Path(coefficients[3]), elements) if len(elements) == len(material.species) else None
 
 
-def read_functions(interaction: Interaction) -> Functions:
-    """Tables of the embedded-atom potential that an interaction names.
+def read_functions(material: Material) -> Functions:
+    """Tables of the embedded-atom potential that a material names.
 
     Raises
     ------
     SimulationError
-        If the interaction is of another kind, or the file cannot be read or does not hold its species.
+        If the material has another kind of interaction, or the file cannot be read or does not hold its species.
     """
-    found = _potential_file(interaction)
+    found = _potential_file(material)
     if found is None:
-        raise SimulationError(f"This needs one eam/fs or eam/alloy potential, not {interaction.commands[0]!r}.")
+        raise SimulationError(f"This needs one eam/fs or eam/alloy potential, not {material.commands[0]!r}.")
     style, file, elements = found
     try:
         whole = _parsed(file, style)
@@ -167,7 +167,7 @@ def read_functions(interaction: Interaction) -> Functions:
         raise SimulationError(f"The potential file {file} does not describe {', '.join(sorted(missing))}.")
     order = [whole.species.index(name) for name in elements]
     return whole._replace(
-        species=list(interaction.species),
+        species=list(material.species),
         embedding=[whole.embedding[a] for a in order],
         density=[[whole.density[a][b] for b in order] for a in order],
         pair={(p, q): whole.pair[a, b] for p, a in enumerate(order) for q, b in enumerate(order)},
