@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +13,12 @@ from ovito_glassml.errors import SimulationError
 from ovito_glassml.labels.harmonic import HarmonicMotion, first_shells, harmonic_motion, rigid_motions
 from ovito_glassml.simulate.forces import LammpsForces
 from ovito_glassml.simulate.hessian import STEP, embedded_atom_hessian, hessian_by_differences
-from ovito_glassml.simulate.local_forces import is_embedded_atom
-from ovito_glassml.simulate.material import Material
+from ovito_glassml.simulate.local_forces import STYLES, is_embedded_atom
+from ovito_glassml.simulate.material import Material, load_material
 from ovito_glassml.structure import Structure
 from ovito_glassml.topology.length_scale import first_minimum, first_peak
 
-__all__ = ["HarmonicLimit", "harmonic_limit"]
+__all__ = ["MOST_ATOMS", "HarmonicLimit", "harmonic_limit", "material_for", "minimised", "resting_force"]
 
 #: Largest force on any atom of a structure at rest, by the units of LAMMPS: 10⁻³ eV/Å moves a minimum by 10⁻⁴ Å, and
 #: so little of the distance between neighbours it may be elsewhere. Minima are made to a hundredth of it.
@@ -88,10 +89,39 @@ def harmonic_limit(structure: Structure, material: Material, progress: Report | 
     return HarmonicLimit(motion, shell, largest)
 
 
-def minimised(structure: Structure, material: Material) -> NDArray[np.float64]:
-    """Positions (N, 3) of the minimum below a structure, in its cell."""
+def minimised(structure: Structure, material: Material, progress: Report | None = None) -> Structure:
+    """The minimum below a structure, in its cell; progress is told no fraction of it."""
     with LammpsForces(structure, material) as forces:
-        return forces.minimised(resting_force(material) / 100)
+        tolerance = resting_force(material) / 100
+        return structure.moved(
+            forces.minimised(tolerance, (lambda: progress(0.0, "Minimising")) if progress else lambda: None)
+        )
+
+
+def material_for(name: str, structure: Structure) -> Material:
+    """A shipped material, one of a file, or that of an embedded-atom potential for a structure.
+
+    Parameters
+    ----------
+    name : str
+        Of a material, a ``.toml`` file, or a potential file that ends in ``.eam.fs`` or ``.eam.alloy``.
+    structure : Structure
+        Names the species in the last case.
+
+    Raises
+    ------
+    SimulationError
+        As `load_material`.
+    """
+    style = next((style for style in STYLES if name.endswith("." + style.replace("/", "."))), None)
+    if style is None:
+        return load_material(name)
+    if not Path(name).is_file():
+        raise SimulationError(f"There is no potential file {name}; give the path of one, or the name of a material.")
+    species = structure.species_names
+    file = f'"{Path(name).resolve()}"'
+    commands = f"pair_style {style}", f"pair_coeff * * {file} {' '.join(species)}"
+    return Material(Path(name).name, species, (1 / len(species),) * len(species), "metal", commands)
 
 
 def resting_force(material: Material) -> float:

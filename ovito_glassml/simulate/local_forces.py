@@ -22,7 +22,7 @@ from ovito_glassml.compile import compiled
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.material import Material
 
-__all__ = ["SKIN", "LocalForces", "PotentialTables", "Surroundings", "energy_and_forces", "read_tables"]
+__all__ = ["SKIN", "STYLES", "LocalForces", "PotentialTables", "Surroundings", "energy_and_forces", "read_tables"]
 
 #: Embedded-atom styles of LAMMPS that this module knows.
 STYLES = ("eam/fs", "eam/alloy")

@@ -17,8 +17,7 @@ from ovito_glassml.simulate.checkpoints import (
     writes_alone,
 )
 from ovito_glassml.simulate.engine import Progress
-from ovito_glassml.simulate.harmonic import harmonic_limit, minimised
-from ovito_glassml.simulate.material import load_material
+from ovito_glassml.simulate.harmonic import harmonic_limit, material_for, minimised
 from ovito_glassml.simulate.snapshots import provenance, write_shard
 from ovito_glassml.structure import Structure
 
@@ -32,7 +31,7 @@ class HarmonicSettings:
     Attributes
     ----------
     material : str
-        Shipped material or a material file, which names the force field.
+        Shipped material, a material file, or an embedded-atom potential file: the force field.
     minimise : bool
         Minimise the structure first, in its cell; otherwise it must be at rest.
     """
@@ -71,10 +70,12 @@ def harmonic(
     origin : mapping, optional
         Header entries that say how the structure was made.
     """
-    material = load_material(settings.material)
+    material = material_for(settings.material, structure)
     claim_intermediate(output, asdict(settings), structure)
     if settings.minimise:
-        found = made_once(intermediate(output, "minimum"), lambda: {"positions": minimised(structure, material)})
+        found = made_once(
+            intermediate(output, "minimum"), lambda: {"positions": minimised(structure, material, progress).positions}
+        )
         structure = structure.moved(found["positions"])
     limit = harmonic_limit(structure, material, progress)
     motion = limit.motion
