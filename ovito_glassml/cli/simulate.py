@@ -123,13 +123,14 @@ def simulate_harmonic(
     """
     from ovito_glassml.adapter.files import open_trajectory
     from ovito_glassml.adapter.input import structure_from_data
+    from ovito_glassml.simulate.harmonic import material_for
     from ovito_glassml.simulate.protocols.harmonic import HarmonicSettings, harmonic
 
-    settings = HarmonicSettings(material=material, minimise=minimise)
+    settings = HarmonicSettings(minimise=minimise)
     check_output(output, ".xyz.gz")
     structure = structure_from_data(open_trajectory(file).compute(), species=species)
     with progress_bar("Starting LAMMPS") as update:
-        harmonic(structure, settings, output, update)
+        harmonic(material_for(material, structure), structure, settings, output, update)
     console.print(f"Wrote {output}; its column Cage_Stiffness is what models learn best.", highlight=False)
 
 
@@ -154,13 +155,14 @@ def simulate_barriers(
     """
     from ovito_glassml.adapter.files import open_trajectory
     from ovito_glassml.adapter.input import structure_from_data
+    from ovito_glassml.simulate.material import load_material
     from ovito_glassml.simulate.protocols.barriers import BarrierSettings, barriers
 
     settings = BarrierSettings(events=events, searches=searches, seed=seed, labelled=labelled)
     check_output(output, ".xyz.gz")
     structure = structure_from_data(open_trajectory(file).compute(), species=species)
     with progress_bar("Compiling") as update:
-        barriers(structure, settings, output, update, processes=processes, scheduler=scheduler)
+        barriers(load_material("cu-zr"), structure, settings, output, update, processes=processes, scheduler=scheduler)
     console.print(f"Wrote {output}; its column Activation_Energy holds the mean barriers in eV.", highlight=False)
 
 

@@ -21,6 +21,7 @@ from ovito_glassml.simulate.device.anneal_together import anneal_together
 from ovito_glassml.simulate.device.device import Device, GraphicsCard
 from ovito_glassml.simulate.engine import Progress, progress_parts
 from ovito_glassml.simulate.lammps_module import check_lammps, lammps_environment
+from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.protocols.anneal import AnnealSettings, anneal
 from ovito_glassml.simulate.protocols.barriers import BarrierSettings, barriers
 from ovito_glassml.simulate.protocols.harmonic import HarmonicSettings, harmonic
@@ -91,14 +92,22 @@ def _vibrations_job(settings: VibrationSettings, job: Job, folder: Path, progres
 
 def _harmonic_job(settings: HarmonicSettings, job: Job, folder: Path, progress: Progress) -> None:
     source = read_shard(folder / f"{job.input}.xyz.gz")
-    harmonic(source.structure, settings, job.output(folder), progress, origin=_origin(source))
+    harmonic(load_material("cu-zr"), source.structure, settings, job.output(folder), progress, origin=_origin(source))
 
 
 def _barriers_job(
     settings: BarrierSettings, job: Job, folder: Path, progress: Progress, scheduler: str | None = None
 ) -> None:
     source = read_shard(folder / f"{job.input}.xyz.gz")
-    barriers(source.structure, settings, job.output(folder), progress, origin=_origin(source), scheduler=scheduler)
+    barriers(
+        load_material("cu-zr"),
+        source.structure,
+        settings,
+        job.output(folder),
+        progress,
+        origin=_origin(source),
+        scheduler=scheduler,
+    )
 
 
 def _shear_md_job(settings: ShearMDSettings, job: Job, folder: Path, progress: Progress) -> None:

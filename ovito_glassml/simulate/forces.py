@@ -1,8 +1,14 @@
-"""Energy and forces of a structure by LAMMPS in this process, for any force field."""
+"""Energy and forces of a structure or a region of it: by LAMMPS in this process for any force field, or compiled here
+for embedded atoms.
+
+A *glass* (`Surroundings`, `WholeCell`) is a structure from which regions are cut: ``around(atom, radius)`` gives the
+atoms that move and a *field*, which gives their energy and forces while all others stand still, see `evaluated`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,10 +17,21 @@ from scipy.optimize import fmin_l_bfgs_b
 
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.engine import apply_interaction, open_lammps
+from ovito_glassml.simulate.local_forces import (
+    NEIGHBOURS,
+    LocalForces,
+    Surroundings,
+    energy_and_forces,
+    is_embedded_atom,
+    read_tables,
+)
 from ovito_glassml.simulate.material import Material
 from ovito_glassml.structure import Structure
 
-__all__ = ["LammpsForces"]
+__all__ = ["CellForces", "Field", "Glass", "LammpsForces", "Units", "WholeCell", "evaluated", "surroundings"]
+
+#: eV, k_B times the glass temperature of Cu-Zr.
+GLASS_ENERGY = 8.617333262e-5 * 700.0
 
 
 class LammpsForces:
@@ -44,6 +61,11 @@ class LammpsForces:
 
     def _create(self, material: Material) -> None:
         structure, lammps = self.structure, self.lammps
+        if any(command.startswith(("bond_style", "angle_style")) for command in material.commands):
+            raise SimulationError(
+                f"The material {material.name} has bonds, which a structure does not name; its forces can "
+                "only be had in the protocols that build the chains."
+            )
         types = _types(structure, material)
         box, self.rotation = _lammps_cell(structure)
         self.periodic = np.array(structure.pbc, dtype=bool)
@@ -62,6 +84,8 @@ class LammpsForces:
         lammps.create_atoms(count, list(range(1, count + 1)), types.tolist(), inside.ravel().tolist())
         if lammps.get_natoms() != count:
             raise SimulationError(f"LAMMPS holds {lammps.get_natoms()} of {count} atoms; are some outside the cell?")
+        for kind, charge in enumerate(material.charges, start=1):
+            lammps.command(f"set type {kind} charge {charge}")
         apply_interaction(lammps, material)
         for command in (
             "timestep 0",
@@ -164,3 +188,107 @@ def _lammps_cell(structure: Structure) -> tuple[list[float], NDArray[np.float64]
     rotation, triangle = rotation * signs, triangle * signs[:, None]
     xx, yy, zz = np.diag(triangle).tolist()
     return [xx, yy, zz, float(triangle[0, 1]), float(triangle[0, 2]), float(triangle[1, 2])], rotation
+
+
+@dataclass(frozen=True)
+class Units:
+    """Units in which saddles are searched, in those of the material.
+
+    The distance of neighbours is that of Cu-Zr in them, and k_B times the glass temperature, too. So lengths and
+    energies that were chosen for Cu-Zr, in Å and eV, hold for any material.
+    """
+
+    length: float
+    energy: float
+
+    @classmethod
+    def of(cls, material: Material) -> Units:
+        """Those of a material, 1 for Cu-Zr."""
+        energy = material.boltzmann * material.glass_temperature
+        return cls(material.nearest_neighbour_distance / NEIGHBOURS, energy / GLASS_ENERGY)
+
+
+class WholeCell:
+    """A periodic glass of any force field, of which some atoms move and all others stand still.
+
+    Nothing is cut out, so that charges and forces of any range are right; every evaluation costs that of the whole.
+
+    Attributes
+    ----------
+    positions : (N, 3) array, lengths : (3,) array
+        Of the atoms and of the rectangular cell, in `units`.
+    """
+
+    def __init__(self, forces: LammpsForces, units: Units, positions: NDArray, lengths: NDArray) -> None:
+        self.forces, self.units = forces, units
+        self.positions, self.lengths = positions, lengths
+
+    def moved(self, positions: NDArray) -> WholeCell:
+        """The same atoms at other positions."""
+        return WholeCell(self.forces, self.units, positions, self.lengths)
+
+    def shortest(self, vectors: NDArray) -> NDArray[np.float64]:
+        """Vectors between atoms (…, 3) to the nearest periodic image."""
+        return vectors - self.lengths * np.round(vectors / self.lengths)
+
+    def around(self, atom: int, radius: float) -> tuple[NDArray[np.int64], CellForces]:
+        """Indices of the atoms within `radius` of an atom, itself first, and the forces on them."""
+        distances = np.linalg.norm(self.shortest(self.positions - self.positions[atom]), axis=1)
+        order = np.argsort(distances, kind="stable")
+        mobile = order[distances[order] <= radius]
+        return mobile, CellForces(self, mobile)
+
+    def of(self, mobile: NDArray, near: NDArray) -> CellForces:
+        """Forces on the atoms `mobile`."""
+        return CellForces(self, mobile)
+
+
+@dataclass(frozen=True)
+class CellForces:
+    """Forces on some atoms of a `WholeCell`."""
+
+    cell: WholeCell
+    mobile: NDArray[np.int64]
+
+    def __call__(self, positions: NDArray) -> tuple[float, NDArray[np.float64]]:
+        """Energy of the whole, and forces (m, 3), with the mobile atoms at positions (m, 3)."""
+        units, everything = self.cell.units, self.cell.positions.copy()
+        everything[self.mobile] = positions
+        energy, forces = self.cell.forces(everything * units.length)
+        return energy / units.energy, forces[self.mobile] * (units.length / units.energy)
+
+
+Field = LocalForces | CellForces
+Glass = Surroundings | WholeCell
+
+
+def evaluated(field: Field, positions: NDArray) -> tuple[float, NDArray[np.float64]]:
+    """Energy, up to a constant of the region, and forces (m, 3) on its mobile atoms at `positions`."""
+    if isinstance(field, LocalForces):
+        forces = np.empty_like(positions)
+        return energy_and_forces(field, positions, forces), forces
+    return field(positions)
+
+
+def surroundings(material: Material, structure: Structure) -> Glass:
+    """A glass for saddle searches, in the `Units` of its material: the fast one for embedded atoms.
+
+    Raises
+    ------
+    SimulationError
+        If the structure is of other species, in no rectangular periodic cell or too small a one, or a chain.
+    """
+    types = _types(structure, material)
+    _check_cell(structure)
+    units = Units.of(material)
+    positions, lengths = structure.positions / units.length, np.diag(np.asarray(structure.cell)) / units.length
+    if is_embedded_atom(material):
+        return Surroundings(read_tables(material, units.length, units.energy), positions, types - 1, lengths)
+    return WholeCell(LammpsForces(structure, material), units, positions, lengths)
+
+
+def _check_cell(structure: Structure) -> None:
+    if structure.cell is None or not all(structure.pbc):
+        raise SimulationError("The structure needs a cell that is periodic in all directions.")
+    if np.abs(structure.cell - np.diag(np.diag(structure.cell))).max() > 1e-9:
+        raise SimulationError("The cell is not orthogonal; give a structure in a rectangular cell.")

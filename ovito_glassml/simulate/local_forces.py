@@ -1,7 +1,7 @@
 """Embedded-atom energy and forces of a small mobile region inside a glass that stands still.
 
-The energy is that of LAMMPS' ``eam/fs``, up to a constant: every pair with a mobile atom, the embedding
-of the mobile atoms, and that of the fixed atoms around, whose density the mobile ones change. Pairs of
+The energy is that of LAMMPS' ``eam/fs`` or ``eam/alloy``, up to a constant: every pair with a mobile atom, the
+embedding of the mobile atoms, and that of the fixed atoms around, whose density the mobile ones change. Pairs of
 fixed atoms are never visited; their share of the density is computed once.
 
 Source of the potential form: M. W. Finnis, J. E. Sinclair, Philos. Mag. A 50, 45 (1984); of the
@@ -22,7 +22,16 @@ from ovito_glassml.compile import compiled
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.material import Material
 
-__all__ = ["SKIN", "STYLES", "LocalForces", "PotentialTables", "Surroundings", "energy_and_forces", "read_tables"]
+__all__ = [
+    "NEIGHBOURS",
+    "SKIN",
+    "STYLES",
+    "LocalForces",
+    "PotentialTables",
+    "Surroundings",
+    "energy_and_forces",
+    "read_tables",
+]
 
 #: Embedded-atom styles of LAMMPS that this module knows.
 STYLES = ("eam/fs", "eam/alloy")
@@ -39,12 +48,15 @@ SKIN = 0.6
 #: Atoms per Å³ that no part of a solid exceeds; sizes the neighbour lists.
 DENSEST = 0.15
 
+#: Å, distance of neighbours in Cu-Zr. Other materials are searched in units of length in which theirs is the same.
+NEIGHBOURS = 2.7
+
 #: Å beyond the interaction range of the region's rim: how far a mobile atom may leave the region.
 MARGIN = 1.5
 
 
 class PotentialTables(NamedTuple):
-    """A Finnis-Sinclair potential as cubic polynomials.
+    """An embedded-atom potential as cubic polynomials.
 
     Attributes
     ----------
@@ -73,15 +85,21 @@ class PotentialTables(NamedTuple):
     density_reach: NDArray[np.float64]
 
 
-def read_tables(material: Material) -> PotentialTables:
-    """Tables of the ``eam/fs`` potential that a material names, species in its order.
+def read_tables(material: Material, length: float = 1.0, energy: float = 1.0) -> PotentialTables:
+    """Tables of the embedded-atom potential that a material names, species in its order.
+
+    Parameters
+    ----------
+    material : Material
+    length, energy : float
+        Units of the tables, in those of the material.
 
     Raises
     ------
     SimulationError
         If the material has another kind of interaction or the file does not hold its species.
     """
-    functions = read_functions(material)
+    functions = read_functions(material).in_units(length, energy)
     order = range(len(functions.species))
     squares = np.linspace(0.0, functions.cutoff**2, INTERVALS + 1)
     pairs = np.array([[_pair_table(functions, a, b, np.sqrt(squares)) for b in order] for a in order])
@@ -123,6 +141,15 @@ class Functions(NamedTuple):
     density_step: float
     step: float
     cutoff: float
+
+    def in_units(self, length: float, energy: float) -> Functions:
+        """The same in other units of length and energy, given in the present ones."""
+        return self._replace(
+            embedding=[values / energy for values in self.embedding],
+            pair={kinds: values / (length * energy) for kinds, values in self.pair.items()},
+            step=self.step / length,
+            cutoff=self.cutoff / length,
+        )
 
 
 def is_embedded_atom(material: Material) -> bool:
@@ -350,8 +377,8 @@ class Surroundings:
         smallest = 2 * (tables.cutoff + SKIN)
         if min(lengths) < smallest:
             raise SimulationError(
-                f"The cell is only {min(lengths):.1f} Å wide; searches need {smallest:.1f} Å, about "
-                f"{round(0.058 * smallest**3, -1):.0f} atoms of Cu-Zr."
+                f"The cell is only {min(lengths) / NEIGHBOURS:.1f} nearest-neighbour distances wide; searches need "
+                f"{smallest / NEIGHBOURS:.1f}, a glass of about {1.14 * (smallest / NEIGHBOURS) ** 3:.0f} atoms."
             )
         store = object.__setattr__
         store(self, "tables", tables)
@@ -362,6 +389,10 @@ class Surroundings:
         everything = _forces(tables, self.positions, np.empty((0, 3)), self.kinds, np.zeros(len(kinds)), self.lengths)
         energy_and_forces(everything, self.positions, np.empty_like(self.positions))
         store(self, "density", everything.work.density)
+
+    def moved(self, positions: NDArray) -> Surroundings:
+        """The same atoms at other positions."""
+        return Surroundings(self.tables, positions, self.kinds, self.lengths)
 
     def shortest(self, vectors: NDArray) -> NDArray[np.float64]:
         """Vectors between atoms (…, 3) to the nearest periodic image."""

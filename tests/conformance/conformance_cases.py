@@ -87,7 +87,9 @@ class Case:
 
     @property
     def needed(self) -> dict[str, str]:
-        """Parameters without which the defaults would look for what is not in the input."""
+        """Parameters without which the defaults would refuse the input, or look for what is not in it."""
+        if self.has("minimise"):
+            return {"minimise": True}
         return dict(COMPARED) if self.compares else {}
 
     @property

@@ -401,7 +401,7 @@ settings = { composition = "Cu50Zr50", atoms = 260, seed = 1, fast_rate = 5e14, 
 name = "barriers-1"
 protocol = "barriers"
 input = "quench-1"
-settings = { seed = 1, region_radius = 7.0, yielding_radius = 8.0, labelled = 2 }
+settings = { seed = 1, region_reach = 2.59, yielding_reach = 2.96, labelled = 2 }
 laptop = { events = 5 }
 card = { events = 1, searches = 2 }
 

@@ -6,14 +6,14 @@ import pytest
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.engine import gather, open_lammps
 from ovito_glassml.simulate.local_forces import Surroundings, energy_and_forces, read_tables
-from ovito_glassml.simulate.potentials import copper_zirconium, kob_andersen
+from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.protocols.vibrations import create_atoms
 
 
 @pytest.fixture(scope="module")
 def surroundings(glass_box):
     return Surroundings(
-        read_tables(copper_zirconium()), glass_box.positions, glass_box.species, np.diag(glass_box.cell)
+        read_tables(load_material("cu-zr")), glass_box.positions, glass_box.species, np.diag(glass_box.cell)
     )
 
 
@@ -21,7 +21,7 @@ def surroundings(glass_box):
 def lammps_energy(glass_box):
     """Energy and forces of all atoms by LAMMPS, at any positions."""
     lammps = open_lammps()
-    create_atoms(lammps, glass_box, copper_zirconium())
+    create_atoms(lammps, glass_box, load_material("cu-zr"))
     lammps.command("thermo_modify norm no")
     lammps.command("run 0 post no")
 
@@ -107,10 +107,10 @@ def test_periodic_images_make_no_difference(glass_box, surroundings):
 
 
 def test_a_narrow_cell_is_refused(surroundings):
-    with pytest.raises(SimulationError, match=r"only 14.0 Å wide; searches need 16.4 Å"):
+    with pytest.raises(SimulationError, match=r"only 5.2 nearest-neighbour distances wide; searches need 6.1"):
         Surroundings(surroundings.tables, np.zeros((1, 3)), np.zeros(1, int), np.array([14.0, 20.0, 20.0]))
 
 
 def test_another_kind_of_potential_is_refused():
     with pytest.raises(SimulationError, match="eam/fs"):
-        read_tables(kob_andersen())
+        read_tables(load_material("kob-andersen"))

@@ -17,6 +17,7 @@ from ovito_glassml.processes import BatchError
 from ovito_glassml.simulate import campaign
 from ovito_glassml.simulate.campaign import Job, run_campaign, run_job, status
 from ovito_glassml.simulate.lammps_module import VARIABLE
+from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.protocols.barriers import BarrierSettings, barriers
 from ovito_glassml.simulate.snapshots import read_shard, write_shard
 
@@ -24,7 +25,7 @@ distributed = pytest.importorskip("distributed", reason="needs the extra cluster
 
 REPLICAS = {"atoms": 108, "melt_time": 0.5, "cooling_time": 1.0, "equilibration": 0.5, "duration": 20.0, "replicas": 4}
 JOBS = [Job(f"replicas-{seed}", "isoconfigurational", {**REPLICAS, "seed": seed}) for seed in (1, 2)]
-SEARCH = {"events": 1, "searches": 2, "region_radius": 5.0, "yielding_radius": 6.0, "labelled": 4}
+SEARCH = {"events": 1, "searches": 2, "region_reach": 5.0 / 2.7, "yielding_reach": 6.0 / 2.7, "labelled": 4}
 
 
 def silent(*report):
@@ -115,7 +116,7 @@ def test_a_job_that_fails_on_a_worker_says_why_and_takes_the_switches_of_the_que
 @pytest.fixture(scope="module")
 def searched(glass_box, tmp_path_factory):
     file = tmp_path_factory.mktemp("searched") / "labels.xyz.gz"
-    barriers(glass_box, BarrierSettings(**SEARCH), file, silent)
+    barriers(load_material("cu-zr"), glass_box, BarrierSettings(**SEARCH), file, silent)
     return file
 
 

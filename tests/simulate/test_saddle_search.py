@@ -7,7 +7,7 @@ import pytest
 
 from ovito_glassml.simulate.engine import gather, open_lammps
 from ovito_glassml.simulate.local_forces import Surroundings, energy_and_forces, read_tables
-from ovito_glassml.simulate.potentials import copper_zirconium
+from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.protocols.barriers import minimised
 from ovito_glassml.simulate.protocols.vibrations import create_atoms
 from ovito_glassml.simulate.saddle_search import CONNECTED, SAME, SearchSettings, lowest_mode, refined, search
@@ -16,7 +16,7 @@ from ovito_glassml.structure import Structure
 
 @pytest.fixture(scope="module")
 def tables():
-    return read_tables(copper_zirconium())
+    return read_tables(load_material("cu-zr"))
 
 
 @pytest.fixture(scope="module")
@@ -209,7 +209,7 @@ def local_calculator(field):
 
 def lammps_calculator(structure):
     lammps = open_lammps()
-    create_atoms(lammps, structure, copper_zirconium())
+    create_atoms(lammps, structure, load_material("cu-zr"))
     lammps.command("thermo_modify norm no")
     lammps.command("run 0 post no")
 

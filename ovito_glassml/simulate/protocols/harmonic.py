@@ -17,7 +17,8 @@ from ovito_glassml.simulate.checkpoints import (
     writes_alone,
 )
 from ovito_glassml.simulate.engine import Progress
-from ovito_glassml.simulate.harmonic import harmonic_limit, material_for, minimised
+from ovito_glassml.simulate.harmonic import harmonic_limit, minimised
+from ovito_glassml.simulate.material import Material
 from ovito_glassml.simulate.snapshots import provenance, write_shard
 from ovito_glassml.structure import Structure
 
@@ -30,13 +31,10 @@ class HarmonicSettings:
 
     Attributes
     ----------
-    material : str
-        Shipped material, a material file, or an embedded-atom potential file: the force field.
     minimise : bool
         Minimise the structure first, in its cell; otherwise it must be at rest.
     """
 
-    material: str = "cu-zr"
     minimise: bool = False
 
     def atom_steps(self, atoms: int) -> float:
@@ -46,6 +44,7 @@ class HarmonicSettings:
 
 @writes_alone
 def harmonic(
+    material: Material,
     structure: Structure,
     settings: HarmonicSettings,
     output: Path,
@@ -57,10 +56,12 @@ def harmonic(
 
     Parameters
     ----------
+    material : Material
+        Whose force field it is.
     structure : Structure
         Inherent structure; see `ovito_glassml.simulate.harmonic.harmonic_limit`.
     settings : HarmonicSettings
-        Force field, and whether to minimise.
+        Whether to minimise.
     output : Path
         ``.xyz.gz`` with the columns ``Harmonic_Stiffness`` and ``Cage_Stiffness`` (k_B T / u² in the harmonic limit,
         of the atom and relative to the mean of its first shell, in energy/length² of the material) and
@@ -70,7 +71,6 @@ def harmonic(
     origin : mapping, optional
         Header entries that say how the structure was made.
     """
-    material = material_for(settings.material, structure)
     claim_intermediate(output, asdict(settings), structure)
     if settings.minimise:
         found = made_once(

@@ -6,19 +6,19 @@ import pytest
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.device.many_saddles import Searcher
 from ovito_glassml.simulate.local_forces import Surroundings, read_tables
-from ovito_glassml.simulate.potentials import copper_zirconium
+from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.protocols.barriers import BarrierSettings, barriers, minimised, search_atom, search_atoms
 from ovito_glassml.simulate.saddle_search import CONNECTED, FAILED, SearchSettings, search
 from ovito_glassml.simulate.snapshots import read_shard
 
 #: The glass_box is small enough for the yielding region to be all of it, as on a card.
-SETTINGS = BarrierSettings(events=4, searches=6, seed=5, region_radius=7.0, yielding_radius=18.0)
+SETTINGS = BarrierSettings(events=4, searches=6, seed=5, region_reach=7.0 / 2.7, yielding_reach=18.0 / 2.7)
 ATOMS = [3, 40, 111, 222, 300, 333]
 
 
 @pytest.fixture(scope="module")
 def glass(glass_box):
-    tables = read_tables(copper_zirconium())
+    tables = read_tables(load_material("cu-zr"))
     lengths = np.diag(np.asarray(glass_box.cell))
     return minimised(Surroundings(tables, glass_box.positions, glass_box.species, lengths))[0]
 
@@ -60,7 +60,7 @@ def test_a_vacancy_in_copper_migrates_as_on_the_processor(processor):
     basis = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
     positions = 3.639 * (corners + basis).reshape(-1, 3)
     hole, positions = positions[200], np.delete(positions, 200, axis=0)
-    tables = read_tables(copper_zirconium())
+    tables = read_tables(load_material("cu-zr"))
     crystal = minimised(Surroundings(tables, positions, np.zeros(len(positions), int), np.full(3, edge)))[0]
     ways = crystal.shortest(hole - crystal.positions)
     atom = int(np.linalg.norm(ways, axis=1).argmin())
@@ -82,9 +82,18 @@ def test_a_vacancy_in_copper_migrates_as_on_the_processor(processor):
 
 def test_labels_of_a_card_are_written_as_such(glass_box, processor, tmp_path):
     file = tmp_path / "labels.xyz.gz"
-    settings = BarrierSettings(events=2, searches=4, seed=2, region_radius=7.0, yielding_radius=9.0, labelled=3)
+    settings = BarrierSettings(
+        events=2, searches=4, seed=2, region_reach=7.0 / 2.7, yielding_reach=9.0 / 2.7, labelled=3
+    )
     reports = []
-    barriers(glass_box, settings, file, lambda fraction, text: reports.append(fraction), device=processor)
+    barriers(
+        load_material("cu-zr"),
+        glass_box,
+        settings,
+        file,
+        lambda fraction, text: reports.append(fraction),
+        device=processor,
+    )
     shard = read_shard(file)
     assert shard.header["engine"] == "many_saddles"
     assert np.count_nonzero(shard.columns["Searches"]) == 3

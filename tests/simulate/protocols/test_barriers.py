@@ -17,14 +17,14 @@ from ovito_glassml.cli import app
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.campaign import Job, run_job
 from ovito_glassml.simulate.local_forces import Surroundings, read_tables
-from ovito_glassml.simulate.potentials import copper_zirconium
+from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.protocols import barriers as protocol
 from ovito_glassml.simulate.protocols.barriers import BarrierSettings, barriers, label_columns, minimised, search_atom
 from ovito_glassml.simulate.saddle_search import SearchSettings
 from ovito_glassml.simulate.snapshots import read_shard, write_shard
 from ovito_glassml.structure import Structure
 
-SMALL = BarrierSettings(events=3, searches=8, seed=2, region_radius=7.0, yielding_radius=9.0, labelled=5)
+SMALL = BarrierSettings(events=3, searches=8, seed=2, region_reach=7.0 / 2.7, yielding_reach=9.0 / 2.7, labelled=5)
 
 
 def silent(fraction, text):
@@ -34,7 +34,7 @@ def silent(fraction, text):
 @pytest.fixture(scope="module")
 def labelled(glass_box, tmp_path_factory):
     file = tmp_path_factory.mktemp("barriers") / "labels.xyz.gz"
-    barriers(glass_box, SMALL, file, silent, origin={"made_from": "test"})
+    barriers(load_material("cu-zr"), glass_box, SMALL, file, silent, origin={"made_from": "test"})
     return file
 
 
@@ -87,7 +87,7 @@ def test_outcomes_become_columns():
 
 
 def test_an_atom_alone_gives_what_it_gives_among_others(glass_box, shard):
-    tables = read_tables(copper_zirconium())
+    tables = read_tables(load_material("cu-zr"))
     glass, drop = minimised(Surroundings(tables, glass_box.positions, glass_box.species, np.diag(glass_box.cell)))
     assert drop > 0
     atom = np.flatnonzero(shard.columns["Searches"])[3]
@@ -98,7 +98,7 @@ def test_an_atom_alone_gives_what_it_gives_among_others(glass_box, shard):
 
 def test_a_saddle_found_again_is_a_duplicate(glass_box):
     """The same push again and again."""
-    tables = read_tables(copper_zirconium())
+    tables = read_tables(load_material("cu-zr"))
     glass, _ = minimised(Surroundings(tables, glass_box.positions, glass_box.species, np.diag(glass_box.cell)))
 
     with pytest.MonkeyPatch.context() as patch:
@@ -118,7 +118,7 @@ def _repeating(default_rng):
 
 def test_two_processes_write_the_same_file(glass_box, labelled, tmp_path):
     file = tmp_path / "labels.xyz.gz"
-    barriers(glass_box, SMALL, file, silent, origin={"made_from": "test"}, processes=2)
+    barriers(load_material("cu-zr"), glass_box, SMALL, file, silent, origin={"made_from": "test"}, processes=2)
     assert file.read_bytes() == labelled.read_bytes()
 
 
@@ -126,7 +126,7 @@ def test_interrupted_again_and_again_it_ends_in_the_same_file(
     glass_box, labelled, with_interruptions, tmp_path, monkeypatch
 ):
     def simulate(settings, output, progress):
-        barriers(glass_box, settings, output, progress, origin={"made_from": "test"})
+        barriers(load_material("cu-zr"), glass_box, settings, output, progress, origin={"made_from": "test"})
 
     monkeypatch.setattr(protocol, "CHECKPOINT_INTERVAL", 0.0)
     file = tmp_path / "labels.xyz.gz"
@@ -154,12 +154,14 @@ def test_killed_with_its_workers_it_ends_in_the_same_file(glass_box, tmp_path):
         "import sys, pathlib\n"
         "from ovito_glassml.simulate import snapshots\n"
         "from ovito_glassml.simulate.protocols import barriers as b\n"
+        "from ovito_glassml.simulate.material import load_material\n"
         "if __name__ == '__main__':\n"
         "    b.CHECKPOINT_INTERVAL = 0.0\n"
-        "    radii = {'region_radius': 7.0, 'yielding_radius': 9.0}\n"
+        "    radii = {'region_reach': 7.0 / 2.7, 'yielding_reach': 9.0 / 2.7}\n"
         "    settings = b.BarrierSettings(events=3, searches=8, seed=2, labelled=12, **radii)\n"
         f"    glass = snapshots.read_shard(pathlib.Path({str(source)!r})).structure\n"
-        "    b.barriers(glass, settings, pathlib.Path(sys.argv[1]), lambda f, t: None, processes=int(sys.argv[2]))\n"
+        "    copper_zirconium, file = load_material('cu-zr'), pathlib.Path(sys.argv[1])\n"
+        "    b.barriers(copper_zirconium, glass, settings, file, lambda f, t: None, processes=int(sys.argv[2]))\n"
     )
     whole, killed = tmp_path / "whole.xyz.gz", tmp_path / "killed.xyz.gz"
     subprocess.run([sys.executable, program, whole, "1"], check=True)
@@ -180,7 +182,7 @@ def test_killed_with_its_workers_it_ends_in_the_same_file(glass_box, tmp_path):
 
 def test_it_is_a_job_of_a_campaign(glass_box, tmp_path):
     write_shard(tmp_path / "glass.xyz.gz", glass_box, {}, {"protocol": "quench", "settings": "{}"})
-    settings = {"events": 1, "searches": 2, "region_radius": 5.0, "yielding_radius": 6.0, "labelled": 2}
+    settings = {"events": 1, "searches": 2, "region_reach": 5.0 / 2.7, "yielding_reach": 6.0 / 2.7, "labelled": 2}
     run_job(Job("labels", "barriers", settings, "glass"), tmp_path)
     header = read_shard(tmp_path / "labels.xyz.gz").header
     assert header["input_protocol"] == "quench"
@@ -195,7 +197,8 @@ def test_the_command_passes_its_options_on(glass_box, tmp_path, monkeypatch):
     command = ["simulate", "barriers", source, "--events", 4, "--labelled", 7, "--processes", 3, "-o", file]
     result = CliRunner().invoke(app, list(map(str, command)), catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    (structure, settings, target, _), options = calls[0]
+    (material, structure, settings, target, _), options = calls[0]
+    assert material.name == "cu-zr"
     np.testing.assert_allclose(structure.positions, glass_box.positions, atol=1e-5)
     assert (settings.events, settings.labelled, target, options) == (4, 7, file, {"processes": 3, "scheduler": None})
 
@@ -208,26 +211,26 @@ def test_what_another_run_left_is_not_continued(glass_box, tmp_path, monkeypatch
         raise Stopped
 
     monkeypatch.setattr(protocol, "CHECKPOINT_INTERVAL", 0.0)
-    few = BarrierSettings(events=1, searches=2, region_radius=5.0, yielding_radius=6.0, labelled=3)
+    few = BarrierSettings(events=1, searches=2, region_reach=5.0 / 2.7, yielding_reach=6.0 / 2.7, labelled=3)
     with pytest.raises(Stopped):
-        barriers(glass_box, few, tmp_path / "labels.xyz.gz", stop)
-    other = BarrierSettings(events=1, searches=2, region_radius=5.0, yielding_radius=6.0, labelled=3, seed=9)
+        barriers(load_material("cu-zr"), glass_box, few, tmp_path / "labels.xyz.gz", stop)
+    other = BarrierSettings(events=1, searches=2, region_reach=5.0 / 2.7, yielding_reach=6.0 / 2.7, labelled=3, seed=9)
     with pytest.raises(SimulationError, match=r"with other settings \(seed 1 and not 9\)"):
-        barriers(glass_box, other, tmp_path / "labels.xyz.gz", silent)
+        barriers(load_material("cu-zr"), glass_box, other, tmp_path / "labels.xyz.gz", silent)
 
 
-def test_what_an_earlier_version_left_is_continued(glass_box, tmp_path):
-    """Its record and its checkpoint, written here as it wrote them; no search is left to do."""
-    settings = BarrierSettings(events=1, searches=2, region_radius=5.0, yielding_radius=6.0, labelled=None)
+def test_what_a_killed_run_left_is_continued(glass_box, tmp_path):
+    """Its record and its checkpoint; no search is left to do."""
+    settings = BarrierSettings(events=1, searches=2, region_reach=5.0 / 2.7, yielding_reach=6.0 / 2.7, labelled=None)
     parts = glass_box.positions, glass_box.species, glass_box.cell, glass_box.origin
     stamp = hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)).hexdigest()
     record = {
         "events": 1,
         "searches": 2,
         "seed": 1,
-        "region_radius": 5.0,
-        "yielding_radius": 6.0,
-        "push_radius": 3.6,
+        "region_reach": 5.0 / 2.7,
+        "yielding_reach": 6.0 / 2.7,
+        "push_reach": 3.6 / 2.7,
         "labelled": None,
         "search": list(SearchSettings()),
         "structure": stamp,
@@ -236,21 +239,21 @@ def test_what_an_earlier_version_left_is_continued(glass_box, tmp_path):
     outcomes = np.tile(np.array([1, 3], dtype=np.int8), (len(glass_box), 1))
     heights = np.stack([np.full(len(glass_box), np.nan), np.linspace(0.5, 1.5, len(glass_box))], axis=1)
     np.savez(tmp_path / ".labels.xyz.gz.searches.npz", outcomes=outcomes, heights=heights)
-    barriers(glass_box, settings, tmp_path / "labels.xyz.gz", silent, processes=2)
+    barriers(load_material("cu-zr"), glass_box, settings, tmp_path / "labels.xyz.gz", silent, processes=2)
     columns = read_shard(tmp_path / "labels.xyz.gz").columns
     np.testing.assert_allclose(columns["Activation_Energy"], heights[:, 1], rtol=1e-5)
     assert [path.name for path in tmp_path.iterdir()] == ["labels.xyz.gz"]
 
 
 def test_a_glass_too_small_for_its_interactions_is_refused(small_glass, tmp_path):
-    with pytest.raises(SimulationError, match=r"searches need 16.4 Å"):
-        barriers(small_glass.structure, SMALL, tmp_path / "labels.xyz.gz", silent)
+    with pytest.raises(SimulationError, match=r"searches need 6.1, a glass of about 256 atoms"):
+        barriers(load_material("cu-zr"), small_glass.structure, SMALL, tmp_path / "labels.xyz.gz", silent)
 
 
 def test_another_element_is_refused(tmp_path):
     iron = Structure(np.zeros((1, 3)), [0], ("Fe",), np.eye(3) * 20, pbc=(True, True, True))
-    with pytest.raises(SimulationError, match="No potential for Fe"):
-        barriers(iron, SMALL, tmp_path / "labels.xyz.gz", silent)
+    with pytest.raises(SimulationError, match="does not describe Fe"):
+        barriers(load_material("cu-zr"), iron, SMALL, tmp_path / "labels.xyz.gz", silent)
 
 
 @pytest.mark.parametrize(
@@ -258,8 +261,8 @@ def test_another_element_is_refused(tmp_path):
     [
         ({"events": 0}, "do not fit"),
         ({"events": 10, "searches": 5}, "10 events do not fit into 5 searches"),
-        ({"push_radius": 12.0}, "enlarge region_radius"),
-        ({"yielding_radius": 8.0}, "enlarge it"),
+        ({"push_reach": 12.0 / 2.7}, "enlarge region_reach"),
+        ({"yielding_reach": 8.0 / 2.7}, "enlarge it"),
         ({"labelled": 0}, "at least 1"),
     ],
 )
