@@ -67,7 +67,8 @@ class LammpsForces:
                 "only be had in the protocols that build the chains."
             )
         types = _types(structure, material)
-        box, self.rotation = _lammps_cell(structure)
+        cell, self.origin = _closed_cell(structure)
+        box, self.rotation = _lammps_cell(cell)
         self.periodic = np.array(structure.pbc, dtype=bool)
         self.vectors = np.array([[box[0], 0, 0], [box[3], box[1], 0], [box[4], box[5], box[2]]])
         lammps.commands_string(f"""
@@ -80,7 +81,7 @@ class LammpsForces:
             create_box {len(material.species)} box
         """)
         count = len(structure)
-        inside = self._wrapped((structure.positions - structure.origin) @ self.rotation)
+        inside = self._wrapped((structure.positions - self.origin) @ self.rotation)
         lammps.create_atoms(count, list(range(1, count + 1)), types.tolist(), inside.ravel().tolist())
         if lammps.get_natoms() != count:
             raise SimulationError(f"LAMMPS holds {lammps.get_natoms()} of {count} atoms; are some outside the cell?")
@@ -103,7 +104,7 @@ class LammpsForces:
         order = lammps.numpy.extract_atom("id")[:count] - 1
         inside = lammps.numpy.extract_atom("x")[:count]
         # To the nearest image of where LAMMPS has the atom, or it would sort its neighbours anew.
-        inside += self._nearest((positions[order] - self.structure.origin) @ self.rotation - inside)
+        inside += self._nearest((positions[order] - self.origin) @ self.rotation - inside)
         lammps.command("run 1 pre no post no")
         order = lammps.numpy.extract_atom("id")[:count] - 1
         forces = np.empty((count, 3))
@@ -177,13 +178,22 @@ def _types(structure: Structure, material: Material) -> NDArray[np.int64]:
     return np.array([number.get(name, 0) for name in structure.species_names])[structure.species]
 
 
-def _lammps_cell(structure: Structure) -> tuple[list[float], NDArray[np.float64]]:
+def _closed_cell(structure: Structure) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Cell vectors as rows and corner; along open directions, across the periodic ones, around all atoms."""
+    if structure.cell is not None and all(structure.pbc):
+        return structure.cell, structure.origin
+    cell = np.zeros((3, 3)) if structure.cell is None else structure.cell.copy()
+    periodic = np.array(structure.pbc, dtype=bool)
+    across = np.linalg.svd(np.vstack([cell[periodic], np.zeros((1, 3))]))[2][periodic.sum() :]
+    places = structure.positions @ across.T
+    cell[~periodic] = (np.ptp(places, axis=0) + 1.0)[:, None] * across
+    return cell, structure.origin + (places.min(axis=0) - 0.5 - across @ structure.origin) @ across
+
+
+def _lammps_cell(cell: NDArray) -> tuple[list[float], NDArray[np.float64]]:
     """Edges and tilts (lx, ly, lz, xy, xz, yz) of LAMMPS's triangular cell, and the rotation (3, 3) that takes
-    vectors, as rows, to its axes. Without a cell, one around all atoms."""
-    if structure.cell is None:
-        extent = np.ptp(structure.positions, axis=0) + 1.0
-        return [*extent.tolist(), 0.0, 0.0, 0.0], np.eye(3)
-    rotation, triangle = np.linalg.qr(structure.cell.T)
+    vectors, as rows, to its axes."""
+    rotation, triangle = np.linalg.qr(cell.T)
     signs = np.sign(np.diag(triangle))
     rotation, triangle = rotation * signs, triangle * signs[:, None]
     xx, yy, zz = np.diag(triangle).tolist()

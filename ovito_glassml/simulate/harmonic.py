@@ -91,6 +91,7 @@ def harmonic_limit(structure: Structure, material: Material, progress: Report | 
 
 def minimised(structure: Structure, material: Material, progress: Report | None = None) -> Structure:
     """The minimum below a structure, in its cell; progress is told no fraction of it."""
+    _check(structure)
     with LammpsForces(structure, material) as forces:
         tolerance = resting_force(material) / 100
         return structure.moved(
@@ -137,7 +138,7 @@ def _check(structure: Structure) -> float:
     """Refuse what is too small or too large, and return the nearest-neighbour distance."""
     if len(structure) > MOST_ATOMS:
         raise SimulationError(
-            f"The harmonic limit of {len(structure)} atoms takes too much memory; give at most {MOST_ATOMS}."
+            f"The harmonic limit of {len(structure)} atoms takes too much memory and time; give at most {MOST_ATOMS}."
         )
     spacing = first_peak(structure) if len(structure) > 2 else None
     if spacing is None:

@@ -39,7 +39,7 @@ STYLES = ("eam/fs", "eam/alloy")
 #: Intervals of the tables, uniform in r². Energies of a whole glass then follow LAMMPS to 10⁻⁹ eV an atom.
 INTERVALS = 2048
 
-#: Place in the table from which on everything is zero: squared distances beyond the cutoff end here.
+#: Place of the cutoff, and interval of all beyond it, where everything is zero.
 LAST = INTERVALS - 1
 
 #: Å. The neighbour list holds pairs up to cutoff + SKIN and is renewed when an atom has moved half of that.
@@ -101,7 +101,7 @@ def read_tables(material: Material, length: float = 1.0, energy: float = 1.0) ->
     """
     functions = read_functions(material).in_units(length, energy)
     order = range(len(functions.species))
-    squares = np.linspace(0.0, functions.cutoff**2, INTERVALS + 1)
+    squares = np.linspace(0.0, functions.cutoff**2, LAST + 1)
     pairs = np.array([[_pair_table(functions, a, b, np.sqrt(squares)) for b in order] for a in order])
     used = np.abs(pairs).reshape(len(order), len(order), INTERVALS, 3, 4).max(axis=-1) > 1e-14
     last = INTERVALS - used[:, :, ::-1].argmax(axis=2)
@@ -110,7 +110,7 @@ def read_tables(material: Material, length: float = 1.0, energy: float = 1.0) ->
         species=len(order),
         pairs=pairs.reshape(-1, 12),
         embedding=np.array([coefficients(*lammps_knots(functions.embedding[a])) for a in order]),
-        per_square=INTERVALS / functions.cutoff**2,
+        per_square=LAST / functions.cutoff**2,
         per_density=1 / functions.density_step,
         cutoff=functions.cutoff,
         pair_reach=reach.max(axis=-1),
@@ -260,8 +260,9 @@ def _pair_table(functions: Functions, a: int, b: int, edges: NDArray) -> NDArray
         _interpolated(functions.density[b][a], functions.step, radii),
         _interpolated(functions.density[a][b], functions.step, radii),
     ]
-    width = edges[-1] ** 2 / INTERVALS
-    return np.concatenate([coefficients(value, slope / (2 * radii) * width) for value, slope in parts], axis=-1)
+    width = edges[-1] ** 2 / LAST
+    table = [coefficients(value, slope / (2 * radii) * width) for value, slope in parts]
+    return np.concatenate([np.concatenate(table, axis=-1), np.zeros((1, 12))])
 
 
 class Region(NamedTuple):

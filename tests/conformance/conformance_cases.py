@@ -38,6 +38,11 @@ ONE_SPECIES = {"PredictedActivityModifier": "Cu"}
 KNOWN_ATOMS_ONLY = {"ULEBarcodeModifier": {"ULE", "ULE Energy Contribution"}}
 
 
+#: Modifiers whose work grows with the cube of the number of atoms, and from how many on they refuse it. Rules that need
+#: more, or count what grows with the number, do not hold for them; that they can be stopped their own tests say.
+AT_MOST = {"HarmonicStiffnessModifier": 4000}
+
+
 @dataclass(frozen=True)
 class Case:
     """A modifier in the matrix.
@@ -79,6 +84,11 @@ class Case:
     def may_lack(self, name: str) -> bool:
         """Whether atoms unlike any that the modifier knows have no value in a property."""
         return name in KNOWN_ATOMS_ONLY.get(self.modifier.__name__, ())
+
+    @property
+    def takes_many_atoms(self) -> bool:
+        """Whether the number of atoms is limited by nothing but memory."""
+        return self.modifier.__name__ not in AT_MOST
 
     @property
     def compares(self) -> bool:
