@@ -31,8 +31,9 @@ TILE = 256
 #: Share of the modes that are called soft, as in the source of `HarmonicMotion.soft_mode_share`.
 SOFT_SHARE = 0.01
 
-#: Steps of the iteration for the soft modes, and how many more vectors than modes it takes.
-SUBSPACE_STEPS, SURPLUS = 8, 2
+#: Coordinates up to which all modes are found at once. Beyond it, a subspace of so many times as many vectors as there
+#: are soft modes is iterated until no share changes by more than the tolerance, or so many times.
+FEW_COORDINATES, SURPLUS, TOLERANCE, SUBSPACE_STEPS = 1500, 2, 1e-4, 30
 
 #: A coordinate held this much more weakly than by its neighbours alone is loose.
 LOOSE = 1e-5
@@ -128,7 +129,7 @@ def harmonic_motion(
     """
     count = len(hessian)
     stiff = float(np.mean(np.diagonal(hessian)))
-    report = _counting(progress, (count / TILE) ** 3 / 3 * 2 + SUBSPACE_STEPS)
+    report = _counting(progress, (count / TILE) ** 3 / 3 + 10 * (count > FEW_COORDINATES))
     add_rigid(hessian, rigid, stiff)
     invert_factor(hessian, report)
     relative = _relative(shells)
@@ -161,7 +162,9 @@ def invert_factor(matrix: NDArray, report: Progress) -> None:
     diagonal = np.diagonal(matrix).copy()
     _factorise(matrix, report)
     if (np.diagonal(matrix) ** 2 < LOOSE * diagonal).any():
-        raise HarmonicError("Atoms or groups of atoms are held by nothing; delete loose ones.")
+        raise HarmonicError(
+            "Atoms or groups of atoms are held by nothing; delete loose ones, or make all boundaries of a cluster open."
+        )
     _invert(matrix, report)
 
 
@@ -209,16 +212,26 @@ def _per_atom(values: NDArray) -> NDArray[np.float64]:
 
 
 def _soft_mode_share(inverse_factor: NDArray, rigid: NDArray, report: Progress) -> NDArray[np.float64]:
-    """See `HarmonicMotion`, by iteration of a subspace with the inverse Hessian."""
+    """See `HarmonicMotion`, from the inverse Hessian, whose largest eigenvalues belong to the soft modes."""
     count = len(inverse_factor)
     modes = max(1, round(SOFT_SHARE * (count - rigid.shape[1])))
-    width = min(SURPLUS * modes + 8, count)
-    vectors = np.random.default_rng(0).normal(size=(count, width)).astype(inverse_factor.dtype)
+    if count <= FEW_COORDINATES:
+        return _share(np.linalg.eigh(inverse_factor.T @ inverse_factor)[1][:, -modes:])
+    vectors = np.random.default_rng(0).normal(size=(count, SURPLUS * modes)).astype(inverse_factor.dtype)
+    share = np.zeros(count // 3)
     for _ in range(SUBSPACE_STEPS):
-        vectors, _ = np.linalg.qr(_solved(inverse_factor, vectors, report))
-    _, combinations = np.linalg.eigh(vectors.T @ _solved(inverse_factor, vectors, report))
-    soft = (vectors @ combinations[:, -modes:]).astype(np.float64)
-    return _per_atom((soft**2).sum(axis=1)) / modes * (count // 3)
+        vectors, _ = np.linalg.qr(vectors)
+        solved = _solved(inverse_factor, vectors, report)
+        before, share = share, _share(vectors @ np.linalg.eigh(vectors.T @ solved)[1][:, -modes:])
+        if np.abs(share - before).max() < TOLERANCE * share.max():
+            break
+        vectors = solved
+    return share
+
+
+def _share(modes: NDArray) -> NDArray[np.float64]:
+    """Mean square of the components of every atom in modes (3N, k), times N."""
+    return _per_atom((modes.astype(np.float64) ** 2).mean(axis=1)) * (len(modes) // 3)
 
 
 def _solved(inverse_factor: NDArray, vectors: NDArray, report: Progress) -> NDArray:

@@ -529,7 +529,9 @@ def _run_on(device: Device, jobs: list[Job], folder: Path, progress: Progress) -
         )
     for number, job in enumerate(searched, start=len(anneals)):
         source = read_shard(folder / f"{job.input}.xyz.gz")
-        search = partial(barriers, source.structure, _settings_of(job), job.output(folder), parts(number))
+        search = partial(
+            barriers, load_material("cu-zr"), source.structure, _settings_of(job), job.output(folder), parts(number)
+        )
         _timed([job], folder, partial(search, origin=_origin(source), device=device))
 
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import fmin_l_bfgs_b
 
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.engine import apply_interaction, open_lammps
@@ -118,39 +117,6 @@ class LammpsForces:
     def _wrapped(self, positions: NDArray) -> NDArray:
         turns = np.where(self.periodic, np.floor(positions @ np.linalg.inv(self.vectors)), 0.0)
         return positions - turns @ self.vectors
-
-    def minimised(self, force_tolerance: float, listen: Callable[[], None] = lambda: None) -> NDArray[np.float64]:
-        """Positions (N, 3) of the minimum below the structure, in its cell.
-
-        Parameters
-        ----------
-        force_tolerance : float
-            Largest force component there.
-        listen : callable
-            Called after every evaluation of the forces; may raise to stop.
-
-        Raises
-        ------
-        SimulationError
-            If there is none, or it is far away.
-        """
-
-        def energy_and_slope(x: NDArray) -> tuple[float, NDArray]:
-            listen()
-            energy, forces = self(x.reshape(-1, 3))
-            return energy, -forces.ravel()
-
-        # Without an end by the energy, whose rounding errors come first in large structures.
-        x, _, told = fmin_l_bfgs_b(
-            energy_and_slope, self.structure.positions.ravel(), m=20, factr=0.0, pgtol=force_tolerance, maxfun=20000
-        )
-        left = float(np.abs(told["grad"]).max())
-        if not left <= 100 * force_tolerance:  # tables are only so smooth
-            raise SimulationError(
-                f"The structure does not come to rest, a force of {left:.2g} remains; is it a solid, in the units of "
-                "the material?"
-            )
-        return x.reshape(-1, 3)
 
     def close(self) -> None:
         self.lammps.close()
@@ -268,7 +234,8 @@ class CellForces:
         return energy / units.energy, forces[self.mobile] * (units.length / units.energy)
 
 
-Field = LocalForces | CellForces
+#: Also any other function of that kind.
+Field = LocalForces | Callable[[NDArray], tuple[float, NDArray[np.float64]]]
 Glass = Surroundings | WholeCell
 
 

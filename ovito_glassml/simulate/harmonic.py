@@ -11,21 +11,29 @@ from numpy.typing import NDArray
 
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.labels.harmonic import HarmonicMotion, first_shells, harmonic_motion, rigid_motions
-from ovito_glassml.simulate.forces import LammpsForces
+from ovito_glassml.simulate.forces import LammpsForces, Units, WholeCell
 from ovito_glassml.simulate.hessian import STEP, embedded_atom_hessian, hessian_by_differences
-from ovito_glassml.simulate.local_forces import STYLES, is_embedded_atom
+from ovito_glassml.simulate.local_forces import NEIGHBOURS, STYLES, is_embedded_atom
 from ovito_glassml.simulate.material import Material, load_material
+from ovito_glassml.simulate.saddle_search import relax
 from ovito_glassml.structure import Structure
 from ovito_glassml.topology.length_scale import first_minimum, first_peak
 
 __all__ = ["MOST_ATOMS", "HarmonicLimit", "harmonic_limit", "material_for", "minimised", "resting_force"]
 
 #: Largest force on any atom of a structure at rest, by the units of LAMMPS: 10⁻³ eV/Å moves a minimum by 10⁻⁴ Å, and
-#: so little of the distance between neighbours it may be elsewhere. Minima are made to a hundredth of it.
+#: so little of the distance between neighbours it may be elsewhere.
 RESTING_FORCE = {"metal": 1e-3, "real": 0.02, "lj": 0.01}
 
 #: More atoms than this take more than 0.6 GB and a minute.
 MOST_ATOMS = 4000
+
+#: Up to this many, double precision costs nothing that one would notice.
+FEW_ATOMS = 1000
+
+#: Force, in the `Units` of searches, at which minimising ends, and steps after which it does all the same: tables are
+#: only so smooth.
+MINIMUM, MOST_STEPS = 1e-9, 3000
 
 #: Share of the time that forces and their differences take.
 FORCES_SHARE = 0.5
@@ -90,13 +98,39 @@ def harmonic_limit(structure: Structure, material: Material, progress: Report | 
 
 
 def minimised(structure: Structure, material: Material, progress: Report | None = None) -> Structure:
-    """The minimum below a structure, in its cell; progress is told no fraction of it."""
-    _check(structure)
+    """The minimum below a structure, in its cell; `progress` is told no fraction of the way.
+
+    Raises
+    ------
+    SimulationError
+        As `harmonic_limit`, and if there is no minimum within reach.
+    """
+    spacing = _check(structure)
     with LammpsForces(structure, material) as forces:
-        tolerance = resting_force(material) / 100
-        return structure.moved(
-            forces.minimised(tolerance, (lambda: progress(0.0, "Minimising")) if progress else lambda: None)
-        )
+        units = _search_units(material, spacing)
+        positions = structure.positions / units.length
+        everything = WholeCell(forces, units, positions, np.ones(3)).of(np.arange(len(structure)), np.arange(0))
+
+        def evaluate(moved: NDArray) -> tuple[float, NDArray]:
+            if progress is not None:
+                progress(0.0, "Minimising")
+            return everything(moved)
+
+        x, anywhere = positions.ravel().copy(), np.full(positions.size, np.inf)
+        _, left = relax(evaluate, x, MINIMUM, MOST_STEPS, anywhere, 0.0, np.zeros(1, dtype=np.int64))
+        left *= units.energy / units.length
+        if not left < resting_force(material):
+            raise SimulationError(
+                f"The structure does not come to rest, a force of {left:.2g} remains; is it a solid, in the units of "
+                "the material?"
+            )
+        return structure.moved(x.reshape(-1, 3) * units.length)
+
+
+def _search_units(material: Material, spacing: float) -> Units:
+    """As `Units.of`; where the glass temperature is unknown, energies are as they are."""
+    energy = 1.0 if np.isnan(material.glass_temperature) else Units.of(material).energy
+    return Units(spacing / NEIGHBOURS, energy)
 
 
 def material_for(name: str, structure: Structure) -> Material:
@@ -155,12 +189,13 @@ def _check_rest(largest: float, material: Material) -> None:
 
 
 def _hessian(structure: Structure, material: Material, forces: LammpsForces, step: float, report: Report) -> NDArray:
-    """Dense, in single precision."""
+    """Dense."""
+    dtype = np.float64 if len(structure) <= FEW_ATOMS else np.float32
     if is_embedded_atom(material):
         report(0.1 * FORCES_SHARE, "Second derivatives of the energy")
-        return embedded_atom_hessian(structure, material).astype(np.float32).toarray()
+        return embedded_atom_hessian(structure, material).astype(dtype).toarray()
 
     def differences(fraction: float) -> None:
         report(FORCES_SHARE * fraction, "Second derivatives of the energy")
 
-    return hessian_by_differences(forces, structure.positions, step, np.float32, differences)
+    return hessian_by_differences(forces, structure.positions, step, dtype, differences)

@@ -73,8 +73,8 @@ def embedded_atom_hessian(structure: Structure, material: Material) -> csr_array
     """Hessian (3N, 3N) of an embedded-atom potential.
 
     With the energy ½ Σ φ_ij + Σ F_i(ρ_i), ρ_i = Σ_j f_ij, it is that of pairs with the energy φ + F'_i f_ij + F'_j f_ji
-    and the term Σ_i F''_i ∇ρ_i ∇ρ_iᵀ, which reaches twice as far. Of LAMMPS's own interpolation, whose second
-    derivative jumps between the points of the table by a per mille or so.
+    and the term Σ_i F''_i ∇ρ_i ∇ρ_iᵀ, which reaches twice as far. Values and slopes are LAMMPS's; the second derivative
+    of its interpolation jumps at every point of a table, here it goes evenly from one to the next.
 
     Raises
     ------
@@ -114,7 +114,7 @@ class _Pairs:
         first = np.repeat(np.arange(len(structure)), np.diff(lists.offsets))
         vectors = structure.positions[lists.indices] - structure.positions[first]
         if structure.cell is not None:  # in double precision, which the lists are not
-            turns = np.round((lists.vectors - vectors) @ np.linalg.inv(structure.cell))
+            turns = np.round((np.asarray(lists.vectors) - vectors) @ np.linalg.inv(structure.cell))
             vectors += turns @ structure.cell
         return cls(first, lists.indices.astype(np.int64), vectors)
 
@@ -130,13 +130,16 @@ def _functions_of(structure: Structure, material: Material) -> tuple[Functions, 
 
 
 def _tabulated(values: NDArray, step: float, at: NDArray) -> tuple[NDArray, NDArray, NDArray]:
-    """A function as LAMMPS interpolates it, its slope and its second derivative."""
-    polynomials = coefficients(*lammps_knots(values))
+    """A function as LAMMPS interpolates it, its slope, and its second derivative, linear between the points."""
+    knots, slopes = lammps_knots(values)
+    polynomials = coefficients(knots, slopes)
     interval = np.minimum((at / step).astype(int), len(polynomials) - 1)
     t = np.minimum(at / step - interval, 1.0)
     c = polynomials[interval].T
     value = c[0] + t * (c[1] + t * (c[2] + t * c[3]))
-    return value, (c[1] + t * (2 * c[2] + 3 * t * c[3])) / step, (2 * c[2] + 6 * t * c[3]) / step**2
+    bends = np.gradient(slopes)
+    bend = (1 - t) * bends[interval] + t * bends[interval + 1]
+    return value, (c[1] + t * (2 * c[2] + 3 * t * c[3])) / step, bend / step**2
 
 
 def _by_kind(

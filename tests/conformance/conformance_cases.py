@@ -38,9 +38,10 @@ ONE_SPECIES = {"PredictedActivityModifier": "Cu"}
 KNOWN_ATOMS_ONLY = {"ULEBarcodeModifier": {"ULE", "ULE Energy Contribution"}}
 
 
-#: Modifiers whose work grows with the cube of the number of atoms, and from how many on they refuse it. Rules that need
-#: more, or count what grows with the number, do not hold for them; that they can be stopped their own tests say.
-AT_MOST = {"HarmonicStiffnessModifier": 4000}
+#: Modifiers that ask how the whole moves. Their work grows with the cube of the number of atoms: rules that need many,
+#: or count what grows with the number, do not hold for them; that they can be stopped their own tests say. And a small
+#: periodic cell has not the long waves of a large one, nor a slab in vacuum the boundary of an open one.
+OF_THE_WHOLE = {"HarmonicStiffnessModifier"}
 
 
 @dataclass(frozen=True)
@@ -86,9 +87,9 @@ class Case:
         return name in KNOWN_ATOMS_ONLY.get(self.modifier.__name__, ())
 
     @property
-    def takes_many_atoms(self) -> bool:
-        """Whether the number of atoms is limited by nothing but memory."""
-        return self.modifier.__name__ not in AT_MOST
+    def is_local(self) -> bool:
+        """Whether an atom's values depend on its surroundings only."""
+        return self.modifier.__name__ not in OF_THE_WHOLE
 
     @property
     def compares(self) -> bool:
