@@ -171,11 +171,7 @@ MODIFIERS = (
         "harmonic_stiffness",
         "HarmonicStiffnessModifier",
         "how stiffly every atom is held, exactly, where the force field is known and LAMMPS is installed",
-        Example(
-            "second/quench-cu64zr36-1e13-1.xyz.gz",
-            shown="Cage Stiffness",
-            meaning="stiffness relative to the first shell (eV/Å²)",
-        ),
+        Example(BARRIER_GLASS, shown="Cage Stiffness", meaning="stiffness relative to the first shell (eV/Å²)"),
     ),
     Modifier(
         "stiffness",
