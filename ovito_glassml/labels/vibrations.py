@@ -16,8 +16,8 @@ BOLTZMANN_EV = 8.617333262e-5
 ROUNDING = 1e-13
 
 
-def stiffness_from_msd(msd: NDArray, temperature: float | NDArray) -> NDArray:
-    """Stiffness K = k_B T / u² in eV/Å².
+def stiffness_from_msd(msd: NDArray, temperature: float | NDArray, boltzmann: float = BOLTZMANN_EV) -> NDArray:
+    """Stiffness K = k_B T / u², in eV/Å² or the units of `boltzmann`.
 
     Parameters
     ----------
@@ -25,6 +25,8 @@ def stiffness_from_msd(msd: NDArray, temperature: float | NDArray) -> NDArray:
         Mean-squared displacement u² about the mean position (all three components), in Å².
     temperature : float or array
         Temperature in K, broadcast against `msd`.
+    boltzmann : float
+        Boltzmann constant, in eV/K unless the material is in other units.
 
     Returns
     -------
@@ -33,7 +35,7 @@ def stiffness_from_msd(msd: NDArray, temperature: float | NDArray) -> NDArray:
     """
     msd = np.asarray(msd, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(msd > 0, BOLTZMANN_EV * temperature / msd, np.nan)
+        return np.where(msd > 0, boltzmann * temperature / msd, np.nan)
 
 
 @dataclass(frozen=True)

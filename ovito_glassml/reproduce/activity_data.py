@@ -14,13 +14,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ovito_glassml.errors import SimulationError
 from ovito_glassml.labels.activity import NEITHER, label_by_quantile
 from ovito_glassml.labels.nonaffine import nonaffine_squared_displacement
 from ovito_glassml.learn.activity.data import EXTREME_SHARE, ActivitySample
 from ovito_glassml.learn.activity.model import active_atoms
+from ovito_glassml.simulate.material import Material, load_material
+from ovito_glassml.simulate.material_header import material_of_header
 from ovito_glassml.simulate.protocols.shear_aqs import label_events
 from ovito_glassml.simulate.snapshots import Shard, made_with, provenance, read_frames, write_frames
-from ovito_glassml.simulate.systems import System, system
 from ovito_glassml.structure import Structure
 
 __all__ = [
@@ -122,16 +124,19 @@ def _labels_of_larger_events(frames: Sequence[Shard]) -> NDArray[np.int64]:
     if not larger:
         return labels
     settings = made_with(frames[0].header)
-    matter = system(settings["system"])
+    material = material_of_header(frames[0].header)
+    if material is None:
+        raise SimulationError("The frames do not say what material they are of; collect files of glassml simulate.")
+    length = material.nearest_neighbour_distance
     moved, largest = (
-        np.array([frames[number].columns[name] for number in larger]) / matter.length**2
+        np.array([frames[number].columns[name] for number in larger]) / length**2
         for name in ("Nonaffine_Squared_Displacement", "Largest_Nonaffine_Squared_Displacement")
     )
     strain = np.array([float(str(frames[number].header["strain"])) for number in larger])
     # Blocks end where a step ends; the middle of the step lies safely inside.
     middle = strain - settings["discarded_strain"] + settings["step"] / 2
     _, place, block = np.unique((middle / settings["block"]).astype(int), return_index=True, return_inverse=True)
-    eligible = active_atoms(frames[0].structure, matter.active_species)
+    eligible = active_atoms(frames[0].structure, material.active_species)
     limits = settings["threshold"], LEARNED_AVALANCHE_SHARE, settings["seed"]
     labels[larger] = label_events(moved, block, largest[place], eligible, *limits)
     return labels
@@ -168,23 +173,24 @@ def thermal_from_archive(source: Path, target: Path) -> None:
     initial = archive["initial_positions"].astype(np.float64)
     moved = archive["final_positions"] - initial
     moved -= edge * np.round(moved / edge)
-    matter = system("kob-andersen")
+    material = load_material("kob-andersen")
     kinds = archive["types"].astype(np.int64)
-    start = _wrapped(Structure(initial, kinds, matter.interaction.species, np.eye(3) * edge, pbc=(True,) * 3))
-    inherent = _minimised(start, matter)
-    write_frames(target, [_thermal_frame(start, inherent, moved, matter.length, provenance("archive", {}))])
+    start = _wrapped(Structure(initial, kinds, material.species, np.eye(3) * edge, pbc=(True,) * 3))
+    inherent = _minimised(start, material)
+    length = material.nearest_neighbour_distance
+    write_frames(target, [_thermal_frame(start, inherent, moved, length, provenance("archive", {}))])
 
 
-def _minimised(structure: Structure, matter: System) -> Structure:
+def _minimised(structure: Structure, material: Material) -> Structure:
+    from ovito_glassml.simulate.atoms import create_atoms
     from ovito_glassml.simulate.engine import open_lammps
     from ovito_glassml.simulate.minima import configuration_of, minimise
-    from ovito_glassml.simulate.protocols.vibrations import create_atoms
 
     lammps = open_lammps()
     try:
-        create_atoms(lammps, structure, matter.interaction)
-        minimise(lammps, matter.force_tolerance)
-        return configuration_of(lammps).structure(matter.interaction.species)
+        create_atoms(lammps, structure, material)
+        minimise(lammps, material.force_tolerance)
+        return configuration_of(lammps).structure(material.species)
     finally:
         lammps.close()
 

@@ -59,15 +59,15 @@ def _heated(
     seed: int,
     finish: Callable[[Any], dict[str, NDArray]],
 ) -> Structure:
+    from ovito_glassml.simulate.atoms import create_atoms
     from ovito_glassml.simulate.engine import Stage, run_stages
-    from ovito_glassml.simulate.potentials import copper_zirconium
-    from ovito_glassml.simulate.protocols.quench import structure_of
-    from ovito_glassml.simulate.protocols.vibrations import create_atoms
+    from ovito_glassml.simulate.material import load_material
+    from ovito_glassml.simulate.minima import Configuration
 
-    interaction = copper_zirconium()
+    material = load_material("cu-zr")
 
     def start(lammps: Any) -> None:
-        create_atoms(lammps, structure, interaction)
+        create_atoms(lammps, structure, material)
         # Equipartition takes half of the kinetic energy that a minimum starts with.
         lammps.command(f"velocity all create {2 * temperature} {seed} mom yes rot no dist gaussian")
 
@@ -75,20 +75,15 @@ def _heated(
     stages = [Stage("heating", steps, temperature, temperature, TIMESTEP, pressure=0.0)]
     with TemporaryDirectory(prefix=".heated-", dir=folder) as alone:  # others may heat there at the same time
         checkpoint = Path(alone) / "checkpoint.npz"
-        final = run_stages(interaction, stages, checkpoint, start, lambda fraction, text: None, finish)
-    return structure_of(final, interaction.species)
+        final = run_stages(material, stages, checkpoint, start, lambda fraction, text: None, finish)
+    return Configuration(**final).structure(material.species)
 
 
 def _as_it_is(lammps: Any) -> dict[str, NDArray]:
-    from ovito_glassml.simulate.engine import gather
+    from ovito_glassml.simulate.minima import FIELDS, configuration_of
 
-    low, high = lammps.extract_box()[:2]
-    return {
-        "positions": gather(lammps, "x"),
-        "types": gather(lammps, "type"),
-        "low": np.asarray(low),
-        "high": np.asarray(high),
-    }
+    found = configuration_of(lammps)
+    return {name: getattr(found, name) for name in FIELDS}
 
 
 def _relaxed(lammps: Any) -> dict[str, NDArray]:
@@ -177,7 +172,8 @@ def _foreign(name: str, glass: Structure, folder: Path, seed: int) -> Structure:
 
 
 def _other_composition(path: Path, atoms: int, seed: int) -> None:
+    from ovito_glassml.simulate.material import load_material
     from ovito_glassml.simulate.protocols.quench import QuenchSettings, quench
 
-    settings = QuenchSettings("Cu80Zr20", atoms=atoms, cooling_rate=4e13, seed=seed, melt_time=10.0)
-    quench(settings, path, lambda fraction, text: None)
+    settings = QuenchSettings(atoms=atoms, cooling_rate=4e13, seed=seed, melt_time=10.0)
+    quench(load_material("cu-zr", "Cu80Zr20"), settings, path, lambda fraction, text: None)

@@ -38,8 +38,8 @@ from ovito_glassml.learn.prototypes.evaluate import (
 from ovito_glassml.learn.prototypes.train import train_scnn
 from ovito_glassml.learn.units import METAL
 from ovito_glassml.reproduce.costs import core_hours, shipped_timings
+from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.snapshots import read_header, read_shard
-from ovito_glassml.simulate.systems import MENDELEV
 
 __all__ = ["RECIPES", "ceilings", "read_samples", "ship_models"]
 
@@ -133,7 +133,7 @@ def ship_models(
         results += fold_tables(leave_one_out(samples, design), "Every sample left out in turn")
         results += [_seeds(data, design, judges), by_atom_table(data, design), ceilings(folder)]
         path = output / f"{name}.safetensors"
-        references = (*model.header.references, MENDELEV)
+        references = (*model.header.references, load_material("cu-zr").reference)
         header = replace(model.header, results=tuple(results), references=references, licence="MIT")
         save_model(path, header, model.tensors())
         write_card(path)

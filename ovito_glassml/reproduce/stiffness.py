@@ -38,8 +38,8 @@ from ovito_glassml.learn.stiffness.train import (
 from ovito_glassml.learn.units import METAL
 from ovito_glassml.reproduce.costs import core_hours, shipped_timings
 from ovito_glassml.reproduce.foreign_structures import foreign_structures, thermal_snapshot
+from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.snapshots import made_with, provenance, read_shard, write_shard
-from ovito_glassml.simulate.systems import MENDELEV
 from ovito_glassml.structure import Structure
 from ovito_glassml.workflow.sample_data import SLOWEST_SAMPLE, TEST_SAMPLES
 
@@ -232,7 +232,7 @@ def ship_models(folder: Path, output: Path, progress: Progress, *, names: Sequen
         if recipe.design is PUBLISHED:
             results.append(scan_networks(learned[:1], progress=_scaled(part, 0.8, 1.0)))
         path = output / f"{name}.safetensors"
-        references = (*model.header.references, MENDELEV)
+        references = (*model.header.references, load_material("cu-zr").reference)
         header = replace(
             model.header, results=tuple(results), limits=recipe.limits, references=references, licence="MIT"
         )

@@ -8,8 +8,8 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field, fields, replace
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ from ovito_glassml.simulate.device.anneal_together import anneal_together
 from ovito_glassml.simulate.device.device import Device, GraphicsCard
 from ovito_glassml.simulate.engine import Progress, progress_parts
 from ovito_glassml.simulate.lammps_module import check_lammps, lammps_environment
-from ovito_glassml.simulate.material import load_material
+from ovito_glassml.simulate.material import Material, load_material
+from ovito_glassml.simulate.material_header import FORMERLY, material_of_header
 from ovito_glassml.simulate.protocols.anneal import AnnealSettings, anneal
 from ovito_glassml.simulate.protocols.barriers import BarrierSettings, barriers
 from ovito_glassml.simulate.protocols.harmonic import HarmonicSettings, harmonic
@@ -32,20 +33,43 @@ from ovito_glassml.simulate.protocols.shear_md import ShearMDSettings, shear_md
 from ovito_glassml.simulate.protocols.vibrations import VibrationSettings, vibrations
 from ovito_glassml.simulate.snapshots import Shard, curve_file, made_with, read_frames, read_header, read_shard
 
-__all__ = ["Job", "load_campaign", "run_campaign", "run_job", "run_on_card", "seconds_left", "status", "summary"]
+__all__ = [
+    "PROTOCOLS",
+    "Job",
+    "load_campaign",
+    "material_of",
+    "run_campaign",
+    "run_job",
+    "run_on_device",
+    "seconds_left",
+    "status",
+    "summary",
+]
 
 
 @dataclass(frozen=True)
 class Job:
     """One protocol with its settings; its output is ``name.xyz.gz``.
 
-    `input` names the job whose output this one starts from.
+    `input` names the job whose output this one starts from, `material` a shipped material or a file ("": the
+    protocol's usual one), `composition` what it consists of if not what its file says.
     """
 
     name: str
     protocol: str
     settings: dict = field(default_factory=dict)
     input: str | None = None
+    material: str = ""
+    composition: str = ""
+
+    def __post_init__(self) -> None:
+        """Campaign files name material and composition among the settings, earlier ones a `system`."""
+        settings = dict(self.settings)
+        former = FORMERLY.get(str(settings.get("system", "")), settings.get("system", ""))
+        named = {"material": settings.pop("material", former), "composition": settings.pop("composition", "")}
+        settings.pop("system", None)
+        for name, value in {**{key: text for key, text in named.items() if text}, "settings": settings}.items():
+            object.__setattr__(self, name, value)
 
     def output(self, folder: Path) -> Path:
         return folder / f"{self.name}.xyz.gz"
@@ -65,57 +89,26 @@ class Protocol:
     Attributes
     ----------
     settings : type
-        Its settings: a dataclass with ``atom_steps(atoms)``, the number of atoms times the number of
-        force evaluations.
-    run : callable
-        ``run(settings, job, folder, progress)``.
+        Its settings: a dataclass with ``atom_steps(atoms, material)``, the number of atoms times the number of
+        force evaluations, and ``filled_in(material)``.
+    simulate : callable
+        ``simulate(material, settings, output, progress)``; with a structure after the material, and ``origin``, where
+        it starts from one.
+    material : str
+        What it simulates where nothing is said.
     shares : bool
-        Whether it hands its work in parts to the workers of a cluster; `run` then takes ``scheduler``, too.
+        Whether it hands its work in parts to the workers of a cluster; `simulate` then takes ``scheduler``, too.
     """
 
     settings: Any
-    run: Callable[..., None]
+    simulate: Callable[..., None]
+    material: str = "cu-zr"
     shares: bool = False
 
-
-def _from_scratch(simulate: Callable[[Any, Path, Progress], None]) -> Callable[[Any, Job, Path, Progress], None]:
-    def run(settings: Any, job: Job, folder: Path, progress: Progress) -> None:
-        simulate(settings, job.output(folder), progress)
-
-    return run
-
-
-def _vibrations_job(settings: VibrationSettings, job: Job, folder: Path, progress: Progress) -> None:
-    source = read_shard(folder / f"{job.input}.xyz.gz")
-    vibrations(source.structure, settings, job.output(folder), progress, origin=_origin(source))
-
-
-def _harmonic_job(settings: HarmonicSettings, job: Job, folder: Path, progress: Progress) -> None:
-    source = read_shard(folder / f"{job.input}.xyz.gz")
-    harmonic(load_material("cu-zr"), source.structure, settings, job.output(folder), progress, origin=_origin(source))
-
-
-def _barriers_job(
-    settings: BarrierSettings, job: Job, folder: Path, progress: Progress, scheduler: str | None = None
-) -> None:
-    source = read_shard(folder / f"{job.input}.xyz.gz")
-    barriers(
-        load_material("cu-zr"),
-        source.structure,
-        settings,
-        job.output(folder),
-        progress,
-        origin=_origin(source),
-        scheduler=scheduler,
-    )
-
-
-def _shear_md_job(settings: ShearMDSettings, job: Job, folder: Path, progress: Progress) -> None:
-    frames = read_frames(folder / f"{job.input}.xyz.gz")
-    if not -len(frames) <= settings.frame < len(frames):
-        raise SimulationError(f"Job {job.name}: {job.input} has {len(frames)} frames but no frame {settings.frame}.")
-    source = frames[settings.frame]
-    shear_md(source.structure, settings, job.output(folder), progress, origin=_origin(source))
+    @property
+    def needs_structure(self) -> bool:
+        """Whether it starts from a structure instead of making its own atoms."""
+        return "atoms" not in {entry.name for entry in fields(self.settings)}
 
 
 def _origin(source: Shard) -> dict[str, object]:
@@ -124,21 +117,21 @@ def _origin(source: Shard) -> dict[str, object]:
 
 
 PROTOCOLS = {
-    "quench": Protocol(QuenchSettings, _from_scratch(quench)),
-    "vibrations": Protocol(VibrationSettings, _vibrations_job),
-    "harmonic": Protocol(HarmonicSettings, _harmonic_job),
-    "barriers": Protocol(BarrierSettings, _barriers_job, shares=True),
-    "anneal": Protocol(AnnealSettings, _from_scratch(anneal)),
-    "shear-aqs": Protocol(ShearAQSSettings, _from_scratch(shear_aqs)),
-    "shear-md": Protocol(ShearMDSettings, _shear_md_job),
-    "isoconfigurational": Protocol(IsoconfigurationalSettings, _from_scratch(isoconfigurational)),
+    "quench": Protocol(QuenchSettings, quench),
+    "vibrations": Protocol(VibrationSettings, vibrations),
+    "harmonic": Protocol(HarmonicSettings, harmonic),
+    "barriers": Protocol(BarrierSettings, barriers, shares=True),
+    "anneal": Protocol(AnnealSettings, anneal),
+    "shear-aqs": Protocol(ShearAQSSettings, shear_aqs, "kob-andersen"),
+    "shear-md": Protocol(ShearMDSettings, shear_md),
+    "isoconfigurational": Protocol(IsoconfigurationalSettings, isoconfigurational, "wahnstrom"),
 }
 
 #: Seconds in which the jobs of a campaign that was killed end.
 DYING = 60.0
 
-#: Atom-steps per core second assumed until a job of a kind has been timed: reduced units, and Cu-Zr.
-ASSUMED_RATE = {"kob-andersen": 1.7e6, "wahnstrom": 1.7e6, "polymer": 2.5e6, "": 4.5e5}
+#: Atom-steps per core second assumed until a job of a kind has been timed: Lennard-Jones, and embedded atoms.
+ASSUMED_RATE = {"lj": 1.7e6, "metal": 4.5e5, "real": 1e5}
 
 
 def _settings_of(job: Job) -> Any:
@@ -150,6 +143,16 @@ def _settings_of(job: Job) -> Any:
         raise SimulationError(f"Job {job.name}, settings of {job.protocol}: {error}") from error
 
 
+def material_of(job: Job) -> Material:
+    """What a job simulates."""
+    return _loaded(job.material or PROTOCOLS[job.protocol].material, job.composition)
+
+
+@lru_cache(maxsize=256)
+def _loaded(name: str, composition: str) -> Material:
+    return load_material(name, composition)
+
+
 def load_campaign(file: Path, size: str = "laptop") -> list[Job]:
     """Read the jobs of a campaign file.
 
@@ -159,8 +162,9 @@ def load_campaign(file: Path, size: str = "laptop") -> list[Job]:
         TOML with one ``[[job]]`` table a job: `name`, `protocol`, optional `input`, and the
         settings, in `settings` (common) and in one table for each column of sizes. A ``[[set]]``
         table is many jobs: its `vary` lists values of settings, every combination of which becomes
-        a job, and ``{setting}`` in `name` and `input` stands for the value. A column of sizes may
-        hold a `vary` of its own. The jobs come first; then the sets take turns, one job each, so
+        a job, and ``{setting}`` in `name` and `input` stands for the value. Settings may hold `material`, a shipped
+        material or a file beside the campaign's, and `composition`; a job with an input takes them over from it. A
+        column of sizes may hold a `vary` of its own. The jobs come first; then the sets take turns, one job each, so
         that a campaign stopped early has something of everything.
     size : str
         Column of sizes, such as ``laptop``, ``card`` or ``paper``; ``laptop`` where a table has no such column.
@@ -184,6 +188,7 @@ def load_campaign(file: Path, size: str = "laptop") -> list[Job]:
         raise SimulationError(f"A job in {file} lacks {error}; every job needs a name and a protocol.") from error
     turns = itertools.zip_longest(*sets)
     jobs += [job for turn in turns for job in turn if job is not None]
+    jobs = _with_materials(jobs, Path(file).parent)
     if not jobs:
         raise SimulationError(f"{file} holds no [[job]] table; add at least one.")
     _check(jobs)
@@ -213,18 +218,40 @@ def _expanded(table: dict, size: str) -> list[Job]:
     return jobs
 
 
+def _with_materials(jobs: Sequence[Job], folder: Path) -> list[Job]:
+    """Jobs whose material lies beside the campaign's file, or is that of their input."""
+    known: dict[str, Job] = {}
+    for job in jobs:
+        if job.name in known:
+            raise SimulationError(f"Two jobs are called {job.name!r}; give each its own name.")
+        material, composition = job.material, job.composition
+        if material.endswith(".toml"):
+            material = str((folder / material).resolve())
+        if (source := known.get(job.input or "")) is not None:
+            material, composition = material or source.material, composition or source.composition
+        known[job.name] = replace(job, material=material, composition=composition)
+    return list(known.values())
+
+
 def _check(jobs: Sequence[Job]) -> None:
     known: set[str] = set()
     for job in jobs:
         if job.protocol not in PROTOCOLS:
             raise SimulationError(f"Job {job.name}: unknown protocol {job.protocol!r}; use {', '.join(PROTOCOLS)}.")
-        if job.name in known:
-            raise SimulationError(f"Two jobs are called {job.name!r}; give each its own name.")
         if job.input is not None and job.input not in known:
             raise SimulationError(f"Job {job.name}: its input {job.input!r} is no earlier job; name one above it.")
-        if job.input is None and not hasattr(_settings_of(job), "atoms"):
+        _check_material(job)
+        if job.input is None and PROTOCOLS[job.protocol].needs_structure:
             raise SimulationError(f"Job {job.name}: {job.protocol} starts from a structure; name its input.")
         known.add(job.name)
+
+
+def _check_material(job: Job) -> None:
+    """Whether settings and material fit, before a queue of hours begins."""
+    try:
+        _settings_of(job).filled_in(material_of(job).check_complete())
+    except SimulationError as error:
+        raise SimulationError(f"Job {job.name}: {error}") from error
 
 
 def run_job(job: Job, folder: Path, scheduler: str | None = None) -> None:
@@ -254,10 +281,26 @@ def _run_alone(job: Job, folder: Path, scheduler: str | None) -> None:
             record = {"fraction": fraction, "text": text, "seconds": spent + core_seconds() - begun}
             write_atomically(progress_file, json.dumps(record).encode())
 
-    protocol = PROTOCOLS[job.protocol]
-    options = {"scheduler": scheduler} if protocol.shares else {}
-    protocol.run(_settings_of(job), job, folder, progress, **options)
+    protocol, material, settings = PROTOCOLS[job.protocol], material_of(job), _settings_of(job)
+    if protocol.needs_structure:
+        source = _source(job, settings, folder)
+        options = {"scheduler": scheduler} if protocol.shares else {}
+        start = material, source.structure, settings
+        protocol.simulate(*start, job.output(folder), progress, origin=_origin(source), **options)
+    else:
+        protocol.simulate(material, settings, job.output(folder), progress)
     _finish(job, folder, spent + core_seconds() - begun)
+
+
+def _source(job: Job, settings: Any, folder: Path) -> Shard:
+    """What a job starts from."""
+    file = folder / f"{job.input}.xyz.gz"
+    if not hasattr(settings, "frame"):
+        return read_shard(file)
+    frames = read_frames(file)
+    if not -len(frames) <= settings.frame < len(frames):
+        raise SimulationError(f"Job {job.name}: {job.input} has {len(frames)} frames but no frame {settings.frame}.")
+    return frames[settings.frame]
 
 
 def _finish(job: Job, folder: Path, seconds: float) -> None:
@@ -301,10 +344,10 @@ def seconds_left(jobs: Sequence[Job], records: Sequence[dict]) -> list[float]:
     """Core seconds that each job still needs.
 
     A job under way is judged by its own pace. A waiting one by its atom-steps and the pace of the
-    jobs of its protocol and system, finished or under way; if there are none, by a typical pace.
+    jobs of its protocol and material, finished or under way; if there are none, by a typical pace.
     """
     by_name = {job.name: job for job in jobs}
-    steps = [_settings_of(job).atom_steps(_atoms(job, by_name)) for job in jobs]
+    steps = [_settings_of(job).atom_steps(_atoms(job, by_name), material_of(job)) for job in jobs]
     timed: dict[tuple[str, str], list[float]] = {}
     for job, record, work in zip(jobs, records, steps, strict=True):
         if record["fraction"] > 0.02 and record["seconds"] > 0:
@@ -319,15 +362,13 @@ def seconds_left(jobs: Sequence[Job], records: Sequence[dict]) -> list[float]:
         elif fraction > 0.02 and seconds > 0:
             left.append(seconds * (1 / fraction - 1))
         else:
-            spent, done = timed.get(_kind(job), (1.0, ASSUMED_RATE[_kind(job)[1]]))
+            spent, done = timed.get(_kind(job), (1.0, ASSUMED_RATE[material_of(job).units]))
             left.append(work * spent / done)
     return left
 
 
 def _kind(job: Job) -> tuple[str, str]:
-    """Protocol and system, the latter empty for Cu-Zr."""
-    name = getattr(_settings_of(job), "system", "")
-    return job.protocol, name if name in ASSUMED_RATE else ""
+    return job.protocol, job.material or PROTOCOLS[job.protocol].material
 
 
 def _atoms(job: Job, by_name: dict[str, Job]) -> int:
@@ -472,18 +513,26 @@ def _end(job: Job, folder: Path) -> None:
 
 
 def _check_settings(job: Job, folder: Path) -> None:
-    """Refuse a shard that was made with other settings than the job's."""
+    """Refuse a shard that was made with other settings than the job's, or of another material."""
     file = job.output(folder)
     if not file.exists():
         return
-    if differing := differences(made_with(read_header(file)), json.loads(json.dumps(job.settings))):
+    header, material = read_header(file), material_of(job)
+    asked = {**json.loads(json.dumps(job.settings)), "material": f"{material.name} ({material.digest()})"}
+    known = made_with(header)
+    made_of = material_of_header(header, material.folder)
+    if made_of is not None:
+        known["material"] = f"{made_of.name} ({made_of.digest()})"
+        if job.input is None:
+            known["composition"], asked["composition"] = made_of.composition, material.composition
+    if differing := differences(known, asked):
         raise SimulationError(
             f"{file} is there already, made with other settings ({differing}); move it away to have it made anew, "
             "or give another folder."
         )
 
 
-def run_on_card(jobs: list[Job], folder: Path, progress: Progress, device: Device | None = None) -> None:
+def run_on_device(jobs: list[Job], folder: Path, progress: Progress, device: Device | None = None) -> None:
     """Run what is not yet done and a graphics card can do: anneals, all at once, and barriers.
 
     Barriers of glasses that are not quenched yet are left to `run_campaign`, or to another call after it.
@@ -514,10 +563,11 @@ def _run_on(device: Device, jobs: list[Job], folder: Path, progress: Progress) -
     for job in jobs:
         _check_settings(job, folder)
     ready = [job for job in jobs if _is_ready(job, folder, {}, [])]
-    anneals: dict[AnnealSettings, list[Job]] = {}
+    anneals: dict[tuple[Material, AnnealSettings], list[Job]] = {}
     for job in ready:
         if job.protocol == "anneal":
-            anneals.setdefault(replace(_settings_of(job), seed=1), []).append(job)
+            settings = _settings_of(job).filled_in(material_of(job))
+            anneals.setdefault((material_of(job), replace(settings, seed=1)), []).append(job)
     searched = [job for job in ready if job.protocol == "barriers"]
     parts = progress_parts(progress, [1.0] * (len(anneals) + len(searched)))
     for number, group in enumerate(anneals.values()):
@@ -525,13 +575,19 @@ def _run_on(device: Device, jobs: list[Job], folder: Path, progress: Progress) -
         _timed(
             group,
             folder,
-            partial(anneal_together, [_settings_of(job) for job in group], outputs, parts(number), device),
+            partial(
+                anneal_together,
+                material_of(group[0]),
+                [_settings_of(job) for job in group],
+                outputs,
+                parts(number),
+                device,
+            ),
         )
     for number, job in enumerate(searched, start=len(anneals)):
         source = read_shard(folder / f"{job.input}.xyz.gz")
-        search = partial(
-            barriers, load_material("cu-zr"), source.structure, _settings_of(job), job.output(folder), parts(number)
-        )
+        start = material_of(job), source.structure
+        search = partial(barriers, *start, _settings_of(job), job.output(folder), parts(number))
         _timed([job], folder, partial(search, origin=_origin(source), device=device))
 
 

@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.files import save_atomically, sole_writer, write_atomically
 from ovito_glassml.simulate.lammps_module import lammps_arguments
+from ovito_glassml.simulate.material import Material
+from ovito_glassml.simulate.material_header import former_record
 from ovito_glassml.structure import Structure
 
 __all__ = [
@@ -64,7 +66,11 @@ def intermediate(output: Path, part: str) -> Path:
 
 
 def claim_intermediate(
-    output: Path, settings: Mapping[str, object], structure: Structure | None = None, added: Mapping[str, object] = {}
+    output: Path,
+    settings: Mapping[str, object],
+    material: Material,
+    structure: Structure | None = None,
+    added: Mapping[str, object] = {},
 ) -> None:
     """Say which run the intermediate files beside `output` belong to, and refuse those of another run.
 
@@ -76,6 +82,7 @@ def claim_intermediate(
     output : Path
     settings : mapping
         Of the run.
+    material : Material
     structure : Structure, optional
         What it starts from.
     added : mapping
@@ -86,7 +93,9 @@ def claim_intermediate(
     SimulationError
         If files of a run with other settings or from another structure are there.
     """
-    asked = json.loads(json.dumps(dict(settings), default=list))
+    asked = {**json.loads(json.dumps(dict(settings), default=list)), "material": material.digest()}
+    if structure is None:
+        asked["composition"] = material.composition
     if arguments := lammps_arguments():
         asked["lammps_args"] = arguments
     if structure is not None:
@@ -96,9 +105,11 @@ def claim_intermediate(
     record = output.with_name(f".{output.name}.settings.json")
     left = [file for file in _left_over(output) if file.suffix == ".npz"]
     try:
-        known = {**UNSAID, **added, **json.loads(record.read_text())}
+        known = {**UNSAID, **added, **former_record(json.loads(record.read_text()))}
     except (OSError, ValueError):
         known = {**UNSAID}
+    if structure is not None:
+        known.pop("composition", None)
     if left and known != (wanted := {**UNSAID, **asked}):
         raise SimulationError(
             f"A run that was stopped, with other settings ({differences(known, wanted)}), left {left[0]}; repeat it "

@@ -21,12 +21,14 @@ from numpy.typing import NDArray
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.checkpoints import load_checkpoint, save_atomically
 from ovito_glassml.simulate.lammps_module import open_lammps
+from ovito_glassml.simulate.material import Material
 
 __all__ = [
     "CHECKPOINT_ATOM_STEPS",
-    "Interaction",
     "Observer",
     "Stage",
+    "cell_of",
+    "energy_per_atom",
     "gather",
     "load_restart",
     "open_lammps",
@@ -34,6 +36,7 @@ __all__ = [
     "restart_of",
     "resume",
     "run_stages",
+    "scale_cell",
     "unwrapped_positions",
 ]
 
@@ -41,32 +44,6 @@ __all__ = [
 CHECKPOINT_ATOM_STEPS = 16_000_000
 
 Progress = Callable[[float, str], None]
-
-
-@dataclass(frozen=True)
-class Interaction:
-    """A force field as LAMMPS commands.
-
-    Attributes
-    ----------
-    species : tuple of str
-        Names in type order.
-    masses : tuple of float
-        In the unit system's mass unit.
-    commands : tuple of str
-        `pair_style` and what follows it.
-    units, atom_style : str
-        LAMMPS unit system and atom style.
-    skin : float
-        Neighbour-list skin; small, because glasses hardly move.
-    """
-
-    species: tuple[str, ...]
-    masses: tuple[float, ...]
-    commands: tuple[str, ...]
-    units: str = "metal"
-    atom_style: str = "atomic"
-    skin: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -100,7 +77,7 @@ class Observer(Protocol):
 
 
 def run_stages(
-    interaction: Interaction,
+    material: Material,
     stages: Sequence[Stage],
     checkpoint: Path,
     start: Callable[[Any], None],
@@ -112,8 +89,8 @@ def run_stages(
 
     Parameters
     ----------
-    interaction, stages
-        The force field and what to do with it.
+    material, stages
+        What to simulate and what to do with it.
     checkpoint : Path
         File that holds the state after the last completed segment.
     start : callable
@@ -143,9 +120,9 @@ def run_stages(
         def report(step: int, stage: Stage = stage, offset: int = offset) -> None:
             progress((offset + step) / total, stage.name)
 
-        _run_segment(interaction, stage, index, state, checkpoint, report, checkpoint_atom_steps)
+        _run_segment(material, stage, index, state, checkpoint, report, checkpoint_atom_steps)
         state = load_checkpoint(checkpoint)
-    lammps = resume(interaction, state["restart"])
+    lammps = resume(material, state["restart"])
     try:
         return finish(lammps)
     finally:
@@ -164,7 +141,7 @@ def _restore(observer: Observer, state: dict[str, NDArray], checkpoint: Path) ->
 
 
 def _run_segment(
-    interaction: Interaction,
+    material: Material,
     stage: Stage,
     index: int,
     state: dict[str, NDArray],
@@ -173,7 +150,7 @@ def _run_segment(
     checkpoint_atom_steps: int,
 ) -> None:
     """Advance one stage by one segment and write the checkpoint."""
-    lammps = resume(interaction, state["restart"])
+    lammps = resume(material, state["restart"])
     integrator = _integrator(stage)
     try:
         step = int(state["step"])
@@ -222,14 +199,14 @@ def _integrator(stage: Stage) -> tuple[str, ...]:
     return (f"fix integrate all npt {temperature} iso {stage.pressure} {stage.pressure} {500 * stage.timestep}",)
 
 
-def resume(interaction: Interaction, restart: NDArray) -> Any:
+def resume(material: Material, restart: NDArray) -> Any:
     """A LAMMPS instance in the state that `restart_of` took."""
     lammps = open_lammps()
-    load_restart(lammps, interaction, restart)
+    load_restart(lammps, material, restart)
     return lammps
 
 
-def load_restart(lammps: Any, interaction: Interaction, restart: NDArray) -> None:
+def load_restart(lammps: Any, material: Material, restart: NDArray) -> None:
     """Put the state that `restart_of` took into an empty instance."""
     handle, name = tempfile.mkstemp(suffix=".restart")
     try:
@@ -238,16 +215,16 @@ def load_restart(lammps: Any, interaction: Interaction, restart: NDArray) -> Non
         lammps.command(f'read_restart "{name}"')
     finally:
         os.unlink(name)
-    apply_interaction(lammps, interaction)
+    apply_interaction(lammps, material)
 
 
-def apply_interaction(lammps: Any, interaction: Interaction) -> None:
+def apply_interaction(lammps: Any, material: Material) -> None:
     """Masses, pair style and neighbour settings, for atoms that already exist."""
-    for number, mass in enumerate(interaction.masses, start=1):
+    for number, mass in enumerate(material.masses, start=1):
         lammps.command(f"mass {number} {mass}")
-    for command in interaction.commands:
+    for command in material.commands:
         lammps.command(command)
-    lammps.command(f"neighbor {interaction.skin} bin")
+    lammps.command(f"neighbor {material.skin} bin")
     lammps.command("neigh_modify delay 0 every 1 check yes")
     lammps.command("thermo_modify lost error")
 
@@ -288,13 +265,32 @@ def gather(lammps: Any, name: str) -> NDArray:
     return np.array(lammps.numpy.extract_atom(name)[:count][order])
 
 
-def unwrapped_positions(lammps: Any) -> NDArray:
-    """Positions (N, 3) with the periodic images undone, for an orthogonal box."""
-    low, high = lammps.extract_box()[:2]
+def cell_of(lammps: Any) -> tuple[NDArray, NDArray]:
+    """Cell vectors as rows, and the corner of the cell."""
+    low, high, xy, yz, xz = lammps.extract_box()[:5]
     lengths = np.asarray(high) - np.asarray(low)
+    return np.array([[lengths[0], 0, 0], [xy, lengths[1], 0], [xz, yz, lengths[2]]]), np.asarray(low)
+
+
+def energy_per_atom(lammps: Any, material: Material) -> float:
+    """Potential energy of the last step; in reduced units LAMMPS itself divides by the number of atoms."""
+    energy = lammps.get_thermo("pe")
+    return energy if material.units == "lj" else energy / lammps.get_natoms()
+
+
+def scale_cell(lammps: Any, factor: float) -> None:
+    """Scale the cell with its atoms; LAMMPS leaves the tilts of a triclinic one alone unless they are named."""
+    cell, _ = cell_of(lammps)
+    tilts = zip(("xy", "xz", "yz"), (cell[1, 0], cell[2, 0], cell[2, 1]), strict=True)
+    tilted = "".join(f" {name} final {factor * value}" for name, value in tilts if value)
+    lammps.command(f"change_box all x scale {factor} y scale {factor} z scale {factor}{tilted} remap")
+
+
+def unwrapped_positions(lammps: Any) -> NDArray:
+    """Positions (N, 3) with the periodic images undone."""
     image = gather(lammps, "image").astype(np.int64)
     bits = lammps.extract_setting("IMGBITS")
     mask = lammps.extract_setting("IMGMASK")
     half = lammps.extract_setting("IMGMAX")
     turns = np.stack([(image & mask) - half, ((image >> bits) & mask) - half, (image >> (2 * bits)) - half], axis=1)
-    return gather(lammps, "x") + turns * lengths
+    return gather(lammps, "x") + turns @ cell_of(lammps)[0]

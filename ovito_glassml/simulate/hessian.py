@@ -44,7 +44,7 @@ def hessian_by_differences(
         Called with the fraction done after each coordinate; may raise to stop.
     """
     size = positions.size
-    matrix = np.empty((size, size), dtype=dtype)
+    matrix: NDArray = np.empty((size, size), dtype=dtype)
     moved = positions.copy()
     for k in range(size):
         atom, axis = divmod(k, 3)

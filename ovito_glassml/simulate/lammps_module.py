@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.potential_files import POTENTIALS
 
 __all__ = [
     "VARIABLE",
@@ -70,8 +71,9 @@ def lammps_arguments() -> str:
 
 
 def lammps_environment() -> dict[str, str]:
-    """What takes them over to a process on another machine, which may have switches of its own."""
-    return {VARIABLE: lammps_arguments()}
+    """What takes them, and the folders of potentials, over to a process on another machine, which may have its own."""
+    potentials = os.environ.get(POTENTIALS)
+    return {VARIABLE: lammps_arguments(), **({POTENTIALS: potentials} if potentials else {})}
 
 
 @contextmanager
@@ -139,19 +141,39 @@ def _module() -> Any:
 
 def _opened(arguments: str) -> Any:
     quiet, lammps = ["-log", "none", "-screen", "none"], _module().lammps
-    if not arguments:
-        return lammps(cmdargs=[*quiet, *OUR_SWITCHES])
 
-    class Own(lammps):  # type: ignore[misc, valid-type]
-        """What an accelerator package cannot do shows only when it is asked to; then it is the user's to change."""
+    class Instance(lammps):  # type: ignore[misc, valid-type]
+        """A LAMMPS whose refusals are sentences: what it cannot do shows only when it is asked to."""
 
         def command(self, text: str) -> None:
             try:
                 super().command(text)
             except Exception as error:  # LAMMPS raises nothing more special
-                raise SimulationError(_sentence(arguments, f"{_without_place(str(error))} (at {text!r})")) from error
+                reason = f"{_without_place(str(error))} (at {text!r})"
+                raise SimulationError(_sentence(arguments, reason) if arguments else _refusal(reason)) from error
 
-    return Own(cmdargs=[*quiet, *shlex.split(arguments)])
+        def commands_string(self, text: str) -> None:
+            for line in filter(None, map(str.strip, text.splitlines())):
+                self.command(line)
+
+    return Instance(cmdargs=[*quiet, *(shlex.split(arguments) if arguments else OUR_SWITCHES)])
+
+
+#: What LAMMPS says → what to change.
+HINTS = {
+    "lost atoms": "the atoms fly apart, so take a smaller time_step or a lower melt_temperature",
+    "out of range atoms": "the atoms fly apart, so take a smaller time_step or a lower melt_temperature",
+    "Non-numeric": "the atoms fly apart, so take a smaller time_step or a lower melt_temperature",
+    "No matching element": "the potential lacks a species of the material",
+    "units": "write the unit system of the potential as units of the material",
+    "Unrecognized pair style": "this LAMMPS was built without it",
+    "pair coeffs are not set": "commands must say how every pair of species interacts",
+}
+
+
+def _refusal(reason: str) -> str:
+    hint = next((text for words, text in HINTS.items() if words.lower() in reason.lower()), "change its commands")
+    return f"LAMMPS stops: {reason}; {hint}."
 
 
 @cache

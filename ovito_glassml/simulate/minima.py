@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.simulate.checkpoints import load_checkpoint, save_atomically
-from ovito_glassml.simulate.engine import Interaction, gather, restart_of, resume
+from ovito_glassml.simulate.engine import cell_of, gather, restart_of, resume, scale_cell
+from ovito_glassml.simulate.material import Material
 from ovito_glassml.structure import Structure
 
 __all__ = [
@@ -20,7 +21,7 @@ __all__ = [
     "configuration_of",
     "inherent_structure",
     "minimise",
-    "minimise_at_zero_pressure",
+    "minimise_at_pressure",
     "save_configurations",
     "saved_configurations",
 ]
@@ -54,13 +55,6 @@ class Configuration:
 FIELDS = tuple(field.name for field in fields(Configuration))
 
 
-def cell_of(lammps: Any) -> tuple[NDArray, NDArray]:
-    """Cell vectors as rows, and the corner of the cell."""
-    low, high, xy, yz, xz = lammps.extract_box()[:5]
-    lengths = np.asarray(high) - np.asarray(low)
-    return np.array([[lengths[0], 0, 0], [xy, lengths[1], 0], [xz, yz, lengths[2]]]), np.asarray(low)
-
-
 def configuration_of(lammps: Any) -> Configuration:
     """Positions, species, cell and energies of an instance; sets its forces up anew."""
     lammps.command("compute atom_energies all pe/atom")
@@ -81,7 +75,7 @@ def minimise(lammps: Any, force_tolerance: float) -> None:
     lammps.command(f"minimize 0 {force_tolerance} 20000 100000")
 
 
-def minimise_at_zero_pressure(lammps: Any, force_tolerance: float) -> None:
+def minimise_at_pressure(lammps: Any, force_tolerance: float, wanted: float = 0.0) -> None:
     """Minimum of positions and of the cell's size, by secants of the pressure of minima at fixed cell.
 
     LAMMPS's own ``fix box/relax`` needs ten times as many steps for thousands of atoms, since the cell is one stiff
@@ -89,11 +83,11 @@ def minimise_at_zero_pressure(lammps: Any, force_tolerance: float) -> None:
     """
     lammps.command("velocity all set 0 0 0")  # or their pressure would count
     minimise(lammps, force_tolerance)
-    pressure, step, slope = _pressure(lammps), TRIAL_STRAIN, 0.0
+    pressure, step, slope = _excess(lammps, wanted), TRIAL_STRAIN, 0.0
     for _ in range(MOST_SECANTS):
-        lammps.command(f"change_box all x scale {1 + step} y scale {1 + step} z scale {1 + step} remap")
+        scale_cell(lammps, 1 + step)
         minimise(lammps, force_tolerance)
-        before, pressure = pressure, _pressure(lammps)
+        before, pressure = pressure, _excess(lammps, wanted)
         seen = (pressure - before) / step
         # Where atoms rearrange on the way the secant is none of an elastic solid; the last one that was is kept.
         if seen < 0 and (not slope or 0.5 < seen / slope < 2):
@@ -103,14 +97,14 @@ def minimise_at_zero_pressure(lammps: Any, force_tolerance: float) -> None:
             return
 
 
-def _pressure(lammps: Any) -> float:
+def _excess(lammps: Any, wanted: float) -> float:
     lammps.command("run 0 post no")
-    return lammps.get_thermo("press")
+    return lammps.get_thermo("press") - wanted
 
 
-def inherent_structure(interaction: Interaction, restart: NDArray, force_tolerance: float) -> Configuration:
+def inherent_structure(material: Material, restart: NDArray, force_tolerance: float) -> Configuration:
     """Minimum below the state `restart`, found in an instance of its own."""
-    lammps = resume(interaction, restart)
+    lammps = resume(material, restart)
     try:
         minimise(lammps, force_tolerance)
         return configuration_of(lammps)
@@ -124,15 +118,15 @@ class InherentStructures:
     At the end of its stage it saves what it found as `result`; `saved_configurations` reads that.
     """
 
-    def __init__(self, interaction: Interaction, force_tolerance: float, result: Path) -> None:
-        self.interaction, self.force_tolerance, self.result = interaction, force_tolerance, result
+    def __init__(self, material: Material, force_tolerance: float, result: Path) -> None:
+        self.material, self.force_tolerance, self.result = material, force_tolerance, result
         self.found: list[Configuration] = []
 
     def begin(self, lammps: Any) -> None:
         self.found = []
 
     def sample(self, lammps: Any) -> None:
-        self.found.append(inherent_structure(self.interaction, restart_of(lammps), self.force_tolerance))
+        self.found.append(inherent_structure(self.material, restart_of(lammps), self.force_tolerance))
 
     def finish(self, lammps: Any) -> None:
         save_configurations(self.result, self.found)

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.files import write_atomically
 from ovito_glassml.simulate.lammps_module import lammps_arguments, lammps_version
+from ovito_glassml.simulate.material import Material
 from ovito_glassml.structure import Structure, chemical_order
 
 __all__ = [
@@ -49,12 +50,28 @@ class Shard:
     header: Mapping[str, object]
 
 
-def provenance(protocol: str, settings: Mapping[str, object]) -> dict[str, object]:
-    """Header entries that say how a file was made; a user's own switches for LAMMPS only where there are some."""
+def provenance(
+    protocol: str, settings: Mapping[str, object], material: Material | None = None, composition: bool = False
+) -> dict[str, object]:
+    """Header entries that say how a file was made; a user's own switches for LAMMPS only where there are some.
+
+    Parameters
+    ----------
+    protocol : str
+    settings : mapping
+    material : Material, optional
+        Recorded as a whole, with the SHA-256 of its potential.
+    composition : bool
+        Whether the protocol chose it; otherwise it is that of the structure that it was given.
+    """
     arguments = lammps_arguments()
+    told = dict(settings)
+    if material is not None and composition:
+        told["composition"] = material.composition
     return {
         "protocol": protocol,
-        "settings": json.dumps(dict(settings), sort_keys=True),
+        "settings": json.dumps(told, sort_keys=True),
+        **({} if material is None else material.provenance()),
         "lammps": lammps_version(),
         **({"lammps_args": arguments} if arguments else {}),
         "numpy": metadata.version("numpy"),

@@ -35,6 +35,8 @@ class UnitSystem:
         potentials.
     skin : float
         Of neighbour lists; small, because glasses hardly move.
+    inertia : float
+        The time √(mass/energy)·length of one unit each, in LAMMPS's time units.
     """
 
     boltzmann: float
@@ -51,16 +53,18 @@ class UnitSystem:
     shear_rate: float
     force_tolerance: float
     skin: float
+    inertia: float
 
 
 #: LAMMPS's name → unit system.
 UNITS = {
     "metal": UnitSystem(
-        8.617333262e-5, "angstrom", "eV", "ps", "K", 1.0, 1e12, 1e-4, 6.241509e-3, 1e12, 2e13, 1e9, 1e-5, 0.5
+        8.617333262e-5, "angstrom", "eV", "ps", "K", 1.0, 1e12, 1e-4, 6.241509e-3, 1e12, 2e13, 1e9, 1e-5, 0.5,
+        0.010180505,
     ),
     "real": UnitSystem(
         1.987204259e-3, "angstrom", "kcal/mol", "ps", "K",
-        1e3, 1e12, 1.01325e-4, 0.1439326, 1e12, 2e13, 1e9, 2e-4, 0.5,
+        1e3, 1e12, 1.01325e-4, 0.1439326, 1e12, 2e13, 1e9, 2e-4, 0.5, 48.88821,
     ),
-    "lj": UnitSystem(1.0, "sigma", "epsilon", "τ", "ε/k_B", 1.0, 1.0, 1.0, 1.0, 5e-4, 1e-2, 1e-4, 1e-6, 0.3),
+    "lj": UnitSystem(1.0, "sigma", "epsilon", "τ", "ε/k_B", 1.0, 1.0, 1.0, 1.0, 5e-4, 1e-2, 1e-4, 1e-6, 0.3, 1.0),
 }  # fmt: skip

@@ -36,9 +36,10 @@ from ovito_glassml.reproduce.activity import GLASSES, Glass, read_configurations
 from ovito_glassml.reproduce.activity_data import thermal_snapshot_of
 from ovito_glassml.reproduce.foreign_structures import thermal_snapshot
 from ovito_glassml.reproduce.prototypes import read_samples
+from ovito_glassml.simulate.atoms import fill
 from ovito_glassml.simulate.engine import gather, open_lammps
+from ovito_glassml.simulate.material import Material, load_material
 from ovito_glassml.simulate.snapshots import read_frames, read_shard
-from ovito_glassml.simulate.systems import System, fill, system
 from ovito_glassml.structure import Structure
 from ovito_glassml.workflow.sample_data import stiffness_samples
 
@@ -76,7 +77,7 @@ def activity_errors(name: str, folders: list[Path]) -> Judged:
         for number, sample in enumerate(judged):
             yield f"{prefix}{activation}, at rest", *_compared(model, sample, sample.structure)
             if activation == own == "shear":
-                hot = _vibrating(sample.structure, system(glass.system), seed=number + 1)
+                hot = _vibrating(sample.structure, load_material(glass.system), seed=number + 1)
                 yield "shear, at temperature", *_compared(model, sample, hot)
         if activation == "thermal":
             files = {path.name.removesuffix(".xyz.gz"): path for path in _thermal_files(glass, folders)}
@@ -90,7 +91,7 @@ def activity_errors(name: str, folders: list[Path]) -> Judged:
                 yield f"{other.title}, {own}, at rest", *_compared(model, sample, sample.structure)
 
 
-def _vibrating(structure: Structure, matter: System, seed: int) -> Structure:
+def _vibrating(structure: Structure, matter: Material, seed: int) -> Structure:
     """A sheared glass after a short while at the temperature that the system is studied at as a liquid."""
     lammps = open_lammps()
     fill(lammps, matter, len(structure), seed)
@@ -106,7 +107,7 @@ def _vibrating(structure: Structure, matter: System, seed: int) -> Structure:
     # Equipartition takes half of the kinetic energy that a minimum starts with.
     lammps.command(f"velocity all create {2 * matter.temperature} {seed} mom yes rot no dist gaussian")
     lammps.command("fix integrate all nve")
-    lammps.command(f"timestep {matter.timestep}")
+    lammps.command(f"timestep {matter.time_step}")
     lammps.command(f"run {VIBRATING_STEPS} post no")
     positions = np.empty_like(places)
     positions[order] = gather(lammps, "x") + structure.origin

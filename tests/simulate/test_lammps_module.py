@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -13,10 +14,13 @@ from ovito_glassml.cli import app
 from ovito_glassml.cli.simulate import simulate_app
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate import lammps_module
-from ovito_glassml.simulate.campaign import Job, run_campaign
+from ovito_glassml.simulate.campaign import PROTOCOLS, Job, run_campaign
 from ovito_glassml.simulate.checkpoints import claim_intermediate, intermediate
 from ovito_glassml.simulate.lammps_module import VARIABLE, check_lammps, lammps_arguments, open_lammps
+from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.snapshots import provenance, read_header
+
+CU_ZR = load_material("cu-zr")
 
 QUENCH = {"atoms": 108, "cooling_rate": 5e15, "fast_rate": 5e15, "melt_time": 0.1, "seed": 4}
 
@@ -80,8 +84,11 @@ def test_what_fails_only_later_is_said_too(monkeypatch):
 
 def test_a_command_takes_them_for_as_long_as_it_runs(tmp_path, monkeypatch):
     seen = []
-    protocol = "ovito_glassml.simulate.protocols.quench.quench"
-    monkeypatch.setattr(protocol, lambda settings, output, progress: seen.append(lammps_arguments()))
+
+    def asked(material, settings, output, progress):
+        seen.append(lammps_arguments())
+
+    monkeypatch.setitem(PROTOCOLS, "quench", replace(PROTOCOLS["quench"], simulate=asked))
     command = ["simulate", "quench", "-o", str(tmp_path / "glass.xyz.gz")]
     CliRunner().invoke(app, [*command, "--lammps-args", "-k on g 1 -sf kk"], catch_exceptions=False)
     CliRunner().invoke(app, command, env={VARIABLE: "-sf opt"}, catch_exceptions=False)
@@ -129,22 +136,22 @@ def test_the_command_ends_in_one_sentence(tmp_path):
 def test_a_run_goes_on_only_with_the_switches_that_it_began_with(begun, resumed, differing, tmp_path, monkeypatch):
     output = tmp_path / "run.xyz.gz"
     monkeypatch.setenv(VARIABLE, begun)
-    claim_intermediate(output, {"seed": 4})
+    claim_intermediate(output, {"seed": 4}, CU_ZR)
     intermediate(output, "part").touch()
     monkeypatch.setenv(VARIABLE, resumed)
     if differing is None:
-        claim_intermediate(output, {"seed": 4})
+        claim_intermediate(output, {"seed": 4}, CU_ZR)
         return
     with pytest.raises(SimulationError, match=rf"other settings \(lammps_args {differing}\)"):
-        claim_intermediate(output, {"seed": 4})
+        claim_intermediate(output, {"seed": 4}, CU_ZR)
 
 
 def test_a_run_begun_before_there_were_switches_goes_on(tmp_path):
     output = tmp_path / "run.xyz.gz"
     (tmp_path / ".run.xyz.gz.settings.json").write_text(json.dumps({"seed": 4}))
     intermediate(output, "part").touch()
-    claim_intermediate(output, {"seed": 4})
-    assert json.loads((tmp_path / ".run.xyz.gz.settings.json").read_text()) == {"seed": 4}
+    claim_intermediate(output, {"seed": 4}, CU_ZR)
+    assert json.loads((tmp_path / ".run.xyz.gz.settings.json").read_text())["seed"] == 4
 
 
 def test_a_lammps_built_by_hand_knows_its_date(monkeypatch):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.atoms import create_atoms
 from ovito_glassml.simulate.engine import gather, open_lammps
 from ovito_glassml.simulate.local_forces import Surroundings, energy_and_forces, read_tables
 from ovito_glassml.simulate.material import load_material
-from ovito_glassml.simulate.protocols.vibrations import create_atoms
 
 
 @pytest.fixture(scope="module")

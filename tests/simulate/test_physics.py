@@ -3,19 +3,20 @@
 import numpy as np
 import pytest
 
+from ovito_glassml.simulate.atoms import fill
 from ovito_glassml.simulate.engine import open_lammps
+from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.minima import configuration_of, minimise
-from ovito_glassml.simulate.systems import fill, system
 
 ATOMS = 300
 
 
 def quenched(name, time=25.0, pressure=None):
     """Inherent structure of a melt cooled to zero within `time`."""
-    matter = system(name)
+    matter = load_material(name)
     lammps = open_lammps()
     fill(lammps, matter, ATOMS, seed=1)
-    hot, step = matter.melt_temperature, matter.timestep
+    hot, step = matter.melt_temperature, matter.time_step
     lammps.command(f"velocity all create {hot} 1 mom yes rot no dist gaussian")
     lammps.command(f"timestep {step}")
     cell = "nvt" if pressure is None else "npt"

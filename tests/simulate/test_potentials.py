@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ovito_glassml.simulate.engine import apply_interaction, gather, open_lammps
-from ovito_glassml.simulate.potentials import copper_zirconium, kob_andersen, wahnstrom
+from ovito_glassml.simulate.material import load_material
 
 
 def dimer_scan(interaction, pair, distances):
@@ -31,7 +31,7 @@ def dimer_scan(interaction, pair, distances):
     return np.array(energies), np.array(forces)
 
 
-@pytest.mark.parametrize("interaction", [kob_andersen(), wahnstrom()])
+@pytest.mark.parametrize("interaction", [load_material("kob-andersen"), load_material("wahnstrom")])
 @pytest.mark.parametrize(("pair", "index"), [((1, 1), 0), ((1, 2), 1), ((2, 2), 2)])
 def test_energy_is_continuous_and_the_force_its_slope(interaction, pair, index):
     sigma = float(interaction.commands[2 + index].split()[4])
@@ -45,11 +45,11 @@ def test_energy_is_continuous_and_the_force_its_slope(interaction, pair, index):
 @pytest.mark.parametrize(
     ("interaction", "pair", "sigma", "depth"),
     [
-        (kob_andersen(), (1, 1), 1.0, 1.0),
-        (kob_andersen(), (1, 2), 0.8, 1.5),
-        (kob_andersen(), (2, 2), 0.88, 0.5),
-        (wahnstrom(), (1, 2), 11 / 12, 1.0),
-        (wahnstrom(), (2, 2), 5 / 6, 1.0),
+        (load_material("kob-andersen"), (1, 1), 1.0, 1.0),
+        (load_material("kob-andersen"), (1, 2), 0.8, 1.5),
+        (load_material("kob-andersen"), (2, 2), 0.88, 0.5),
+        (load_material("wahnstrom"), (1, 2), 11 / 12, 1.0),
+        (load_material("wahnstrom"), (2, 2), 5 / 6, 1.0),
     ],
 )
 def test_the_minimum_lies_where_published(interaction, pair, sigma, depth):
@@ -63,7 +63,7 @@ def test_the_minimum_lies_where_published(interaction, pair, sigma, depth):
 def test_copper_and_zirconium_have_their_crystals():
     """Cohesive energies and lattice parameters of the potential's own publication."""
     for kind, lattice, constant, energy in ((1, "fcc", 3.639, -3.28), (2, "hcp", 3.220, -6.47)):
-        interaction = copper_zirconium()
+        interaction = load_material("cu-zr")
         lammps = open_lammps()
         lammps.commands_string(f"""
             units metal

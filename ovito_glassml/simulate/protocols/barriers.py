@@ -119,7 +119,10 @@ class BarrierSettings:
         """Of the first push, of the moving atoms and of those that yield, in the `Units` of searches."""
         return self.push_reach * NEIGHBOURS, self.region_reach * NEIGHBOURS, self.yielding_reach * NEIGHBOURS
 
-    def atom_steps(self, atoms: int) -> float:
+    def filled_in(self, material: Material) -> BarrierSettings:
+        return self
+
+    def atom_steps(self, atoms: int, material: Material) -> float:
         """Cost: number of moving atoms times number of force evaluations."""
         moving = 1.14 * 4.19 * self.region_reach**3
         return min(atoms, self.labelled or atoms) * self.events * CALLS_PER_EVENT * moving
@@ -188,7 +191,7 @@ def barriers(
     """
     units = Units.of(material.check_complete())
     start = surroundings(material, structure)
-    claim_intermediate(output, {**asdict(settings), "search": SearchSettings()}, structure)
+    claim_intermediate(output, {**_recorded(settings), "search": SearchSettings()}, material, structure)
     glass, drop = minimised(start)
     chosen = _chosen(len(structure), settings)
     found = _Findings(intermediate(output, "searches"), glass, settings)
@@ -210,7 +213,7 @@ def barriers(
     lengths = np.diag(np.asarray(structure.cell))
     relaxed = structure.moved((glass.positions * units.length - structure.origin) % lengths + structure.origin)
     header = {
-        **provenance("barriers", asdict(settings)),
+        **provenance("barriers", asdict(settings), material),
         "search": json.dumps(SearchSettings()._asdict(), sort_keys=True),
         "relaxation_energy": f"{drop * units.energy:.6f}",
         **_totals(columns),
@@ -219,6 +222,14 @@ def barriers(
     }
     write_shard(output, relaxed, columns, header)
     clear_intermediate(output)
+
+
+def _recorded(settings: BarrierSettings) -> dict[str, object]:
+    """As earlier versions recorded settings, in Å of Cu-Zr, so that runs which they left are continued."""
+    told = asdict(settings)
+    for name in ("push", "region", "yielding"):
+        told[f"{name}_radius"] = round(told.pop(f"{name}_reach") * NEIGHBOURS, 6)
+    return told
 
 
 def minimised(glass: Glass) -> tuple[Glass, float]:

@@ -37,7 +37,10 @@ class HarmonicSettings:
 
     minimise: bool = False
 
-    def atom_steps(self, atoms: int) -> float:
+    def filled_in(self, material: Material) -> HarmonicSettings:
+        return self
+
+    def atom_steps(self, atoms: int, material: Material) -> float:
         """Cost: number of atoms times number of force evaluations that take as long; a minute for 4 000 atoms."""
         return 7000.0 * atoms * (atoms / 4000) ** 2
 
@@ -71,7 +74,7 @@ def harmonic(
     origin : mapping, optional
         Header entries that say how the structure was made.
     """
-    claim_intermediate(output, asdict(settings), structure)
+    claim_intermediate(output, asdict(settings), material, structure)
     if settings.minimise:
         found = made_once(
             intermediate(output, "minimum"), lambda: {"positions": minimised(structure, material, progress).positions}
@@ -86,11 +89,7 @@ def harmonic(
     }
     means = {name.lower(): f"{np.nanmean(columns[name]):.6g}" for name in ("Harmonic_Stiffness", "Cage_Stiffness")}
     header = {
-        **provenance("harmonic", asdict(settings)),
-        **material.provenance(),
-        "length_unit": material.unit_system.length,
-        "energy_unit": material.unit_system.energy,
-        "reference": material.reference,
+        **provenance("harmonic", asdict(settings), material),
         "first_shell": f"{limit.shell:g}",
         "largest_force": f"{limit.largest_force:.3g}",
         **means,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.atoms import molten
 from ovito_glassml.simulate.checkpoints import (
     claim_intermediate,
     clear_intermediate,
@@ -26,9 +28,11 @@ from ovito_glassml.simulate.engine import (
     run_stages,
     unwrapped_positions,
 )
+from ovito_glassml.simulate.material import Material
 from ovito_glassml.simulate.minima import configuration_of, minimise
+from ovito_glassml.simulate.observers import AverageCell
+from ovito_glassml.simulate.settings import check_atoms
 from ovito_glassml.simulate.snapshots import Shard, provenance, write_frames
-from ovito_glassml.simulate.systems import System, molten, system
 from ovito_glassml.structure import Structure
 
 __all__ = ["IsoconfigurationalSettings", "isoconfigurational"]
@@ -36,20 +40,22 @@ __all__ = ["IsoconfigurationalSettings", "isoconfigurational"]
 
 @dataclass(frozen=True)
 class IsoconfigurationalSettings:
-    """How a liquid is prepared and how often it is run. Times are in the unit of the system, τ.
+    """How a liquid is prepared and how often it is run; its temperature and density are the material's.
 
     Attributes
     ----------
-    system : str
-        ``kob-andersen``, ``wahnstrom`` or ``polymer``; temperature and density follow from it.
     atoms : int
-        Number of atoms; a multiple of 20 for the polymer.
+        Number of atoms; whole chains of a polymer.
     seed : int
         Starts positions and velocities.
-    melt_time, cooling_time, equilibration : float
-        In the melt, from its temperature to the studied one, and there before the first run.
+    melt_time : float
+        τ (or ps) in the melt.
+    cooling_time : float
+        τ (or ps) from the melt's temperature to the studied one.
+    equilibration : float
+        τ (or ps) at that temperature before the first run.
     duration : float
-        Of every run, at constant energy; about the time in which half of the atoms leave their places.
+        τ (or ps) of every run, at constant energy; about the time in which half of the atoms leave their places.
         Who moves first is forgotten soon after: of 8 runs of a Wahnström liquid, two halves agree on the atoms
         with a correlation of 0.59 after 300 τ and of 0.28 after 1000 τ.
     replicas : int
@@ -58,7 +64,6 @@ class IsoconfigurationalSettings:
         Number of atoms times number of steps between two checkpoints.
     """
 
-    system: str = "wahnstrom"
     atoms: int = 1000
     seed: int = 1
     melt_time: float = 100.0
@@ -69,69 +74,85 @@ class IsoconfigurationalSettings:
     checkpoint_atom_steps: int = CHECKPOINT_ATOM_STEPS
 
     def __post_init__(self) -> None:
-        if self.atoms < 100:
-            raise SimulationError(f"A glass of {self.atoms} atoms is smaller than twice the cutoff; give at least 100.")
+        check_atoms(self.atoms)
         if self.replicas < 1:
             raise SimulationError(f"{self.replicas} replicas are no ensemble; give at least 1, better 8.")
         if min(self.melt_time, self.cooling_time, self.equilibration, self.duration) <= 0:
             raise SimulationError("All times must be positive.")
 
-    def durations(self, timestep: float) -> list[float]:
-        """Steps of the preparation and of every replica."""
-        preparation = (self.melt_time + self.cooling_time + self.equilibration) / timestep
-        return [preparation] + [self.duration / timestep] * self.replicas
+    def filled_in(self, material: Material) -> IsoconfigurationalSettings:
+        return self
 
-    def atom_steps(self, atoms: int) -> float:
+    def durations(self, material: Material) -> list[float]:
+        """Steps of the preparation and of every replica."""
+        preparation = material.steps(self.melt_time + self.cooling_time + self.equilibration)
+        return [float(preparation)] + [float(material.steps(self.duration))] * self.replicas
+
+    def atom_steps(self, atoms: int, material: Material) -> float:
         """Cost: number of atoms times number of steps."""
-        return atoms * sum(self.durations(system(self.system).timestep))
+        return atoms * sum(self.durations(material))
 
 
 @writes_alone
-def isoconfigurational(settings: IsoconfigurationalSettings, output: Path, progress: Progress) -> None:
+def isoconfigurational(
+    material: Material, settings: IsoconfigurationalSettings, output: Path, progress: Progress
+) -> None:
     """Equilibrate, run all replicas and write start and ends to `output` (``.xyz.gz``).
 
     Frame 0 is the start, every further frame the end of one replica, with unwrapped positions, so
     that positions in a later frame minus those in frame 0 are the displacements. The column
     ``Inherent_Position`` holds each frame's inherent structure in the same way, ``Potential_Energy``
-    its energies. Everything happens at the density of the system: the polymer's is the one it has at
-    pressure 1. The state is saved at least twice a minute beside the output; calling the function
-    again continues.
+    its energies. All runs have one cell: that of the material's `supercooled_density`, of its fixed density, or
+    the mean one at its pressure while the liquid equilibrates. The state is saved at least twice a minute beside the
+    output; calling the function again continues.
     """
-    matter = system(settings.system)
-    claim_intermediate(output, asdict(settings))
-    report = progress_parts(progress, settings.durations(matter.timestep))
-    start = made_once(intermediate(output, "start"), lambda: _prepared(settings, matter, output, report(0)))
+    claim_intermediate(output, asdict(settings), material.check_complete())
+    report = progress_parts(progress, settings.durations(material))
+    start = made_once(intermediate(output, "start"), lambda: _prepared(settings, material, output, report(0)))
     ends = []
     for replica in range(1, settings.replicas + 1):
         file = intermediate(output, f"replica{replica}")
         checkpoint = intermediate(output, f"replica{replica}-checkpoint")
-        run = _Replica(settings, matter, start["restart"], replica, checkpoint, report(replica))
+        run = _Replica(settings, material, start["restart"], replica, checkpoint, report(replica))
         ends.append(made_once(file, run))
         checkpoint.unlink(missing_ok=True)
-    write_frames(output, [_frame(settings, matter, start, end, number) for number, end in enumerate([start, *ends])])
+    write_frames(output, [_frame(settings, material, start, end, number) for number, end in enumerate([start, *ends])])
     clear_intermediate(output)
 
 
 def _prepared(
-    settings: IsoconfigurationalSettings, matter: System, output: Path, progress: Progress
+    settings: IsoconfigurationalSettings, material: Material, output: Path, progress: Progress
 ) -> dict[str, NDArray]:
-    hot, cold, step = matter.melt_temperature, matter.temperature, matter.timestep
-    times = settings.melt_time, settings.cooling_time, settings.equilibration
-    melting, cooling, holding = (max(1, round(time / step)) for time in times)
-    stages = [
-        Stage("melting", melting, hot, hot, step),
-        Stage("cooling the melt", cooling, hot, cold, step),
-        Stage("equilibrating", holding, cold, cold, step),
-    ]
-
-    start = molten(matter, settings.atoms, settings.seed)
+    density = material.number_density if material.fixed_density else material.supercooled_density
+    follows = math.isnan(density)
+    hot = material.melt_temperature
+    start = molten(material, settings.atoms, settings.seed, hot, material.start_density if follows else density)
+    stages = _preparation(settings, material, material.pressure if follows else None)
 
     def finish(lammps: Any) -> dict[str, NDArray]:
         lammps.command("set group all image 0 0 0")
-        return {"restart": restart_of(lammps), **_state_and_minimum(lammps, matter)}
+        return {"restart": restart_of(lammps), **_state_and_minimum(lammps, material)}
 
     checkpoint = intermediate(output, "preparation")
-    return run_stages(matter.interaction, stages, checkpoint, start, progress, finish, settings.checkpoint_atom_steps)
+    return run_stages(material, stages, checkpoint, start, progress, finish, settings.checkpoint_atom_steps)
+
+
+def _preparation(settings: IsoconfigurationalSettings, material: Material, pressure: float | None) -> list[Stage]:
+    """Melt, cool and hold; where the cell follows a pressure, the second half is held in the mean cell of the first."""
+    hot, cold, step = material.melt_temperature, material.studied_temperature, material.time_step
+    times = settings.melt_time, settings.cooling_time, settings.equilibration
+    melting, cooling, holding = map(material.steps, times)
+    stages = [
+        Stage("melting", melting, hot, hot, step, pressure),
+        Stage("cooling the melt", cooling, hot, cold, step, pressure),
+    ]
+    if pressure is not None:
+        finding = max(2, holding // 2)
+        every = max(1, min(20, finding // 2))
+        cell = AverageCell(finding, every)
+        stages.append(Stage("finding the cell", finding, cold, cold, step, pressure, every, cell))
+        holding = max(1, holding - finding)
+    return [*stages, Stage("equilibrating", holding, cold, cold, step)]
 
 
 class _Replica:
@@ -140,38 +161,38 @@ class _Replica:
     def __init__(
         self,
         settings: IsoconfigurationalSettings,
-        matter: System,
+        material: Material,
         restart: NDArray,
         number: int,
         checkpoint: Path,
         progress: Progress,
     ) -> None:
-        self.settings, self.matter, self.restart, self.number = settings, matter, restart, number
+        self.settings, self.material, self.restart, self.number = settings, material, restart, number
         self.checkpoint, self.progress = checkpoint, progress
 
     def __call__(self) -> dict[str, NDArray]:
-        matter, settings = self.matter, self.settings
-        steps = round(settings.duration / matter.timestep)
-        cold = matter.temperature
+        material, settings = self.material, self.settings
+        steps = material.steps(settings.duration)
+        cold = material.studied_temperature
         text = f"replica {self.number} of {settings.replicas}"
-        run = Stage(text, steps, cold, cold, matter.timestep, integrator=("fix integrate all nve",))
+        run = Stage(text, steps, cold, cold, material.time_step, integrator=("fix integrate all nve",))
 
         def start(lammps: Any) -> None:
-            load_restart(lammps, matter.interaction, self.restart)
+            load_restart(lammps, material, self.restart)
             seed = settings.seed * 1000 + self.number
             lammps.command(f"velocity all create {cold} {seed} mom yes rot no dist gaussian")
 
         def finish(lammps: Any) -> dict[str, NDArray]:
-            return _state_and_minimum(lammps, matter)
+            return _state_and_minimum(lammps, material)
 
         size = settings.checkpoint_atom_steps
-        return run_stages(matter.interaction, [run], self.checkpoint, start, self.progress, finish, size)
+        return run_stages(material, [run], self.checkpoint, start, self.progress, finish, size)
 
 
-def _state_and_minimum(lammps: Any, matter: System) -> dict[str, NDArray]:
+def _state_and_minimum(lammps: Any, material: Material) -> dict[str, NDArray]:
     """Unwrapped positions, and the minimum below them."""
     positions = unwrapped_positions(lammps)
-    minimise(lammps, matter.force_tolerance)
+    minimise(lammps, material.force_tolerance)
     minimum = configuration_of(lammps)
     return {
         "positions": positions,
@@ -185,21 +206,21 @@ def _state_and_minimum(lammps: Any, matter: System) -> dict[str, NDArray]:
 
 def _frame(
     settings: IsoconfigurationalSettings,
-    matter: System,
+    material: Material,
     start: dict[str, NDArray],
     state: dict[str, NDArray],
     replica: int,
 ) -> Shard:
     header = {
-        **provenance("isoconfigurational", asdict(settings)),
+        **provenance("isoconfigurational", asdict(settings), material, composition=True),
         "replica": replica,
-        "temperature": f"{matter.temperature:g}",
+        "temperature": f"{material.studied_temperature:g}",
         "time": "0" if replica == 0 else f"{settings.duration:g}",
         "energy_per_atom": f"{state['energies'].mean():.8f}",
     }
     corner = start["origin"]
     structure = Structure(
-        state["positions"] - corner, start["kinds"], matter.interaction.species, start["cell"], pbc=(True, True, True)
+        state["positions"] - corner, start["kinds"], material.species, start["cell"], pbc=(True, True, True)
     )
     columns = {"Inherent_Position": state["inherent_positions"] - corner, "Potential_Energy": state["energies"]}
     return Shard(structure, columns, header)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.atoms import molten
 from ovito_glassml.simulate.checkpoints import (
     claim_intermediate,
     clear_intermediate,
@@ -19,6 +20,7 @@ from ovito_glassml.simulate.checkpoints import (
     save_atomically,
     writes_alone,
 )
+from ovito_glassml.simulate.crystals import check_glassy
 from ovito_glassml.simulate.engine import (
     CHECKPOINT_ATOM_STEPS,
     Progress,
@@ -28,9 +30,10 @@ from ovito_glassml.simulate.engine import (
     resume,
     run_stages,
 )
+from ovito_glassml.simulate.material import Material
 from ovito_glassml.simulate.minima import Configuration, configuration_of, minimise
+from ovito_glassml.simulate.settings import check_atoms
 from ovito_glassml.simulate.snapshots import Shard, provenance, write_curve, write_frames
-from ovito_glassml.simulate.systems import System, molten, system
 
 __all__ = ["ShearAQSSettings", "label_events", "shear_aqs"]
 
@@ -40,27 +43,26 @@ COLDEST = 1e-3
 NEIGHBOURHOOD = 2.5
 #: Force evaluations in one strain step on average, for the expected duration only.
 EVALUATIONS = 800.0
-#: Unit system → LAMMPS pressures in the unit of stress written (reduced; GPa), and that unit times
-#: volume in units of energy.
-STRESS_UNITS = {"lj": (1.0, 1.0), "metal": (1e-4, 6.241509e-3)}
 
 
 @dataclass(frozen=True)
 class ShearAQSSettings:
-    """How a glass is made and sheared. Times are in the unit of the system: τ, or ps for Cu-Zr.
+    """How a glass is made and sheared.
 
     Attributes
     ----------
-    system : str
-        ``kob-andersen``, ``wahnstrom``, ``polymer`` or ``cu50zr50``.
     atoms : int
-        Number of atoms; a multiple of 20 for the polymer.
+        Number of atoms; whole chains of a polymer.
     seed : int
         Starts positions and velocities, and picks the events at which inactive atoms are taken.
-    melt_time, quench_time : float
-        Time in the melt, and from the melt's temperature to zero.
-    discarded_strain, discarded_step : float
-        Strain up to the steady state and its steps. They may be large: no event of it is used.
+    melt_time : float
+        ps (or reduced) in the melt.
+    quench_time : float
+        ps (or reduced) from the melt's temperature to zero.
+    discarded_strain : float
+        Strain up to the steady state.
+    discarded_step : float
+        Its steps. They may be large: no event of it is used.
     strain : float
         Strain in which events are labelled. A sample of 1000 atoms has about one event a percent,
         so this is ten times the percent that larger samples need.
@@ -83,7 +85,6 @@ class ShearAQSSettings:
         The same for the molecular dynamics: number of atoms times number of steps.
     """
 
-    system: str = "kob-andersen"
     atoms: int = 1000
     seed: int = 1
     melt_time: float = 100.0
@@ -100,8 +101,7 @@ class ShearAQSSettings:
     checkpoint_atom_steps: int = CHECKPOINT_ATOM_STEPS
 
     def __post_init__(self) -> None:
-        if self.atoms < 100:
-            raise SimulationError(f"A glass of {self.atoms} atoms is smaller than twice the cutoff; give at least 100.")
+        check_atoms(self.atoms)
         if not 0 < self.step <= self.search_step <= self.block <= self.strain or not self.discarded_step > 0:
             raise SimulationError("Strains must be positive and grow: step <= search_step <= block <= strain.")
         if self.discarded_strain < 0 or self.discarded_strain + self.strain > 0.5:
@@ -123,17 +123,20 @@ class ShearAQSSettings:
             [self.discarded_step, self.search_step], [self.first_used, round(self.strain / self.search_step)]
         )
 
-    def durations(self, timestep: float) -> list[float]:
-        """Force evaluations of the quench and of the shear, the latter from experience."""
-        return [(self.melt_time + self.quench_time) / timestep, EVALUATIONS * len(self.increments)]
+    def filled_in(self, material: Material) -> ShearAQSSettings:
+        return self
 
-    def atom_steps(self, atoms: int) -> float:
+    def durations(self, material: Material) -> list[float]:
+        """Force evaluations of the quench and of the shear, the latter from experience."""
+        return [material.steps(self.melt_time + self.quench_time), EVALUATIONS * len(self.increments)]
+
+    def atom_steps(self, atoms: int, material: Material) -> float:
         """Cost: number of atoms times number of force evaluations."""
-        return atoms * sum(self.durations(system(self.system).timestep))
+        return atoms * sum(self.durations(material))
 
 
 @writes_alone
-def shear_aqs(settings: ShearAQSSettings, output: Path, progress: Progress) -> None:
+def shear_aqs(material: Material, settings: ShearAQSSettings, output: Path, progress: Progress) -> None:
     """Quench, shear and label; write one frame for each plastic event to `output` (``.xyz.gz``).
 
     A frame is the minimum *before* its event with the columns ``Activity``,
@@ -144,54 +147,53 @@ def shear_aqs(settings: ShearAQSSettings, output: Path, progress: Progress) -> N
     stress and energy per atom of all steps. The state is saved at least twice a minute; calling the
     function again continues.
     """
-    matter = system(settings.system)
-    claim_intermediate(output, asdict(settings))
-    report = progress_parts(progress, settings.durations(matter.timestep))
-    quenched = made_once(intermediate(output, "quenched"), lambda: _quenched(settings, matter, output, report(0)))
-    state = _sheared(settings, matter, quenched["restart"], intermediate(output, "shear"), report(1))
+    claim_intermediate(output, asdict(settings), material.check_complete())
+    report = progress_parts(progress, settings.durations(material))
+    quenched = made_once(intermediate(output, "quenched"), lambda: _quenched(settings, material, output, report(0)))
+    state = _sheared(settings, material, quenched["restart"], intermediate(output, "shear"), report(1))
     curve = {"strain": state["strain"], "stress": state["stress"], "energy_per_atom": state["energy"]}
     write_curve(output, curve, ("%.6f", "%.8g", "%.9f"))
-    write_frames(output, _frames(settings, matter, state))
+    write_frames(output, _frames(settings, material, state))
     clear_intermediate(output)
 
 
-def _quenched(settings: ShearAQSSettings, matter: System, output: Path, progress: Progress) -> dict[str, NDArray]:
-    hot = matter.melt_temperature
-    melting, cooling = (max(1, round(time / matter.timestep)) for time in (settings.melt_time, settings.quench_time))
+def _quenched(settings: ShearAQSSettings, material: Material, output: Path, progress: Progress) -> dict[str, NDArray]:
+    hot, step, pressure = material.melt_temperature, material.time_step, material.barostat
     stages = [
-        Stage("melting", melting, hot, hot, matter.timestep, matter.pressure),
-        Stage("cooling the melt", cooling, hot, COLDEST * hot, matter.timestep, matter.pressure),
+        Stage("melting", material.steps(settings.melt_time), hot, hot, step, pressure),
+        Stage("cooling the melt", material.steps(settings.quench_time), hot, COLDEST * hot, step, pressure),
     ]
-
-    start = molten(matter, settings.atoms, settings.seed)
+    start = molten(material, settings.atoms, settings.seed, hot, material.start_density)
 
     def finish(lammps: Any) -> dict[str, NDArray]:
-        minimise(lammps, matter.force_tolerance)
+        minimise(lammps, material.force_tolerance)
         lammps.command("change_box all triclinic")
-        return {"restart": restart_of(lammps)}
+        restart = restart_of(lammps)
+        check_glassy(configuration_of(lammps).structure(material.species), material)
+        return {"restart": restart}
 
     checkpoint = intermediate(output, "quench")
-    return run_stages(matter.interaction, stages, checkpoint, start, progress, finish, settings.checkpoint_atom_steps)
+    return run_stages(material, stages, checkpoint, start, progress, finish, settings.checkpoint_atom_steps)
 
 
 def _sheared(
-    settings: ShearAQSSettings, matter: System, restart: NDArray, checkpoint: Path, progress: Progress
+    settings: ShearAQSSettings, material: Material, restart: NDArray, checkpoint: Path, progress: Progress
 ) -> dict[str, NDArray]:
     """All strain steps, from the last checkpoint on."""
     increments = settings.increments
     if not checkpoint.exists():
-        save_atomically(checkpoint, _unstrained(settings, matter, restart))
+        save_atomically(checkpoint, _unstrained(settings, material, restart))
     state = load_checkpoint(checkpoint)
     while (done := int(state["done"])) < len(increments):
         batch = range(done, min(done + settings.steps_per_checkpoint, len(increments)))
-        save_atomically(checkpoint, _strained(settings, matter, state, batch))
+        save_atomically(checkpoint, _strained(settings, material, state, batch))
         state = load_checkpoint(checkpoint)
         progress(int(state["done"]) / len(increments), f"straining, {state['strain'][-1]:.1%}")
     return state
 
 
-def _unstrained(settings: ShearAQSSettings, matter: System, restart: NDArray) -> dict[str, NDArray]:
-    lammps = resume(matter.interaction, restart)
+def _unstrained(settings: ShearAQSSettings, material: Material, restart: NDArray) -> dict[str, NDArray]:
+    lammps = resume(material, restart)
     try:
         start = _with_stress(lammps)
         atoms = settings.atoms
@@ -201,7 +203,7 @@ def _unstrained(settings: ShearAQSSettings, matter: System, restart: NDArray) ->
             "kinds": start.kinds,
             "strain": np.zeros(1),
             "energy": np.array([start.energies.mean()]),
-            "stress": np.array([_stress(lammps, matter)]),
+            "stress": np.array([_stress(lammps, material)]),
             "largest": np.zeros((_block(settings, settings.strain) + 1, atoms)),
             "event_step": np.zeros(0, np.int64),
             "event_block": np.zeros(0, np.int64),
@@ -229,24 +231,24 @@ GROWING = (
 
 
 def _strained(
-    settings: ShearAQSSettings, matter: System, state: dict[str, NDArray], batch: range
+    settings: ShearAQSSettings, material: Material, state: dict[str, NDArray], batch: range
 ) -> dict[str, NDArray]:
     """The state after a few more steps."""
     history = {name: list(state[name]) for name in GROWING}
     largest = state["largest"].copy()
-    run = _Straining(matter, state["restart"])
+    run = _Straining(material, state["restart"])
     try:
         for number in batch:
             increment, used = settings.increments[number], number >= settings.first_used
             block = _block(settings, (number - settings.first_used + 0.5) * settings.search_step)
             steps = run.advance([increment])
-            if used and _is_event(settings, matter, steps[0]):
+            if used and _is_event(settings, material, steps[0]):
                 run.take_back()
                 steps = run.advance([settings.step] * round(increment / settings.step))
             for step in steps:
                 if used:
                     largest[block] = np.fmax(largest[block], step.moved)
-                if used and _is_event(settings, matter, step):
+                if used and _is_event(settings, material, step):
                     _note(history, step, block)
                 history["strain"].append(history["strain"][-1] + step.increment)
                 history["energy"].append(step.energy)
@@ -272,12 +274,12 @@ class _Step:
 class _Straining:
     """A LAMMPS instance that is strained step by step and can go back to where it was before."""
 
-    def __init__(self, matter: System, restart: NDArray) -> None:
-        self.matter = matter
+    def __init__(self, material: Material, restart: NDArray) -> None:
+        self.material = material
         self._open(restart)
 
     def _open(self, restart: NDArray) -> None:
-        self.lammps = resume(self.matter.interaction, restart)
+        self.lammps = resume(self.material, restart)
         self.now = _with_stress(self.lammps)
 
     def advance(self, increments: list[float]) -> list[_Step]:
@@ -288,10 +290,10 @@ class _Straining:
             before = self.now
             tilt = before.cell[1, 0] + increment * before.cell[1, 1]
             self.lammps.command(f"change_box all xy final {tilt:.12g} remap units box")
-            minimise(self.lammps, self.matter.force_tolerance)
+            minimise(self.lammps, self.material.force_tolerance)
             self.now = _with_stress(self.lammps)
-            moved = _nonaffine(before, self.now, self.matter)
-            stress = _stress(self.lammps, self.matter)
+            moved = _nonaffine(before, self.now, self.material)
+            stress = _stress(self.lammps, self.material)
             steps.append(_Step(increment, before, moved, float(self.now.energies.mean()), stress))
         return steps
 
@@ -311,11 +313,11 @@ def _with_stress(lammps: Any) -> Configuration:
     return configuration_of(lammps)
 
 
-def _stress(lammps: Any, matter: System) -> float:
-    return -lammps.get_thermo("pxy") * STRESS_UNITS[matter.interaction.units][0]
+def _stress(lammps: Any, material: Material) -> float:
+    return -lammps.get_thermo("pxy") * material.unit_system.stress
 
 
-def _nonaffine(before: Configuration, after: Configuration, matter: System) -> NDArray:
+def _nonaffine(before: Configuration, after: Configuration, material: Material) -> NDArray:
     """D²min of every atom between two minima, in squared nearest-neighbour distances."""
     # Imported here, because Numba takes a second that other protocols need not spend.
     from ovito_glassml.labels.nonaffine import nonaffine_squared_displacement
@@ -324,17 +326,17 @@ def _nonaffine(before: Configuration, after: Configuration, matter: System) -> N
     later = (after.positions - after.origin) @ np.linalg.inv(after.cell)
     shift = later - earlier
     displacements = (shift - np.round(shift)) @ after.cell
-    reference = before.structure(matter.interaction.species)
-    reach = NEIGHBOURHOOD * matter.length
-    return nonaffine_squared_displacement(reference, displacements, reach) / matter.length**2
+    reference = before.structure(material.species)
+    reach = NEIGHBOURHOOD * material.nearest_neighbour_distance
+    return nonaffine_squared_displacement(reference, displacements, reach) / material.nearest_neighbour_distance**2
 
 
-def _of_active_species(matter: System, kinds: NDArray) -> NDArray[np.bool_]:
-    return kinds == matter.interaction.species.index(matter.active_species)
+def _of_active_species(material: Material, kinds: NDArray) -> NDArray[np.bool_]:
+    return kinds == material.species.index(material.active_species)
 
 
-def _is_event(settings: ShearAQSSettings, matter: System, step: _Step) -> bool:
-    return bool((step.moved[_of_active_species(matter, step.before.kinds)] > settings.threshold).any())
+def _is_event(settings: ShearAQSSettings, material: Material, step: _Step) -> bool:
+    return bool((step.moved[_of_active_species(material, step.before.kinds)] > settings.threshold).any())
 
 
 def _note(history: dict[str, list], step: _Step, block: int) -> None:
@@ -398,17 +400,17 @@ def label_events(
     return activity
 
 
-def _frames(settings: ShearAQSSettings, matter: System, state: dict[str, NDArray]) -> list[Shard]:
+def _frames(settings: ShearAQSSettings, material: Material, state: dict[str, NDArray]) -> list[Shard]:
     """One frame for each event; if there is none, the last state without labels."""
-    species, area = matter.interaction.species, matter.length**2
-    made_by = provenance("shear-aqs", asdict(settings))
+    species, area = material.species, material.nearest_neighbour_distance**2
+    made_by = provenance("shear-aqs", asdict(settings), material, composition=True)
     moved, blocks, largest = state["event_displacement"], state["event_block"], state["largest"] * area
     if not len(moved):
-        last = _configuration(matter, state["restart"])
+        last = _configuration(material, state["restart"])
         columns = _columns(np.full(settings.atoms, -1), np.zeros(settings.atoms), largest[-1], last.energies)
         header = {**made_by, "event": -1, "strain": f"{state['strain'][-1]:.6f}"}
         return [Shard(last.structure(species), columns, header)]
-    eligible = _of_active_species(matter, state["kinds"])
+    eligible = _of_active_species(material, state["kinds"])
     limits = settings.threshold, settings.avalanche_share
     labels = label_events(moved, blocks, state["largest"], eligible, *limits, settings.seed)
     frames = []
@@ -417,13 +419,13 @@ def _frames(settings: ShearAQSSettings, matter: System, state: dict[str, NDArray
         before = Configuration(state["event_positions"][event], state["kinds"], cell, np.zeros(3), energies)
         columns = _columns(activity, moved[event] * area, largest[blocks[event]], energies)
         avalanche = {"avalanche": int(not (activity == 1).any())}
-        header = {**made_by, **_described(matter, state, event), **avalanche}
+        header = {**made_by, **_described(material, state, event), **avalanche}
         frames.append(Shard(before.structure(species), columns, header))
     return frames
 
 
-def _configuration(matter: System, restart: NDArray) -> Configuration:
-    lammps = resume(matter.interaction, restart)
+def _configuration(material: Material, restart: NDArray) -> Configuration:
+    lammps = resume(material, restart)
     try:
         return configuration_of(lammps)
     finally:
@@ -439,12 +441,12 @@ def _columns(activity: NDArray, moved: NDArray, largest: NDArray, energies: NDAr
     }
 
 
-def _described(matter: System, state: dict[str, NDArray], event: int) -> dict[str, object]:
+def _described(material: Material, state: dict[str, NDArray], event: int) -> dict[str, object]:
     """Header entries: where the event lies on the stress-strain curve, and what it released."""
     after = int(state["event_step"][event])
     before = after - 1
     strain, stress, energy = state["strain"], state["stress"], state["energy"] * len(state["kinds"])
-    volume = np.linalg.det(state["event_cell"][event]) * STRESS_UNITS[matter.interaction.units][1]
+    volume = np.linalg.det(state["event_cell"][event]) * material.unit_system.work
     work = volume * stress[before] * (strain[after] - strain[before])
     return {
         "event": event,

@@ -1,4 +1,4 @@
-"""Shear of a Cu-Zr glass by molecular dynamics, with inherent structures along the way."""
+"""Shear of a glass by molecular dynamics, with inherent structures along the way."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.atoms import check_structure, create_atoms, lammps_frame
 from ovito_glassml.simulate.checkpoints import claim_intermediate, clear_intermediate, intermediate, writes_alone
 from ovito_glassml.simulate.engine import CHECKPOINT_ATOM_STEPS, Progress, Stage, run_stages
+from ovito_glassml.simulate.material import Material
 from ovito_glassml.simulate.minima import InherentStructures, saved_configurations
-from ovito_glassml.simulate.potentials import copper_zirconium
-from ovito_glassml.simulate.protocols.vibrations import check_structure, create_atoms
+from ovito_glassml.simulate.settings import FROM_MATERIAL, filled_in, rounded
 from ovito_glassml.simulate.snapshots import Shard, provenance, write_frames
 from ovito_glassml.structure import Structure
 
 __all__ = ["ShearMDSettings", "shear_md"]
 
-TIMESTEP = 0.003  # ps
-#: eV/Å, largest force component in an inherent structure.
-FORCE_TOLERANCE = 1e-4
+#: Default temperature, in units of the glass temperature.
+TEMPERATURE = 3 / 7
 #: Cost of one minimisation in steps of molecular dynamics, for the expected duration only.
 MINIMISATION_STEPS = 300
 
@@ -32,15 +34,15 @@ class ShearMDSettings:
     Attributes
     ----------
     temperature : float
-        K.
+        K (or reduced); by default 3/7 of the glass temperature.
     shear_rate : float
-        1/s; simple shear of the xy plane at constant volume.
+        1/s (or reduced); simple shear of the xy plane at constant volume.
     strain : float
         Engineering shear strain at the end.
     structures : int
         Inherent structures along the way, evenly spaced.
     equilibration : float
-        ps at the temperature before the shear.
+        ps (or reduced) at the temperature before the shear.
     seed : int
         Starts the velocities.
     frame : int
@@ -49,8 +51,8 @@ class ShearMDSettings:
         Number of atoms times number of steps between two checkpoints.
     """
 
-    temperature: float = 300.0
-    shear_rate: float = 1e9
+    temperature: float = FROM_MATERIAL
+    shear_rate: float = FROM_MATERIAL
     strain: float = 0.2
     structures: int = 40
     equilibration: float = 20.0
@@ -60,29 +62,41 @@ class ShearMDSettings:
 
     def __post_init__(self) -> None:
         if self.temperature <= 0:
-            raise SimulationError(f"The temperature {self.temperature:g} K is not positive; give one such as 300.")
+            raise SimulationError(f"The temperature {self.temperature:g} is not positive; give one such as 300 (K).")
         if not 0 < self.strain <= 0.45:
             raise SimulationError(f"The strain {self.strain:g} must lie between 0 and 0.45.")
-        if self.shear_rate <= 0 or self.structures < 1 or self.stride < 1:
-            raise SimulationError(
-                f"{self.structures} structures do not fit into a strain of {self.strain:g} "
-                f"at {self.shear_rate:g} per second; shear more slowly."
-            )
-
-    @property
-    def stride(self) -> int:
-        """Steps from one inherent structure to the next."""
         if self.shear_rate <= 0 or self.structures < 1:
-            return 0
-        return round(self.strain / (self.shear_rate * 1e-12) / TIMESTEP / self.structures)
+            raise self._too_fast()
 
-    def atom_steps(self, atoms: int) -> float:
+    def _too_fast(self) -> SimulationError:
+        return SimulationError(
+            f"{self.structures} structures do not fit into a strain of {self.strain:g} "
+            f"at a rate of {self.shear_rate:g}; shear more slowly."
+        )
+
+    def filled_in(self, material: Material) -> ShearMDSettings:
+        warm = rounded(TEMPERATURE * material.glass_temperature)
+        chosen = filled_in(self, {"temperature": warm, "shear_rate": material.unit_system.shear_rate})
+        if chosen.stride(material) < 1:
+            raise chosen._too_fast()
+        return chosen
+
+    def stride(self, material: Material) -> int:
+        """Steps from one inherent structure to the next."""
+        units = material.unit_system
+        time = self.strain / (self.shear_rate / units.rates) * units.times
+        return round(time / material.time_step / self.structures)
+
+    def atom_steps(self, atoms: int, material: Material) -> float:
         """Cost: number of atoms times number of force evaluations."""
-        return atoms * (self.equilibration / TIMESTEP + self.structures * (self.stride + MINIMISATION_STEPS))
+        chosen = self.filled_in(material)
+        stride = chosen.stride(material) + MINIMISATION_STEPS
+        return atoms * (material.steps(self.equilibration) + self.structures * stride)
 
 
 @writes_alone
 def shear_md(
+    material: Material,
     structure: Structure,
     settings: ShearMDSettings,
     output: Path,
@@ -92,14 +106,15 @@ def shear_md(
 ) -> None:
     """Heat, shear, and write the inherent structures as the frames of `output` (``.xyz.gz``).
 
-    Frame 0 is unstrained. Every frame has ``Potential_Energy`` (eV) per atom and says in its header
-    ``strain``, ``temperature`` (K) and ``energy_per_atom`` (eV). The state is saved twice a minute
+    Frame 0 is unstrained. Every frame has ``Potential_Energy`` per atom and says in its header
+    ``strain``, ``temperature`` and ``energy_per_atom``. The state is saved twice a minute
     beside the output; calling the function again continues.
 
     Parameters
     ----------
+    material : Material
     structure : Structure
-        Cu-Zr in an orthogonal periodic cell, whose density is kept.
+        In a periodic cell, whose density is kept.
     settings : ShearMDSettings
         Temperature, rate and strain.
     output : Path
@@ -109,44 +124,53 @@ def shear_md(
     origin : mapping, optional
         Header entries that say how the structure itself was made.
     """
-    interaction = copper_zirconium()
-    check_structure(structure, interaction)
-    claim_intermediate(output, asdict(settings), structure)
-    warm = settings.temperature
-    holding = max(1, round(settings.equilibration / TIMESTEP))
-    # Sampled once, at its end.
-    unstrained = InherentStructures(interaction, FORCE_TOLERANCE, intermediate(output, "unstrained"))
-    strained = InherentStructures(interaction, FORCE_TOLERANCE, intermediate(output, "strained"))
-    rate = settings.strain / (settings.structures * settings.stride * TIMESTEP)
-    shear = (
-        f"fix integrate all nvt/sllod temp {warm} {warm} {50 * TIMESTEP}",
-        f"fix deform all deform 1 xy erate {rate} remap v flip no",
+    check_structure(structure, material.check_complete())
+    settings = settings.filled_in(material)
+    claim_intermediate(output, asdict(settings), material, structure)
+    # The first is sampled once, at its end.
+    unstrained, strained = (
+        InherentStructures(material, material.loose_tolerance, intermediate(output, name))
+        for name in ("unstrained", "strained")
     )
-    every = settings.stride
-    stages = [
-        Stage("heating", holding, warm, warm, TIMESTEP, None, holding, unstrained),
-        Stage("shearing", settings.structures * every, warm, warm, TIMESTEP, None, every, strained, shear),
-    ]
+    cell, _ = lammps_frame(structure)
 
     def start(lammps: Any) -> None:
-        create_atoms(lammps, structure, interaction)
-        lammps.command("change_box all triclinic")
+        create_atoms(lammps, structure, material)
+        if not np.any(cell != np.diag(np.diag(cell))):
+            lammps.command("change_box all triclinic")
         # Equipartition takes half of the kinetic energy that a minimum starts with.
-        lammps.command(f"velocity all create {2 * warm} {settings.seed} mom yes rot no dist gaussian")
+        warm = 2 * settings.temperature
+        lammps.command(f"velocity all create {warm} {settings.seed} mom yes rot no dist gaussian")
 
-    checkpoint = intermediate(output, "checkpoint")
-    run_stages(interaction, stages, checkpoint, start, progress, lambda lammps: {}, settings.checkpoint_atom_steps)
-    made_by = {**provenance("shear-md", asdict(settings)), **(origin or {})}
-    found = [*saved_configurations(unstrained.result), *saved_configurations(strained.result)]
+    checkpoint, size = intermediate(output, "checkpoint"), settings.checkpoint_atom_steps
+    stages = _stages(material, settings, unstrained, strained)
+    run_stages(material, stages, checkpoint, start, progress, lambda lammps: {}, size)
+    made_by = {**provenance("shear-md", asdict(settings), material), **(origin or {})}
     frames = []
-    for configuration in found:
+    for configuration in (*saved_configurations(unstrained.result), *saved_configurations(strained.result)):
         header = {
             **made_by,
-            "strain": f"{configuration.cell[1, 0] / configuration.cell[1, 1]:.6f}",
-            "temperature": f"{warm:g}",
+            "strain": f"{(configuration.cell[1, 0] - cell[1, 0]) / configuration.cell[1, 1]:.6f}",
+            "temperature": f"{settings.temperature:g}",
             "energy_per_atom": f"{configuration.energies.mean():.8f}",
         }
         columns = {"Potential_Energy": configuration.energies}
-        frames.append(Shard(configuration.structure(interaction.species), columns, header))
+        frames.append(Shard(configuration.structure(material.species), columns, header))
     write_frames(output, frames)
     clear_intermediate(output)
+
+
+def _stages(
+    material: Material, settings: ShearMDSettings, unstrained: InherentStructures, strained: InherentStructures
+) -> list[Stage]:
+    warm, step, every = settings.temperature, material.time_step, settings.stride(material)
+    holding = material.steps(settings.equilibration)
+    rate = settings.strain / (settings.structures * every * step)
+    shear = (
+        f"fix integrate all nvt/sllod temp {warm} {warm} {50 * step}",
+        f"fix deform all deform 1 xy erate {rate} remap v flip no",
+    )
+    return [
+        Stage("heating", holding, warm, warm, step, None, holding, unstrained),
+        Stage("shearing", settings.structures * every, warm, warm, step, None, every, strained, shear),
+    ]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.labels.vibrations import VibrationAccumulator, stiffness_from_msd
+from ovito_glassml.simulate.atoms import check_structure, create_atoms
 from ovito_glassml.simulate.checkpoints import (
     claim_intermediate,
     clear_intermediate,
@@ -20,22 +21,20 @@ from ovito_glassml.simulate.checkpoints import (
     save_atomically,
     writes_alone,
 )
-from ovito_glassml.simulate.engine import (
-    CHECKPOINT_ATOM_STEPS,
-    Interaction,
-    Progress,
-    Stage,
-    apply_interaction,
-    run_stages,
-    unwrapped_positions,
-)
-from ovito_glassml.simulate.potentials import copper_zirconium
+from ovito_glassml.simulate.engine import CHECKPOINT_ATOM_STEPS, Progress, Stage, run_stages, unwrapped_positions
+from ovito_glassml.simulate.material import Material
+from ovito_glassml.simulate.observers import AverageCell
+from ovito_glassml.simulate.settings import filled_in, rounded, seed_of
 from ovito_glassml.simulate.snapshots import provenance, write_shard
 from ovito_glassml.structure import Structure
 
-__all__ = ["VibrationSettings", "check_structure", "create_atoms", "vibrations"]
+__all__ = ["VibrationSettings", "vibrations"]
 
-TIMESTEP = 0.004  # ps; total energy drifts by under 10⁻⁴ eV/atom in 100 ps at 300 K
+#: Default temperatures, in units of the glass temperature.
+TEMPERATURES = tuple(number / 14 for number in range(1, 7))
+#: A block of time whose mean position lies further than this from its site, in nearest-neighbour distances, begins
+#: another one: 0.6 Å in Cu-Zr, three times the vibration at 300 K.
+HOP = 0.6 / 2.7
 
 
 @dataclass(frozen=True)
@@ -45,13 +44,13 @@ class VibrationSettings:
     Attributes
     ----------
     temperatures : tuple of float
-        K; the label is the mean of K_i(T) over them.
+        K (or reduced); the label is the mean of K_i(T) over them. By default six up to 3/7 of the glass temperature.
     window : float
-        ps of NVT over which u² is taken.
+        ps (or reduced) of NVT over which u² is taken.
     sample_interval : float
-        ps between sampled positions; shorter than a vibration period.
+        ps (or reduced) between sampled positions; shorter than a vibration period.
     equilibration : float
-        ps at each temperature before the window: half at zero pressure to find the cell,
+        ps (or reduced) at each temperature before the window: half at the material's pressure to find the cell,
         half in that cell.
     seed : int
         Starts the velocities.
@@ -59,7 +58,7 @@ class VibrationSettings:
         Number of atoms times number of steps between two checkpoints.
     """
 
-    temperatures: tuple[float, ...] = (50.0, 100.0, 150.0, 200.0, 250.0, 300.0)
+    temperatures: tuple[float, ...] = ()
     window: float = 100.0
     sample_interval: float = 0.1
     equilibration: float = 20.0
@@ -67,53 +66,31 @@ class VibrationSettings:
     checkpoint_atom_steps: int = CHECKPOINT_ATOM_STEPS
 
     def __post_init__(self) -> None:
-        if not self.temperatures or min(self.temperatures) <= 0:
-            raise SimulationError("Temperatures must be positive; give at least one in K, such as 300.")
+        if self.temperatures and min(self.temperatures) <= 0:
+            raise SimulationError("Temperatures must be positive; give at least one, such as 300 (K).")
         if self.window < 2 * self.sample_interval:
             raise SimulationError(f"A window of {self.window} ps holds fewer than two samples; make it longer.")
 
-    def atom_steps(self, atoms: int) -> float:
+    def filled_in(self, material: Material) -> VibrationSettings:
+        default = tuple(rounded(share * material.glass_temperature) for share in TEMPERATURES)
+        return filled_in(self, {"temperatures": default})
+
+    def atom_steps(self, atoms: int, material: Material) -> float:
         """Cost: number of atoms times number of steps."""
-        return atoms * len(self.temperatures) * (self.window + self.equilibration) / TIMESTEP
-
-
-class _AverageCell:
-    """Rescales the cell to its average over the second half of a zero-pressure stage."""
-
-    def __init__(self, steps: int, sample_every: int) -> None:
-        self.skip = steps // sample_every // 2
-        self.seen, self.total = 0, 0.0
-
-    def begin(self, lammps: Any) -> None:
-        self.seen, self.total = 0, 0.0
-
-    def sample(self, lammps: Any) -> None:
-        self.seen += 1
-        if self.seen > self.skip:
-            low, high = lammps.extract_box()[:2]
-            self.total += high[0] - low[0]
-
-    def finish(self, lammps: Any) -> None:
-        low, high = lammps.extract_box()[:2]
-        factor = self.total / (self.seen - self.skip) / (high[0] - low[0])
-        lammps.command(f"change_box all x scale {factor} y scale {factor} z scale {factor} remap")
-
-    def state(self) -> dict[str, NDArray]:
-        return {"seen": np.array(self.seen), "total": np.array(self.total)}
-
-    def restore(self, state: dict[str, NDArray]) -> None:
-        self.seen, self.total = int(state["seen"]), float(state["total"])
+        temperatures = len(self.temperatures) or len(TEMPERATURES)
+        time = (self.window + self.equilibration) * material.unit_system.times
+        return atoms * temperatures * time / material.cold_time_step
 
 
 class _Displacements:
     """Feeds the unwrapped positions to a `VibrationAccumulator` and files its result."""
 
-    def __init__(self, frames: int, result: Path) -> None:
-        self.frames, self.result = frames, result
+    def __init__(self, frames: int, hop: float, result: Path) -> None:
+        self.frames, self.hop, self.result = frames, hop, result
         self.accumulator: VibrationAccumulator
 
     def begin(self, lammps: Any) -> None:
-        self.accumulator = VibrationAccumulator(unwrapped_positions(lammps), self.frames)
+        self.accumulator = VibrationAccumulator(unwrapped_positions(lammps), self.frames, hop_distance=self.hop)
 
     def sample(self, lammps: Any) -> None:
         self.accumulator.add(unwrapped_positions(lammps))
@@ -129,12 +106,13 @@ class _Displacements:
         return self.accumulator.state()
 
     def restore(self, state: dict[str, NDArray]) -> None:
-        self.accumulator = VibrationAccumulator(state["reference"], self.frames)
+        self.accumulator = VibrationAccumulator(state["reference"], self.frames, hop_distance=self.hop)
         self.accumulator.restore(state)
 
 
 @writes_alone
 def vibrations(
+    material: Material,
     structure: Structure,
     settings: VibrationSettings,
     output: Path,
@@ -146,21 +124,22 @@ def vibrations(
 
     Parameters
     ----------
+    material : Material
     structure : Structure
-        Inherent structure at zero pressure, Cu-Zr, in an orthogonal periodic cell.
+        Inherent structure at the material's pressure or density, in a periodic cell.
     settings : VibrationSettings
         Temperatures and times.
     output : Path
-        ``.xyz.gz`` with the columns ``Stiffness`` (mean of K over temperatures, eV/Å²),
-        ``Vibrational_MSD``, ``Hop_Corrected_MSD`` (Å²) and ``Hops``, one component a temperature.
+        ``.xyz.gz`` with the columns ``Stiffness`` (mean of K over temperatures; energy over squared length),
+        ``Vibrational_MSD``, ``Hop_Corrected_MSD`` (squared length) and ``Hops``, one component a temperature.
     progress : callable
         Fraction and text.
     origin : mapping, optional
         Header entries that say how the structure itself was made.
     """
-    interaction = copper_zirconium()
-    check_structure(structure, interaction)
-    claim_intermediate(output, asdict(settings), structure)
+    check_structure(structure, material.check_complete())
+    settings = settings.filled_in(material)
+    claim_intermediate(output, asdict(settings), material, structure)
     temperatures = settings.temperatures
     results = []
     for number, temperature in enumerate(temperatures):
@@ -170,76 +149,55 @@ def vibrations(
             progress((number + fraction) / len(temperatures), f"{text} at {temperature:g} K")
 
         if not result.exists():
-            _one_temperature(structure, settings, temperature, interaction, result, report)
+            _one_temperature(material, structure, settings, temperature, result, report)
         results.append(load_checkpoint(result))
 
     msd = np.stack([part["msd"] for part in results], axis=1)
     corrected = np.stack([part["hop_corrected_msd"] for part in results], axis=1)
-    stiffness = stiffness_from_msd(msd, np.asarray(temperatures)).mean(axis=1)
+    stiffness = stiffness_from_msd(msd, np.asarray(temperatures), material.boltzmann).mean(axis=1)
     columns = {
         "Stiffness": stiffness,
         "Vibrational_MSD": msd,
         "Hop_Corrected_MSD": corrected,
         "Hops": np.stack([part["hops"] for part in results], axis=1),
     }
-    header = {**provenance("vibrations", asdict(settings)), **(origin or {})}
+    header = {**provenance("vibrations", asdict(settings), material), **(origin or {})}
     write_shard(output, structure, columns, header)
     clear_intermediate(output)
 
 
 def _one_temperature(
+    material: Material,
     structure: Structure,
     settings: VibrationSettings,
     temperature: float,
-    interaction: Interaction,
     result: Path,
     progress: Progress,
 ) -> None:
-    half = round(settings.equilibration / 2 / TIMESTEP)
-    every = max(1, round(settings.sample_interval / TIMESTEP))
+    step = material.cold_time_step
+    half = material.steps(settings.equilibration / 2, step)
+    every = material.steps(settings.sample_interval, step)
     frames = round(settings.window / settings.sample_interval)
-    constant = (temperature, temperature, TIMESTEP)
+    constant = (temperature, temperature, step)
+    observer = _Displacements(frames, rounded(HOP * material.nearest_neighbour_distance), result)
+    finding = [] if material.fixed_density else [_finding_the_cell(material, half, every, constant)]
     stages = [
-        Stage("finding the cell", half, *constant, 0.0, every, _AverageCell(half, every)),
+        *finding,
         Stage("equilibrating", half, *constant),
-        Stage("measuring vibrations", frames * every, *constant, None, every, _Displacements(frames, result)),
+        Stage("measuring vibrations", frames * every, *constant, None, every, observer),
     ]
     checkpoint = result.with_suffix(".checkpoint.npz")
 
     def start(lammps: Any) -> None:
-        create_atoms(lammps, structure, interaction)
+        create_atoms(lammps, structure, material)
         # Equipartition takes half of the kinetic energy that a minimum starts with.
-        seed = settings.seed + round(temperature)
+        seed = settings.seed + seed_of(temperature)
         lammps.command(f"velocity all create {2 * temperature} {seed} mom yes rot no dist gaussian")
 
     steps = settings.checkpoint_atom_steps
-    run_stages(interaction, stages, checkpoint, start, progress, lambda lammps: {}, steps)
+    run_stages(material, stages, checkpoint, start, progress, lambda lammps: {}, steps)
     checkpoint.unlink(missing_ok=True)
 
 
-def create_atoms(lammps: Any, structure: Structure, interaction: Interaction) -> None:
-    """Put the atoms of an orthogonal periodic structure into an empty LAMMPS instance."""
-    lengths = np.diag(np.asarray(structure.cell))
-    lammps.command(f"units {interaction.units}")
-    lammps.command(f"atom_style {interaction.atom_style}")
-    lammps.command("boundary p p p")
-    lammps.command(f"region box block 0 {lengths[0]} 0 {lengths[1]} 0 {lengths[2]}")
-    lammps.command(f"create_box {len(interaction.species)} box")
-    positions = (structure.positions - structure.origin) % lengths
-    number = {name: index + 1 for index, name in enumerate(interaction.species)}
-    types = [number[structure.species_names[kind]] for kind in structure.species]
-    count = len(structure)
-    lammps.create_atoms(count, list(range(1, count + 1)), types, positions.ravel().tolist())
-    apply_interaction(lammps, interaction)
-
-
-def check_structure(structure: Structure, interaction: Interaction) -> None:
-    unknown = set(structure.species_names) - set(interaction.species)
-    if unknown:
-        raise SimulationError(
-            f"No potential for {', '.join(sorted(unknown))}; the structure must consist of Cu and Zr."
-        )
-    if structure.cell is None or not all(structure.pbc):
-        raise SimulationError("The structure needs a cell that is periodic in all directions.")
-    if np.abs(structure.cell - np.diag(np.diag(structure.cell))).max() > 1e-9:
-        raise SimulationError("The cell is not orthogonal; give a structure in a rectangular cell.")
+def _finding_the_cell(material: Material, steps: int, every: int, constant: tuple[float, float, float]) -> Stage:
+    return Stage("finding the cell", steps, *constant, material.pressure, every, AverageCell(steps, every))

@@ -6,15 +6,23 @@ import numpy as np
 import pytest
 
 from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.atoms import create_atoms
 from ovito_glassml.simulate.device.anneal_together import anneal_together
 from ovito_glassml.simulate.engine import open_lammps
-from ovito_glassml.simulate.potentials import copper_zirconium
+from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.protocols.anneal import AnnealSettings, anneal
-from ovito_glassml.simulate.protocols.vibrations import create_atoms
 from ovito_glassml.simulate.snapshots import made_with, read_frames
 
+ZR44CU56 = load_material("cu-zr", "Zr44Cu56")
+
 SMALL = AnnealSettings(
-    atoms=260, melt_time=0.6, quench_time=1.5, temperatures=(500.0, 700.0), anneal_time=0.6, structures=2
+    atoms=260,
+    number_density=0.0576,
+    melt_time=0.6,
+    quench_time=1.5,
+    temperatures=(500.0, 700.0),
+    anneal_time=0.6,
+    structures=2,
 )
 SEEDS = (1, 2)
 
@@ -25,7 +33,11 @@ def together(processor, tmp_path_factory):
     outputs = [folder / f"{seed}.xyz.gz" for seed in SEEDS]
     reports = []
     anneal_together(
-        [replace(SMALL, seed=seed) for seed in SEEDS], outputs, lambda *report: reports.append(report), processor
+        ZR44CU56,
+        [replace(SMALL, seed=seed) for seed in SEEDS],
+        outputs,
+        lambda *report: reports.append(report),
+        processor,
     )
     fractions = [fraction for fraction, _ in reports]
     assert fractions == sorted(fractions)
@@ -34,7 +46,7 @@ def together(processor, tmp_path_factory):
 
 def test_frames_are_those_of_one_anneal_after_the_other(together, tmp_path):
     one = tmp_path / "one.xyz.gz"
-    anneal(replace(SMALL, seed=1), one, lambda fraction, text: None)
+    anneal(ZR44CU56, replace(SMALL, seed=1), one, lambda fraction, text: None)
     expected = read_frames(one)
     for seed, file in zip(SEEDS, together, strict=True):
         frames = read_frames(file)
@@ -56,7 +68,7 @@ def test_frames_are_those_of_one_anneal_after_the_other(together, tmp_path):
 def test_lammps_finds_every_structure_at_rest(together):
     for frame in read_frames(together[0])[::3]:
         lammps = open_lammps()
-        create_atoms(lammps, frame.structure, copper_zirconium())
+        create_atoms(lammps, frame.structure, load_material("cu-zr"))
         lammps.command("thermo_style custom step pe fmax")
         lammps.command("run 0 post no")
         assert lammps.get_thermo("fmax") < 5e-3  # positions are written to 10⁻⁵ Å
@@ -66,6 +78,6 @@ def test_lammps_finds_every_structure_at_rest(together):
 
 
 def test_anneals_that_differ_in_more_than_the_seed_are_refused(processor, tmp_path):
-    unlike = [SMALL, replace(SMALL, quench_time=2.0)]
+    unlike, outputs = [SMALL, replace(SMALL, quench_time=2.0)], [tmp_path / "1.xyz.gz", tmp_path / "2.xyz.gz"]
     with pytest.raises(SimulationError, match="differ in their seeds only"):
-        anneal_together(unlike, [tmp_path / "1.xyz.gz", tmp_path / "2.xyz.gz"], lambda *report: None, processor)
+        anneal_together(ZR44CU56, unlike, outputs, lambda *report: None, processor)

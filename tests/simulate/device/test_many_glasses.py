@@ -8,14 +8,14 @@ from ovito_glassml.simulate.device import many_glasses
 from ovito_glassml.simulate.device.device import GraphicsCard
 from ovito_glassml.simulate.device.many_glasses import ManyGlasses
 from ovito_glassml.simulate.local_forces import Surroundings, energy_and_forces, read_tables
-from ovito_glassml.simulate.potentials import copper_zirconium
+from ovito_glassml.simulate.material import load_material
 
 TIMESTEP = 0.003
 
 
 @pytest.fixture(scope="module")
 def tables():
-    return read_tables(copper_zirconium())
+    return read_tables(load_material("cu-zr"))
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def crystal():
 def two_glasses(crystal, tables, processor):
     """The crystal, and its copy shifted through the walls of the cell."""
     positions, kinds, edge = crystal
-    masses = copper_zirconium().masses
+    masses = load_material("cu-zr").masses
     both = np.stack([positions, positions + 5.0])
     return ManyGlasses(tables, masses, both, np.stack([kinds, kinds]), np.full(2, edge), processor)
 
@@ -123,7 +123,7 @@ def test_equal_input_gives_equal_bits(crystal, tables, processor):
     ends = []
     for _ in range(2):
         glasses = ManyGlasses(
-            tables, copper_zirconium().masses, positions[None], kinds[None], np.array([edge]), processor
+            tables, load_material("cu-zr").masses, positions[None], kinds[None], np.array([edge]), processor
         )
         glasses.give_velocities(700.0, 9)
         glasses.run(50, 700.0, 700.0, TIMESTEP)
@@ -133,7 +133,7 @@ def test_equal_input_gives_equal_bits(crystal, tables, processor):
 
 def test_what_cannot_be_done_is_refused(crystal, tables, processor):
     positions, kinds, edge = crystal
-    masses = copper_zirconium().masses
+    masses = load_material("cu-zr").masses
     with pytest.raises(SimulationError, match=r"only 12\.0 Å wide; 16\.4 Å"):
         ManyGlasses(tables, masses, positions[None], kinds[None], np.array([12.0]), processor)
     one = tables._replace(species=1)

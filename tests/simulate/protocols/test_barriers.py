@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 
 from ovito_glassml.cli import app
 from ovito_glassml.errors import SimulationError
-from ovito_glassml.simulate.campaign import Job, run_job
+from ovito_glassml.simulate.campaign import PROTOCOLS, Job, run_job
 from ovito_glassml.simulate.local_forces import Surroundings, read_tables
 from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.protocols import barriers as protocol
@@ -23,6 +24,8 @@ from ovito_glassml.simulate.protocols.barriers import BarrierSettings, barriers,
 from ovito_glassml.simulate.saddle_search import SearchSettings
 from ovito_glassml.simulate.snapshots import read_shard, write_shard
 from ovito_glassml.structure import Structure
+
+CU_ZR = load_material("cu-zr")
 
 SMALL = BarrierSettings(events=3, searches=8, seed=2, region_reach=7.0 / 2.7, yielding_reach=9.0 / 2.7, labelled=5)
 
@@ -34,7 +37,7 @@ def silent(fraction, text):
 @pytest.fixture(scope="module")
 def labelled(glass_box, tmp_path_factory):
     file = tmp_path_factory.mktemp("barriers") / "labels.xyz.gz"
-    barriers(load_material("cu-zr"), glass_box, SMALL, file, silent, origin={"made_from": "test"})
+    barriers(CU_ZR, glass_box, SMALL, file, silent, origin={"made_from": "test"})
     return file
 
 
@@ -87,7 +90,7 @@ def test_outcomes_become_columns():
 
 
 def test_an_atom_alone_gives_what_it_gives_among_others(glass_box, shard):
-    tables = read_tables(load_material("cu-zr"))
+    tables = read_tables(CU_ZR)
     glass, drop = minimised(Surroundings(tables, glass_box.positions, glass_box.species, np.diag(glass_box.cell)))
     assert drop > 0
     atom = np.flatnonzero(shard.columns["Searches"])[3]
@@ -98,7 +101,7 @@ def test_an_atom_alone_gives_what_it_gives_among_others(glass_box, shard):
 
 def test_a_saddle_found_again_is_a_duplicate(glass_box):
     """The same push again and again."""
-    tables = read_tables(load_material("cu-zr"))
+    tables = read_tables(CU_ZR)
     glass, _ = minimised(Surroundings(tables, glass_box.positions, glass_box.species, np.diag(glass_box.cell)))
 
     with pytest.MonkeyPatch.context() as patch:
@@ -118,7 +121,7 @@ def _repeating(default_rng):
 
 def test_two_processes_write_the_same_file(glass_box, labelled, tmp_path):
     file = tmp_path / "labels.xyz.gz"
-    barriers(load_material("cu-zr"), glass_box, SMALL, file, silent, origin={"made_from": "test"}, processes=2)
+    barriers(CU_ZR, glass_box, SMALL, file, silent, origin={"made_from": "test"}, processes=2)
     assert file.read_bytes() == labelled.read_bytes()
 
 
@@ -126,7 +129,7 @@ def test_interrupted_again_and_again_it_ends_in_the_same_file(
     glass_box, labelled, with_interruptions, tmp_path, monkeypatch
 ):
     def simulate(settings, output, progress):
-        barriers(load_material("cu-zr"), glass_box, settings, output, progress, origin={"made_from": "test"})
+        barriers(CU_ZR, glass_box, settings, output, progress, origin={"made_from": "test"})
 
     monkeypatch.setattr(protocol, "CHECKPOINT_INTERVAL", 0.0)
     file = tmp_path / "labels.xyz.gz"
@@ -153,8 +156,8 @@ def test_killed_with_its_workers_it_ends_in_the_same_file(glass_box, tmp_path):
     program.write_text(
         "import sys, pathlib\n"
         "from ovito_glassml.simulate import snapshots\n"
-        "from ovito_glassml.simulate.protocols import barriers as b\n"
         "from ovito_glassml.simulate.material import load_material\n"
+        "from ovito_glassml.simulate.protocols import barriers as b\n"
         "if __name__ == '__main__':\n"
         "    b.CHECKPOINT_INTERVAL = 0.0\n"
         "    radii = {'region_reach': 7.0 / 2.7, 'yielding_reach': 9.0 / 2.7}\n"
@@ -191,7 +194,11 @@ def test_it_is_a_job_of_a_campaign(glass_box, tmp_path):
 
 def test_the_command_passes_its_options_on(glass_box, tmp_path, monkeypatch):
     calls = []
-    monkeypatch.setattr(protocol, "barriers", lambda *arguments, **options: calls.append((arguments, options)))
+
+    def asked(*arguments, **options):
+        calls.append((arguments, options))
+
+    monkeypatch.setitem(PROTOCOLS, "barriers", replace(PROTOCOLS["barriers"], simulate=asked))
     source, file = tmp_path / "glass.xyz.gz", tmp_path / "labels.xyz.gz"
     write_shard(source, glass_box, {}, {})
     command = ["simulate", "barriers", source, "--events", 4, "--labelled", 7, "--processes", 3, "-o", file]
@@ -213,14 +220,14 @@ def test_what_another_run_left_is_not_continued(glass_box, tmp_path, monkeypatch
     monkeypatch.setattr(protocol, "CHECKPOINT_INTERVAL", 0.0)
     few = BarrierSettings(events=1, searches=2, region_reach=5.0 / 2.7, yielding_reach=6.0 / 2.7, labelled=3)
     with pytest.raises(Stopped):
-        barriers(load_material("cu-zr"), glass_box, few, tmp_path / "labels.xyz.gz", stop)
+        barriers(CU_ZR, glass_box, few, tmp_path / "labels.xyz.gz", stop)
     other = BarrierSettings(events=1, searches=2, region_reach=5.0 / 2.7, yielding_reach=6.0 / 2.7, labelled=3, seed=9)
     with pytest.raises(SimulationError, match=r"with other settings \(seed 1 and not 9\)"):
-        barriers(load_material("cu-zr"), glass_box, other, tmp_path / "labels.xyz.gz", silent)
+        barriers(CU_ZR, glass_box, other, tmp_path / "labels.xyz.gz", silent)
 
 
-def test_what_a_killed_run_left_is_continued(glass_box, tmp_path):
-    """Its record and its checkpoint; no search is left to do."""
+def test_what_an_earlier_version_left_is_continued(glass_box, tmp_path):
+    """Its record and its checkpoint, written here as it wrote them; no search is left to do."""
     settings = BarrierSettings(events=1, searches=2, region_reach=5.0 / 2.7, yielding_reach=6.0 / 2.7, labelled=None)
     parts = glass_box.positions, glass_box.species, glass_box.cell, glass_box.origin
     stamp = hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)).hexdigest()
@@ -228,9 +235,9 @@ def test_what_a_killed_run_left_is_continued(glass_box, tmp_path):
         "events": 1,
         "searches": 2,
         "seed": 1,
-        "region_reach": 5.0 / 2.7,
-        "yielding_reach": 6.0 / 2.7,
-        "push_reach": 3.6 / 2.7,
+        "region_radius": 5.0,
+        "yielding_radius": 6.0,
+        "push_radius": 3.6,
         "labelled": None,
         "search": list(SearchSettings()),
         "structure": stamp,
@@ -239,7 +246,7 @@ def test_what_a_killed_run_left_is_continued(glass_box, tmp_path):
     outcomes = np.tile(np.array([1, 3], dtype=np.int8), (len(glass_box), 1))
     heights = np.stack([np.full(len(glass_box), np.nan), np.linspace(0.5, 1.5, len(glass_box))], axis=1)
     np.savez(tmp_path / ".labels.xyz.gz.searches.npz", outcomes=outcomes, heights=heights)
-    barriers(load_material("cu-zr"), glass_box, settings, tmp_path / "labels.xyz.gz", silent, processes=2)
+    barriers(CU_ZR, glass_box, settings, tmp_path / "labels.xyz.gz", silent, processes=2)
     columns = read_shard(tmp_path / "labels.xyz.gz").columns
     np.testing.assert_allclose(columns["Activation_Energy"], heights[:, 1], rtol=1e-5)
     assert [path.name for path in tmp_path.iterdir()] == ["labels.xyz.gz"]
@@ -247,13 +254,13 @@ def test_what_a_killed_run_left_is_continued(glass_box, tmp_path):
 
 def test_a_glass_too_small_for_its_interactions_is_refused(small_glass, tmp_path):
     with pytest.raises(SimulationError, match=r"searches need 6.1, a glass of about 25. atoms"):
-        barriers(load_material("cu-zr"), small_glass.structure, SMALL, tmp_path / "labels.xyz.gz", silent)
+        barriers(CU_ZR, small_glass.structure, SMALL, tmp_path / "labels.xyz.gz", silent)
 
 
 def test_another_element_is_refused(tmp_path):
     iron = Structure(np.zeros((1, 3)), [0], ("Fe",), np.eye(3) * 20, pbc=(True, True, True))
     with pytest.raises(SimulationError, match="does not describe Fe"):
-        barriers(load_material("cu-zr"), iron, SMALL, tmp_path / "labels.xyz.gz", silent)
+        barriers(CU_ZR, iron, SMALL, tmp_path / "labels.xyz.gz", silent)
 
 
 @pytest.mark.parametrize(

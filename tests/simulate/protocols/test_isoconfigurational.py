@@ -1,14 +1,18 @@
 """Isoconfigurational runs: a common start, different ends, displacements that can be read off."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.protocols.isoconfigurational import IsoconfigurationalSettings, isoconfigurational
 from ovito_glassml.simulate.snapshots import read_frames
 
+POLYMER = load_material("polymer")
+
 SMALL = IsoconfigurationalSettings(
-    system="polymer",
     atoms=200,
     seed=3,
     melt_time=5.0,
@@ -23,7 +27,7 @@ SMALL = IsoconfigurationalSettings(
 @pytest.fixture(scope="module")
 def ensemble(tmp_path_factory):
     file = tmp_path_factory.mktemp("ensemble") / "replicas.xyz.gz"
-    isoconfigurational(SMALL, file, lambda fraction, text: None)
+    isoconfigurational(POLYMER, SMALL, file, lambda fraction, text: None)
     return file
 
 
@@ -83,7 +87,7 @@ def test_ovito_reads_the_ensemble(ensemble, frames):
 
 def test_interrupted_again_and_again_it_ends_in_the_same_file(ensemble, with_interruptions, tmp_path):
     file = tmp_path / "replicas.xyz.gz"
-    assert with_interruptions(isoconfigurational, SMALL, file, every=4) > 3
+    assert with_interruptions(partial(isoconfigurational, POLYMER), SMALL, file, every=4) > 3
     assert file.read_bytes() == ensemble.read_bytes()
     assert [path.name for path in tmp_path.iterdir()] == ["replicas.xyz.gz"]
 

@@ -1,12 +1,16 @@
 """Quasi-static shear: mechanics, events, labels, and that an interruption leaves no trace."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.protocols.shear_aqs import ShearAQSSettings, label_events, shear_aqs
 from ovito_glassml.simulate.snapshots import read_frames
 
+KOB_ANDERSEN = load_material("kob-andersen")
 SMALL = ShearAQSSettings(
     atoms=200,
     seed=2,
@@ -27,7 +31,7 @@ SMALL = ShearAQSSettings(
 @pytest.fixture(scope="module")
 def sheared(tmp_path_factory):
     file = tmp_path_factory.mktemp("shear") / "events.xyz.gz"
-    shear_aqs(SMALL, file, lambda fraction, text: None)
+    shear_aqs(KOB_ANDERSEN, SMALL, file, lambda fraction, text: None)
     return file
 
 
@@ -94,7 +98,7 @@ def test_ovito_reads_the_events(sheared):
 
 def test_interrupted_again_and_again_it_ends_in_the_same_file(sheared, with_interruptions, tmp_path):
     file = tmp_path / "events.xyz.gz"
-    assert with_interruptions(shear_aqs, SMALL, file, every=3) > 4
+    assert with_interruptions(partial(shear_aqs, KOB_ANDERSEN), SMALL, file, every=3) > 4
     assert file.read_bytes() == sheared.read_bytes()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["events.curve.csv", "events.xyz.gz"]
 
@@ -124,7 +128,7 @@ def test_without_an_event_the_last_state_comes_without_labels(tmp_path):
 
     file = tmp_path / "nothing.xyz.gz"
     settings = replace(SMALL, discarded_strain=0.0, strain=4e-3, block=4e-3, threshold=1e6)
-    shear_aqs(settings, file, lambda fraction, text: None)
+    shear_aqs(KOB_ANDERSEN, settings, file, lambda fraction, text: None)
     (frame,) = read_frames(file)
     assert frame.header["event"] == "-1"
     assert set(frame.columns["Activity"]) == {-1}
@@ -143,8 +147,3 @@ def test_without_an_event_the_last_state_comes_without_labels(tmp_path):
 def test_impossible_settings_are_refused(settings, message):
     with pytest.raises(SimulationError, match=message):
         ShearAQSSettings(**settings)
-
-
-def test_an_unknown_system_is_refused(tmp_path):
-    with pytest.raises(SimulationError, match="choose from kob-andersen"):
-        shear_aqs(ShearAQSSettings(system="water"), tmp_path / "x.xyz.gz", lambda fraction, text: None)

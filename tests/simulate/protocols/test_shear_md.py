@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.protocols.shear_md import ShearMDSettings, shear_md
 from ovito_glassml.simulate.snapshots import read_frames
+
+CU_ZR = load_material("cu-zr")
 
 SMALL = ShearMDSettings(
     temperature=300.0,
@@ -20,7 +23,7 @@ SMALL = ShearMDSettings(
 @pytest.fixture(scope="module")
 def sheared(small_glass, tmp_path_factory):
     file = tmp_path_factory.mktemp("shear") / "sheared.xyz.gz"
-    shear_md(small_glass.structure, SMALL, file, lambda fraction, text: None, origin={"made_from": "test"})
+    shear_md(CU_ZR, small_glass.structure, SMALL, file, lambda fraction, text: None, origin={"made_from": "test"})
     return file
 
 
@@ -42,7 +45,7 @@ def test_shear_rearranges_and_raises_the_energy(sheared):
 
 def test_interrupted_again_and_again_it_ends_in_the_same_file(sheared, small_glass, with_interruptions, tmp_path):
     def simulate(settings, output, progress):
-        shear_md(small_glass.structure, settings, output, progress, origin={"made_from": "test"})
+        shear_md(CU_ZR, small_glass.structure, settings, output, progress, origin={"made_from": "test"})
 
     file = tmp_path / "sheared.xyz.gz"
     assert with_interruptions(simulate, SMALL, file, every=2) > 1
@@ -61,4 +64,4 @@ def test_interrupted_again_and_again_it_ends_in_the_same_file(sheared, small_gla
 )
 def test_impossible_settings_are_refused(settings, message):
     with pytest.raises(SimulationError, match=message):
-        ShearMDSettings(**settings)
+        ShearMDSettings(**settings).filled_in(CU_ZR)

@@ -1,18 +1,18 @@
-"""Random starts and glasses of the model systems."""
+"""Atoms for LAMMPS: random starts of every shipped material, and structures in any cell."""
 
 import numpy as np
 import pytest
 
 from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.atoms import fill
 from ovito_glassml.simulate.engine import gather, open_lammps
+from ovito_glassml.simulate.material import load_material, shipped_materials
 from ovito_glassml.simulate.minima import configuration_of, minimise
-from ovito_glassml.simulate.snapshots import provenance
-from ovito_glassml.simulate.systems import MENDELEV, SYSTEMS, fill, stated, system
 
 
-@pytest.fixture(params=sorted(SYSTEMS))
+@pytest.fixture(params=sorted(shipped_materials()))
 def filled(request):
-    matter = system(request.param)
+    matter = load_material(request.param)
     lammps = open_lammps()
     fill(lammps, matter, 200, seed=5)
     yield matter, lammps
@@ -36,11 +36,11 @@ def test_a_start_relaxes_without_overlaps(filled):
     lengths = np.diag(configuration.cell)
     bonds = configuration.positions[:, None] - configuration.positions
     distances = np.linalg.norm(bonds - lengths * np.round(bonds / lengths), axis=2)
-    assert distances[np.triu_indices(200, 1)].min() > 0.7 * matter.length
+    assert distances[np.triu_indices(200, 1)].min() > 0.7 * matter.nearest_neighbour_distance
 
 
 def test_chains_are_bonded_from_end_to_end():
-    matter = system("polymer")
+    matter = load_material("polymer")
     lammps = open_lammps()
     fill(lammps, matter, 200, seed=1)
     lammps.command("run 0 post no")
@@ -58,37 +58,4 @@ def test_chains_are_bonded_from_end_to_end():
 
 def test_beads_must_fill_chains():
     with pytest.raises(SimulationError, match="give a multiple of 20"):
-        fill(open_lammps(), system("polymer"), 210, seed=1)
-
-
-@pytest.mark.parametrize("protocol", ["quench", "vibrations", "barriers", "anneal", "shear-md"])
-def test_files_of_copper_and_zirconium_state_their_units_and_potential(protocol):
-    found = stated(provenance(protocol, {"atoms": 1000, "labelled": None}))
-    assert (found["length_unit"], found["energy_unit"], found["reference"]) == ("angstrom", "eV", MENDELEV)
-
-
-@pytest.mark.parametrize("name", sorted(SYSTEMS))
-def test_files_of_every_system_state_its_units(name):
-    found = stated(provenance("shear-aqs", {"system": name}))
-    reduced = system(name).interaction.units == "lj"
-    assert (found["length_unit"], found["energy_unit"]) == (("sigma", "epsilon") if reduced else ("angstrom", "eV"))
-    assert found["activation"] == "shear"
-    assert ("Mendelev" in found["reference"]) == (not reduced)
-
-
-@pytest.mark.parametrize(
-    ("header", "expected"),
-    [
-        ({}, {}),
-        ({"protocol": "quench"}, {}),
-        ({"protocol": "quench", "settings": "fast", "lammps": "2025"}, {}),
-        ({"protocol": "of our own", "settings": "{}", "lammps": "2025"}, {}),
-        (provenance("quench", {"system": "silica"}), {}),
-        ({"length_unit": "nm", "reference": "Ours"}, {"length_unit": "nm", "reference": "Ours"}),
-        (provenance("anneal", {}) | {"energy_unit": "kJ"}, {"length_unit": "angstrom", "energy_unit": "kJ"}),
-    ],
-)
-def test_what_other_files_do_not_state_is_not_assumed(header, expected):
-    found = stated(header)
-    assert expected.items() <= found.items()
-    assert bool(found) == bool(expected)
+        fill(open_lammps(), load_material("polymer"), 210, seed=1)
