@@ -17,7 +17,7 @@ from ovito_glassml.simulate.local_forces import NEIGHBOURS, STYLES, is_embedded_
 from ovito_glassml.simulate.material import Material, load_material
 from ovito_glassml.simulate.saddle_search import relax
 from ovito_glassml.structure import Structure
-from ovito_glassml.topology.length_scale import first_minimum, first_peak
+from ovito_glassml.topology.length_scale import first_minimum, nearest_neighbour_distance
 
 __all__ = ["MOST_ATOMS", "HarmonicLimit", "harmonic_limit", "material_for", "minimised", "resting_force"]
 
@@ -88,7 +88,7 @@ def harmonic_limit(structure: Structure, material: Material, progress: Report | 
         _check_rest(largest, material)
         hessian = _hessian(structure, material, forces, STEP * spacing, report)
     shell = first_minimum(structure)
-    assert shell is not None
+    assert shell is not None  # where there is a distance of neighbours
 
     def inverting(fraction: float) -> None:
         report(FORCES_SHARE + (1 - FORCES_SHARE) * fraction, "Inverting the Hessian")
@@ -174,10 +174,7 @@ def _check(structure: Structure) -> float:
         raise SimulationError(
             f"The harmonic limit of {len(structure)} atoms takes too much memory and time; give at most {MOST_ATOMS}."
         )
-    spacing = first_peak(structure) if len(structure) > 2 else None
-    if spacing is None:
-        raise SimulationError("No atom has a neighbour; the harmonic limit needs a solid.")
-    return spacing
+    return nearest_neighbour_distance(structure)
 
 
 def _check_rest(largest: float, material: Material) -> None:

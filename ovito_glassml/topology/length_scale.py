@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.neighbours import Progress, block_stages, build_cell_list
-from ovito_glassml.structure import Structure
+from ovito_glassml.neighbours import Progress, block_stages, build_cell_list, neighbour_counts
+from ovito_glassml.structure import Structure, StructureError
 from ovito_glassml.threads import TASK_SIZE, run_tasks
 from ovito_glassml.topology.kernels import pair_histogram
 
-__all__ = ["first_minimum", "first_peak"]
+__all__ = ["first_minimum", "first_peak", "nearest_neighbour_distance"]
 
 #: Bins in a factor e of the distance: half a per cent each.
 _BINS_PER_FACTOR = 200
@@ -31,6 +31,9 @@ _SEARCH = 2.0
 #: The first minimum lies within this many distances of the first peak: silica's second peak is at 1.63, and a
 #: crystal's second shell at 1.41 or more. For it, the search goes on to where its far side is seen.
 _MINIMUM_WITHIN, _SEARCH_ON = 1.6, 2.6
+
+#: Neighbours in the first shell: 2.7 in silica, 12-14 in metals. Chance neighbours in a gas are less than one.
+_FEWEST_AROUND = 1.5
 
 
 def first_peak(structure: Structure, progress: Progress | None = None) -> float | None:
@@ -63,6 +66,26 @@ def first_peak(structure: Structure, progress: Progress | None = None) -> float 
     radii, density = _smeared_density(structure, _SEARCH * spacing, progress)
     top = int(np.argmax(np.where(radii < _PEAK_WITHIN * spacing, density, 0.0)))
     return _rounded(radii, density, top)
+
+
+def nearest_neighbour_distance(structure: Structure, progress: Progress | None = None) -> float:
+    """`first_peak` of a structure that must have one: the unit of lengths that hold for any material.
+
+    Raises
+    ------
+    StructureError
+        If there is no first shell, as in a gas or of two atoms; and as `build_cell_list`.
+    """
+    place, end = first_peak(structure, progress), first_minimum(structure)
+    if place is None or end is None:
+        raise StructureError("No atom has a neighbour, so there is no distance of neighbours; give a liquid or solid.")
+    around = float(neighbour_counts(build_cell_list(structure, end)).mean())
+    if around < _FEWEST_AROUND:
+        raise StructureError(
+            f"The atoms have no first shell, only {around:.2g} neighbours within the first peak of g(r) on average; "
+            "give a liquid or solid."
+        )
+    return place
 
 
 def first_minimum(structure: Structure, progress: Progress | None = None) -> float | None:
