@@ -34,6 +34,7 @@ PICTURES = 3
 #: Pages written by hand, and what is in them.
 BY_HAND = {
     "limits": "How far to trust a prediction, method by method",
+    "materials": "Simulate your own glass with any LAMMPS potential",
     "training": "Train models on your own data, make the data, and study which structure matters",
     "trajectories": "Long trajectories, clusters, and how fast everything is",
     "extending": "Add a modifier of your own",

@@ -47,8 +47,14 @@ def writes_alone(protocol: Callable[Parameters, None]) -> Callable[Parameters, N
 
     @wraps(protocol)
     def run(*arguments: Parameters.args, **options: Parameters.kwargs) -> None:
-        with sole_writer(signature.bind(*arguments, **options).arguments["output"]):
-            protocol(*arguments, **options)
+        output = signature.bind(*arguments, **options).arguments["output"]
+        with sole_writer(output):
+            try:
+                protocol(*arguments, **options)
+            except BaseException:
+                if not _checkpoints(output):  # nothing that another start could go on from
+                    clear_intermediate(output)
+                raise
 
     return run
 
@@ -93,6 +99,7 @@ def claim_intermediate(
     SimulationError
         If files of a run with other settings or from another structure are there.
     """
+    material.potential_paths()  # before anything is written
     asked = {**json.loads(json.dumps(dict(settings), default=list)), "material": material.digest()}
     if structure is None:
         asked["composition"] = material.composition
@@ -102,8 +109,8 @@ def claim_intermediate(
         parts = (structure.positions, structure.species, structure.cell, structure.origin)
         content = b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
         asked["structure"] = hashlib.sha256(content).hexdigest()
-    record = output.with_name(f".{output.name}.settings.json")
-    left = [file for file in _left_over(output) if file.suffix == ".npz"]
+    record = _record(output)
+    left = _checkpoints(output)
     try:
         known = {**UNSAID, **added, **former_record(json.loads(record.read_text()))}
     except (OSError, ValueError):
@@ -135,6 +142,14 @@ def clear_intermediate(output: Path) -> None:
     """Remove the intermediate files of a finished job, also those that a kill left half-written."""
     for file in _left_over(output):
         file.unlink(missing_ok=True)
+
+
+def _record(output: Path) -> Path:
+    return output.with_name(f".{output.name}.settings.json")
+
+
+def _checkpoints(output: Path) -> list[Path]:
+    return [file for file in _left_over(output) if file.suffix == ".npz"]
 
 
 def _left_over(output: Path) -> Iterator[Path]:

@@ -17,7 +17,9 @@ from ovito_glassml.files import sole_writer
 from ovito_glassml.simulate.campaign import (
     PROTOCOLS,
     Job,
+    _check_settings,
     load_campaign,
+    material_of,
     run_campaign,
     run_job,
     run_on_device,
@@ -25,6 +27,7 @@ from ovito_glassml.simulate.campaign import (
     status,
     summary,
 )
+from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.snapshots import provenance, read_shard, write_shard
 from ovito_glassml.structure import Structure
 
@@ -447,3 +450,52 @@ def test_a_column_of_sizes_that_no_table_has_is_refused(tmp_path):
     assert load_campaign(file)[1].settings["events"] == 5
     with pytest.raises(SimulationError, match="has sizes called 'papre'"):
         load_campaign(file, "papre")
+
+
+SAMPLES = Path(__file__).parents[2] / "sample_data"
+
+
+@pytest.mark.parametrize(
+    ("campaign", "size", "folder", "count"),
+    [
+        ("campaign.toml", "laptop", "stiffness", 7),
+        ("campaign.toml", "device", "barriers", 9),
+        ("campaign.toml", "device", "activity", 10),
+        ("campaign-second.toml", "laptop", "second", 5),
+    ],
+)
+def test_what_was_made_before_there_were_materials_is_what_the_campaigns_ask_for(campaign, size, folder, count):
+    """Finished jobs are taken for done, and are not made again."""
+    found = 0
+    for job in load_campaign(SAMPLES / campaign, size):
+        # Barriers of Cu80Zr20-2 were searched on processors, with the sizes of a laptop.
+        if job.output(SAMPLES / folder).exists() and job.name != "barriers-cu80zr20-2":
+            _check_settings(job, SAMPLES / folder)
+            found += 1
+    assert found >= count - 1
+
+
+def test_a_file_of_another_material_is_not_taken_for_done(tmp_path):
+    job = Job("glass", "quench", {"atoms": 108, "material": "fe80p20"})
+    made = provenance("quench", {"atoms": 108}, load_material("cu-zr"), composition=True)
+    write_shard(job.output(tmp_path), ATOM, {}, made)
+    with pytest.raises(SimulationError, match=r"material cu-zr .* and not fe80p20"):
+        run_campaign([job], tmp_path, 1, lambda records: None)
+
+
+def test_a_job_with_an_input_is_of_the_material_of_its_input(tmp_path):
+    (tmp_path / "mine.toml").write_text(
+        'species = ["Cu", "Ta"]\nfractions = [0.5, 0.5]\nunits = "metal"\n'
+        'commands = ["pair_style eam/alloy", "pair_coeff * * CuTa.eam.alloy Cu Ta"]\n'
+        "melt_temperature = 3000.0\nglass_temperature = 900.0\nliquid_density = 0.06\ntime_step = 0.002\n"
+        "nearest_neighbour_distance = 2.7\n"
+    )
+    file = tmp_path / "campaign.toml"
+    file.write_text(
+        "[[job]]\nname = 'a'\nprotocol = 'quench'\nsettings = { material = 'mine.toml', composition = 'Cu30Ta70' }\n"
+        "[[job]]\nname = 'b'\nprotocol = 'vibrations'\ninput = 'a'\n"
+    )
+    quench, vibrations = load_campaign(file)
+    assert material_of(vibrations) == material_of(quench)
+    assert (material_of(quench).name, material_of(quench).composition) == ("mine", "Cu30Ta70")
+    assert quench.settings == {}
