@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from ovito_glassml.cli import app
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.campaign import PROTOCOLS, Job, run_job
+from ovito_glassml.simulate.forces import LammpsForces
 from ovito_glassml.simulate.local_forces import Surroundings, read_tables
 from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.protocols import barriers as protocol
@@ -250,6 +251,29 @@ def test_what_an_earlier_version_left_is_continued(glass_box, tmp_path):
     columns = read_shard(tmp_path / "labels.xyz.gz").columns
     np.testing.assert_allclose(columns["Activation_Energy"], heights[:, 1], rtol=1e-5)
     assert [path.name for path in tmp_path.iterdir()] == ["labels.xyz.gz"]
+
+
+def test_a_lennard_jones_glass_is_searched_by_lammps_in_its_own_units(tmp_path):
+    """Alone and in processes of their own; barriers of some ε, which is about 6 k_B T_g."""
+    matter, random = load_material("kob-andersen"), np.random.default_rng(3)
+    edge = (250 / matter.number_density) ** (1 / 3)
+    grid = np.stack(np.meshgrid(*[np.arange(7)] * 3), axis=-1).reshape(-1, 3)[:250] * edge / 7
+    kinds = (random.permutation(250) >= 200).astype(int)
+    mixture = Structure(
+        grid + random.uniform(-0.2, 0.2, grid.shape), kinds, ("A", "B"), edge * np.eye(3), pbc=(True,) * 3
+    )
+    settings = BarrierSettings(events=1, searches=4, seed=2, region_reach=2.2, yielding_reach=2.4, labelled=4)
+    files = [tmp_path / f"{processes}.xyz.gz" for processes in (1, 2)]
+    for processes, file in enumerate(files, start=1):
+        barriers(matter, mixture, settings, file, silent, processes=processes)
+    assert files[0].read_bytes() == files[1].read_bytes()
+    shard = read_shard(files[0])
+    energies = shard.columns["Activation_Energy"]
+    assert np.isfinite(energies).any()
+    assert 0.1 < np.nanmax(energies) < 40
+    assert shard.structure.cell[0, 0] == pytest.approx(edge)
+    with LammpsForces(shard.structure, matter) as forces:
+        assert np.abs(forces(shard.structure.positions)[1]).max() < 0.05  # positions are written with 1e-5
 
 
 def test_a_glass_too_small_for_its_interactions_is_refused(small_glass, tmp_path):
