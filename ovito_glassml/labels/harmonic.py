@@ -1,6 +1,14 @@
 """How stiffly every atom is held when all forces are linear: the inverse of the Hessian of a structure at rest.
 
 In the harmonic limit the covariance of the displacements is k_B T H⁻¹, exactly and at every temperature.
+
+How much of it is long waves: in a face-centred crystal of springs u² is 11.8 % below that of an infinite one with
+500 atoms and 5.9 % with 4 000, as one over the edge of the periodic cell, while u² relative to the first shell is right
+to 10⁻⁴ with 500. So harmonic stiffness compares samples of one size, and cage stiffness any.
+
+Large samples cannot be pieced together from small ones. In a Cu50Zr50 glass of 4 000 atoms, regions of 1 200 of them
+in frozen surroundings make the atoms within 8 Å of the middle too stiff by 10 % and their cages by 5 %; with 243 plane
+waves of the whole cell beside them, by 7 and 4 %, single soft atoms by a factor of two: soft modes reach that far.
 """
 
 from __future__ import annotations

@@ -54,9 +54,9 @@ class LammpsForces:
         self.lammps = open_lammps()
         try:
             self._create(material)
-        except Exception as error:
+        except BaseException:
             self.close()
-            raise error if isinstance(error, SimulationError) else SimulationError(_reason(error)) from error
+            raise
 
     def _create(self, material: Material) -> None:
         structure, lammps = self.structure, self.lammps
@@ -128,10 +128,6 @@ class LammpsForces:
         self.close()
 
 
-def _reason(error: Exception) -> str:
-    return f"LAMMPS refuses this structure or force field: {str(error).splitlines()[0].strip()}."
-
-
 def _types(structure: Structure, material: Material) -> NDArray[np.int64]:
     """LAMMPS types, from 1 in the order of the material's species."""
     unknown = {structure.species_names[kind] for kind in np.unique(structure.species)} - set(material.species)
@@ -179,7 +175,18 @@ class Units:
 
     @classmethod
     def of(cls, material: Material) -> Units:
-        """Those of a material, 1 for Cu-Zr."""
+        """Those of a material, 1 for Cu-Zr.
+
+        Raises
+        ------
+        SimulationError
+            If the material does not say its distance of neighbours or glass temperature.
+        """
+        if np.isnan(material.nearest_neighbour_distance) or np.isnan(material.glass_temperature):
+            raise SimulationError(
+                f"The material {material.name} lacks a nearest_neighbour_distance or glass_temperature, the units of "
+                "searches; let 'glassml material check' measure them."
+            )
         energy = material.boltzmann * material.glass_temperature
         return cls(material.nearest_neighbour_distance / NEIGHBOURS, energy / GLASS_ENERGY)
 

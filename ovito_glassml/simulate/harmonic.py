@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.labels.harmonic import HarmonicMotion, first_shells, harmonic_motion, rigid_motions
-from ovito_glassml.simulate.forces import LammpsForces, Units, WholeCell
+from ovito_glassml.simulate.forces import GLASS_ENERGY, LammpsForces, Units, WholeCell
 from ovito_glassml.simulate.hessian import STEP, embedded_atom_hessian, hessian_by_differences
 from ovito_glassml.simulate.local_forces import NEIGHBOURS, STYLES, is_embedded_atom
 from ovito_glassml.simulate.material import Material, load_material
@@ -129,8 +129,8 @@ def minimised(structure: Structure, material: Material, progress: Report | None 
 
 def _search_units(material: Material, spacing: float) -> Units:
     """As `Units.of`; where the glass temperature is unknown, energies are as they are."""
-    energy = 1.0 if np.isnan(material.glass_temperature) else Units.of(material).energy
-    return Units(spacing / NEIGHBOURS, energy)
+    energy = material.boltzmann * material.glass_temperature / GLASS_ENERGY
+    return Units(spacing / NEIGHBOURS, 1.0 if np.isnan(energy) else energy)
 
 
 def material_for(name: str, structure: Structure) -> Material:

@@ -132,6 +132,11 @@ def test_units_are_those_of_copper_zirconium_for_it_alone():
     assert other.energy == pytest.approx(0.4 / 0.0603, rel=0.01)
 
 
+def test_a_material_without_a_scale_of_its_own_is_refused():
+    with pytest.raises(SimulationError, match="lacks a nearest_neighbour_distance or glass_temperature"):
+        Units.of(material("eam/alloy", "CuTa.eam.alloy", "Cu", "Ta"))
+
+
 @pytest.mark.parametrize("pbc", [(True, True, True), (True, False, True), (False, False, False)])
 def test_any_cell_and_boundary_has_the_forces_of_its_energy(pbc):
     """Oblique, turned against LAMMPS's axes, with atoms outside the cell."""
@@ -181,5 +186,5 @@ def test_chains_are_refused(mixture):
 
 def test_what_lammps_refuses_is_one_sentence(mixture):
     matter = Material("odd", ("A", "B"), (0.5, 0.5), "lj", ("pair_style lj/cut 2.5", "pair_coeff 1 1 1.0 1.0"))
-    with pytest.raises(SimulationError, match=r"^LAMMPS refuses this structure or force field: .*\.$"):
+    with pytest.raises(SimulationError, match=r"^LAMMPS stops: .*pair coeffs are not set.*\.$"):
         LammpsForces(mixture[1], matter)
