@@ -278,7 +278,7 @@ def test_the_size_column_is_chosen(campaign_file):
 
 def test_the_shipped_campaign_can_be_read():
     jobs = load_campaign(Path(__file__).parents[2] / "sample_data" / "campaign.toml")
-    assert {job.protocol for job in jobs} == set(PROTOCOLS)
+    assert {job.protocol for job in jobs} == set(PROTOCOLS) - {"harmonic"}  # which the first campaign did not know
     paper = load_campaign(Path(__file__).parents[2] / "sample_data" / "campaign.toml", "paper")
     assert [job.name for job in paper] == [job.name for job in jobs]
 
