@@ -141,6 +141,11 @@ class Structure:
         """N / V. Wrong for structures with free surfaces, where callers pass their own value."""
         return len(self) / self.volume
 
+    def moved(self, positions: ArrayLike) -> Structure:
+        """The same atoms at other positions (N, 3)."""
+        kinds, names = self.species, self.species_names
+        return Structure(positions, kinds, names, self.cell, self.origin, self.pbc, self.ids, self.mask)
+
     @property
     def selected(self) -> NDArray[np.int64]:
         """Indices of the atoms for which results are wanted."""

@@ -163,6 +163,25 @@ def simulate_vibrations(
     console.print(f"Wrote {output}; train on such files with: glassml train stiffness {output} ...", highlight=False)
 
 
+@simulate_app.command("harmonic")
+@_options("harmonic")
+def simulate_harmonic(
+    settings: Any,
+    file: Glass,
+    output: Output,
+    material: OfTheStructure = None,
+    species: Species = "",
+    potentials: Potentials = None,
+    lammps_args: LammpsArguments = None,
+) -> None:
+    """Compute how stiffly every atom is held, from the second derivatives of the energy: a minute for 4000 atoms.
+
+    Example: glassml simulate harmonic glass.xyz.gz -o labels.xyz.gz
+    """
+    _measure("harmonic", settings, material, file, species, output)
+    console.print(f"Wrote {output}; its column Cage_Stiffness is what models learn best.", highlight=False)
+
+
 @simulate_app.command("barriers")
 @_options("barriers")
 def simulate_barriers(

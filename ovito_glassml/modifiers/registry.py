@@ -166,6 +166,14 @@ MODIFIERS = (
         Example("trajectory/cu50zr50-300k.dump.gz", shown="Stiffness", meaning="measured stiffness at 300 K (eV/Å²)"),
     ),
     Modifier(
+        "harmonic",
+        "Harmonic stiffness",
+        "harmonic_stiffness",
+        "HarmonicStiffnessModifier",
+        "how stiffly every atom is held, exactly, where the force field is known and LAMMPS is installed",
+        Example(BARRIER_GLASS, shown="Cage Stiffness", meaning="stiffness relative to the first shell (eV/Å²)"),
+    ),
+    Modifier(
         "stiffness",
         "Predicted stiffness",
         "predicted_stiffness",

@@ -25,6 +25,7 @@ from ovito_glassml.simulate.material import Material, load_material
 from ovito_glassml.simulate.material_header import FORMERLY, material_of_header
 from ovito_glassml.simulate.protocols.anneal import AnnealSettings, anneal
 from ovito_glassml.simulate.protocols.barriers import BarrierSettings, barriers
+from ovito_glassml.simulate.protocols.harmonic import HarmonicSettings, harmonic
 from ovito_glassml.simulate.protocols.isoconfigurational import IsoconfigurationalSettings, isoconfigurational
 from ovito_glassml.simulate.protocols.quench import QuenchSettings, quench
 from ovito_glassml.simulate.protocols.shear_aqs import ShearAQSSettings, shear_aqs
@@ -118,6 +119,7 @@ def _origin(source: Shard) -> dict[str, object]:
 PROTOCOLS = {
     "quench": Protocol(QuenchSettings, quench),
     "vibrations": Protocol(VibrationSettings, vibrations),
+    "harmonic": Protocol(HarmonicSettings, harmonic),
     "barriers": Protocol(BarrierSettings, barriers, shares=True),
     "anneal": Protocol(AnnealSettings, anneal),
     "shear-aqs": Protocol(ShearAQSSettings, shear_aqs, "kob-andersen"),

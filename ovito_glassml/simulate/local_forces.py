@@ -1,7 +1,7 @@
 """Embedded-atom energy and forces of a small mobile region inside a glass that stands still.
 
-The energy is that of LAMMPS' ``eam/fs``, up to a constant: every pair with a mobile atom, the embedding
-of the mobile atoms, and that of the fixed atoms around, whose density the mobile ones change. Pairs of
+The energy is that of LAMMPS' ``eam/fs`` or ``eam/alloy``, up to a constant: every pair with a mobile atom, the
+embedding of the mobile atoms, and that of the fixed atoms around, whose density the mobile ones change. Pairs of
 fixed atoms are never visited; their share of the density is computed once.
 
 Source of the potential form: M. W. Finnis, J. E. Sinclair, Philos. Mag. A 50, 45 (1984); of the
@@ -10,6 +10,7 @@ interpolation: the documentation of LAMMPS' ``pair_style eam/fs``.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -21,12 +22,24 @@ from ovito_glassml.compile import compiled
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.material import Material
 
-__all__ = ["SKIN", "LocalForces", "PotentialTables", "Surroundings", "energy_and_forces", "read_tables"]
+__all__ = [
+    "NEIGHBOURS",
+    "SKIN",
+    "STYLES",
+    "LocalForces",
+    "PotentialTables",
+    "Surroundings",
+    "energy_and_forces",
+    "read_tables",
+]
+
+#: Embedded-atom styles of LAMMPS that this module knows.
+STYLES = ("eam/fs", "eam/alloy")
 
 #: Intervals of the tables, uniform in r². Energies of a whole glass then follow LAMMPS to 10⁻⁹ eV an atom.
 INTERVALS = 2048
 
-#: Place in the table from which on everything is zero: squared distances beyond the cutoff end here.
+#: Place of the cutoff, and interval of all beyond it, where everything is zero.
 LAST = INTERVALS - 1
 
 #: Å. The neighbour list holds pairs up to cutoff + SKIN and is renewed when an atom has moved half of that.
@@ -35,12 +48,15 @@ SKIN = 0.6
 #: Atoms per Å³ that no part of a solid exceeds; sizes the neighbour lists.
 DENSEST = 0.15
 
+#: Å, distance of neighbours in Cu-Zr. Other materials are searched in units of length in which theirs is the same.
+NEIGHBOURS = 2.7
+
 #: Å beyond the interaction range of the region's rim: how far a mobile atom may leave the region.
 MARGIN = 1.5
 
 
 class PotentialTables(NamedTuple):
-    """A Finnis-Sinclair potential as cubic polynomials.
+    """An embedded-atom potential as cubic polynomials.
 
     Attributes
     ----------
@@ -69,23 +85,23 @@ class PotentialTables(NamedTuple):
     density_reach: NDArray[np.float64]
 
 
-def read_tables(material: Material) -> PotentialTables:
-    """Tables of the ``eam/fs`` potential that an interaction names, species in its order.
+def read_tables(material: Material, length: float = 1.0, energy: float = 1.0) -> PotentialTables:
+    """Tables of the embedded-atom potential that a material names, species in its order.
+
+    Parameters
+    ----------
+    material : Material
+    length, energy : float
+        Units of the tables, in those of the material.
 
     Raises
     ------
     SimulationError
-        If the interaction is of another kind or the file does not hold its species.
+        If the material has another kind of interaction or the file does not hold its species.
     """
-    words = [command.split('"') for command in material.commands if command.startswith("pair_coeff")]
-    if material.commands[0] != "pair_style eam/fs" or len(words) != 1 or len(words[0]) != 3:
-        raise SimulationError(f"Local forces need an eam/fs potential, not {material.commands[0]!r}.")
-    functions = _read_functions(Path(words[0][1]))
-    missing = set(material.species) - set(functions.species)
-    if missing:
-        raise SimulationError(f"The potential file {words[0][1]} does not describe {', '.join(sorted(missing))}.")
-    order = [functions.species.index(name) for name in material.species]
-    squares = np.linspace(0.0, functions.cutoff**2, INTERVALS + 1)
+    functions = read_functions(material).in_units(length, energy)
+    order = range(len(functions.species))
+    squares = np.linspace(0.0, functions.cutoff**2, LAST + 1)
     pairs = np.array([[_pair_table(functions, a, b, np.sqrt(squares)) for b in order] for a in order])
     used = np.abs(pairs).reshape(len(order), len(order), INTERVALS, 3, 4).max(axis=-1) > 1e-14
     last = INTERVALS - used[:, :, ::-1].argmax(axis=2)
@@ -93,8 +109,8 @@ def read_tables(material: Material) -> PotentialTables:
     return PotentialTables(
         species=len(order),
         pairs=pairs.reshape(-1, 12),
-        embedding=np.array([_coefficients(*_lammps_knots(functions.embedding[a])) for a in order]),
-        per_square=INTERVALS / functions.cutoff**2,
+        embedding=np.array([coefficients(*lammps_knots(functions.embedding[a])) for a in order]),
+        per_square=LAST / functions.cutoff**2,
         per_density=1 / functions.density_step,
         cutoff=functions.cutoff,
         pair_reach=reach.max(axis=-1),
@@ -102,8 +118,21 @@ def read_tables(material: Material) -> PotentialTables:
     )
 
 
-class _Functions(NamedTuple):
-    """Content of a potential file: embedding[a], density[a][b] of a at b, and r times the energy of a pair."""
+class Functions(NamedTuple):
+    """An embedded-atom potential as tabulated, for the species of a material in their order.
+
+    Attributes
+    ----------
+    species : list of str
+    embedding : list of (R,) arrays
+        Energy over the density.
+    density : list of lists of (P,) arrays
+        ``density[a][b]`` is what an atom of species a adds to the density at one of b.
+    pair : dict of (P,) arrays
+        r times the energy of two species.
+    density_step, step, cutoff : float
+        Of the tables over density and distance, and where all ends.
+    """
 
     species: list[str]
     embedding: list[NDArray]
@@ -113,9 +142,67 @@ class _Functions(NamedTuple):
     step: float
     cutoff: float
 
+    def in_units(self, length: float, energy: float) -> Functions:
+        """The same in other units of length and energy, given in the present ones."""
+        return self._replace(
+            embedding=[values / energy for values in self.embedding],
+            pair={kinds: values / (length * energy) for kinds, values in self.pair.items()},
+            step=self.step / length,
+            cutoff=self.cutoff / length,
+        )
 
-def _read_functions(file: Path) -> _Functions:
-    lines = file.read_text().splitlines()
+
+def is_embedded_atom(material: Material) -> bool:
+    """Whether the material has one embedded-atom potential in one file and nothing else."""
+    return _potential_file(material) is not None
+
+
+def _potential_file(material: Material) -> tuple[str, Path, list[str]] | None:
+    """Style, file, and which of its elements every type is; None for others."""
+    if len(material.commands) != 2:
+        return None
+    style, coefficients = (shlex.split(command) for command in material.commands)
+    if (
+        style[0] != "pair_style"
+        or len(style) != 2
+        or style[1] not in STYLES
+        or coefficients[:3] != ["pair_coeff", "*", "*"]
+    ):
+        return None
+    elements = coefficients[4:]
+    return (style[1], Path(coefficients[3]), elements) if len(elements) == len(material.species) else None
+
+
+def read_functions(material: Material) -> Functions:
+    """Tables of the embedded-atom potential that a material names.
+
+    Raises
+    ------
+    SimulationError
+        If the material has another kind of interaction, or the file cannot be read or does not hold its species.
+    """
+    found = _potential_file(material)
+    if found is None:
+        raise SimulationError(f"This needs one eam/fs or eam/alloy potential, not {material.commands[0]!r}.")
+    style, file, elements = found
+    try:
+        whole = _parsed(file, style)
+    except (OSError, ValueError, IndexError, StopIteration) as error:
+        raise SimulationError(f"The potential file {file} is no whole {style} file ({error}).") from error
+    missing = set(elements) - set(whole.species)
+    if missing:
+        raise SimulationError(f"The potential file {file} does not describe {', '.join(sorted(missing))}.")
+    order = [whole.species.index(name) for name in elements]
+    return whole._replace(
+        species=list(material.species),
+        embedding=[whole.embedding[a] for a in order],
+        density=[[whole.density[a][b] for b in order] for a in order],
+        pair={(p, q): whole.pair[a, b] for p, a in enumerate(order) for q, b in enumerate(order)},
+    )
+
+
+def _parsed(file: Path, style: str) -> Functions:
+    lines = [line.partition("#")[0] for line in file.read_text().splitlines()]
     species = lines[3].split()[1:]
     density_points, density_step, points, step, cutoff = (float(word) for word in lines[4].split()[:5])
     words = iter(" ".join(lines[5:]).split())
@@ -128,15 +215,18 @@ def _read_functions(file: Path) -> _Functions:
         for _ in range(4):  # atomic number, mass, lattice constant, lattice
             next(words)
         embedding.append(values(density_points))
-        density.append([values(points) for _ in species])
+        if style == "eam/fs":
+            density.append([values(points) for _ in species])
+        else:  # the same density wherever the atom is
+            density.append([values(points)] * len(species))
     pair = {}
     for a in range(len(species)):
         for b in range(a + 1):
             pair[a, b] = pair[b, a] = values(points)
-    return _Functions(species, embedding, density, pair, density_step, step, cutoff)
+    return Functions(species, embedding, density, pair, density_step, step, cutoff)
 
 
-def _lammps_knots(values: NDArray) -> tuple[NDArray, NDArray]:
+def lammps_knots(values: NDArray) -> tuple[NDArray, NDArray]:
     """Values and slopes per interval at the knots, by LAMMPS' five-point rule."""
     slopes = np.empty_like(values)
     slopes[2:-2] = (values[:-4] - values[4:] + 8 * (values[3:-1] - values[1:-3])) / 12
@@ -145,7 +235,7 @@ def _lammps_knots(values: NDArray) -> tuple[NDArray, NDArray]:
     return values, slopes
 
 
-def _coefficients(values: NDArray, slopes: NDArray) -> NDArray:
+def coefficients(values: NDArray, slopes: NDArray) -> NDArray:
     """Cubic Hermite polynomials (intervals, 4) of a variable that runs from 0 to 1 in each interval."""
     rise = values[1:] - values[:-1]
     first, last = slopes[:-1], slopes[1:]
@@ -154,14 +244,14 @@ def _coefficients(values: NDArray, slopes: NDArray) -> NDArray:
 
 def _interpolated(values: NDArray, step: float, radii: NDArray) -> tuple[NDArray, NDArray]:
     """A tabulated function of r, and its slope, as LAMMPS interpolates it."""
-    polynomials = _coefficients(*_lammps_knots(values))
+    polynomials = coefficients(*lammps_knots(values))
     interval = np.minimum((radii / step).astype(int), len(polynomials) - 1)
     t = np.minimum(radii / step - interval, 1.0)
     c = polynomials[interval].T
     return c[0] + t * (c[1] + t * (c[2] + t * c[3])), (c[1] + t * (2 * c[2] + 3 * t * c[3])) / step
 
 
-def _pair_table(functions: _Functions, a: int, b: int, edges: NDArray) -> NDArray:
+def _pair_table(functions: Functions, a: int, b: int, edges: NDArray) -> NDArray:
     radii = np.maximum(edges, 0.5)  # nothing in a solid comes closer, and the pair energy diverges at zero
     product, product_slope = _interpolated(functions.pair[a, b], functions.step, radii)
     energy = product / radii
@@ -170,8 +260,9 @@ def _pair_table(functions: _Functions, a: int, b: int, edges: NDArray) -> NDArra
         _interpolated(functions.density[b][a], functions.step, radii),
         _interpolated(functions.density[a][b], functions.step, radii),
     ]
-    width = edges[-1] ** 2 / INTERVALS
-    return np.concatenate([_coefficients(value, slope / (2 * radii) * width) for value, slope in parts], axis=-1)
+    width = edges[-1] ** 2 / LAST
+    table = [coefficients(value, slope / (2 * radii) * width) for value, slope in parts]
+    return np.concatenate([np.concatenate(table, axis=-1), np.zeros((1, 12))])
 
 
 class Region(NamedTuple):
@@ -287,8 +378,8 @@ class Surroundings:
         smallest = 2 * (tables.cutoff + SKIN)
         if min(lengths) < smallest:
             raise SimulationError(
-                f"The cell is only {min(lengths):.1f} Å wide; searches need {smallest:.1f} Å, about "
-                f"{round(0.058 * smallest**3, -1):.0f} atoms of Cu-Zr."
+                f"The cell is only {min(lengths) / NEIGHBOURS:.1f} nearest-neighbour distances wide; searches need "
+                f"{smallest / NEIGHBOURS:.1f}, a glass of about {1.14 * (smallest / NEIGHBOURS) ** 3:.0f} atoms."
             )
         store = object.__setattr__
         store(self, "tables", tables)
@@ -299,6 +390,10 @@ class Surroundings:
         everything = _forces(tables, self.positions, np.empty((0, 3)), self.kinds, np.zeros(len(kinds)), self.lengths)
         energy_and_forces(everything, self.positions, np.empty_like(self.positions))
         store(self, "density", everything.work.density)
+
+    def moved(self, positions: NDArray) -> Surroundings:
+        """The same atoms at other positions."""
+        return Surroundings(self.tables, positions, self.kinds, self.lengths)
 
     def shortest(self, vectors: NDArray) -> NDArray[np.float64]:
         """Vectors between atoms (…, 3) to the nearest periodic image."""

@@ -16,7 +16,7 @@ __all__ = ["ACTIVATION", "FORMERLY", "former_record", "material_for", "material_
 
 #: What moves the atoms; protocols that are not named here label no activity.
 ACTIVATION = {"isoconfigurational": "thermal", "shear-aqs": "shear", "shear-md": "shear"}
-_PROTOCOLS = {"quench", "vibrations", "barriers", "anneal", *ACTIVATION}
+_PROTOCOLS = {"quench", "vibrations", "harmonic", "barriers", "anneal", *ACTIVATION}
 
 #: Names of materials in settings that were written before there were any; protocols without a name simulated the last.
 FORMERLY = {"kob-andersen": "kob-andersen", "wahnstrom": "wahnstrom", "polymer": "polymer", "cu50zr50": "cu-zr"}

@@ -5,16 +5,23 @@ curvature, climbs along it while it relaxes all others, and slides down on both 
 
 Source: the activation-relaxation technique (nouveau) of R. Malek, N. Mousseau, Phys. Rev. E 62, 7723
 (2000), with the lowest mode by Lanczos iteration.
+
+Lengths are in Å and energies in eV as they are in Cu-Zr; other materials are searched in units of their own that make
+them alike, see `ovito_glassml.simulate.forces.Units`.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NamedTuple
 
 import numpy as np
+from numba.extending import overload
 from numpy.typing import NDArray
 
 from ovito_glassml.compile import compiled
+from ovito_glassml.simulate.forces import Field, evaluated
 from ovito_glassml.simulate.local_forces import LocalForces, energy_and_forces
 
 __all__ = [
@@ -158,15 +165,43 @@ def _shorten(step, longest):
 
 
 @compiled(error_model="numpy")
-def _force(field, x, calls):
-    """Energy and flat forces at flat positions."""
+def _local_force(field, x, calls):
     force = np.empty((len(x) // 3, 3))
     energy = energy_and_forces(field, x.reshape(-1, 3), force)
     calls[0] += 1
     return energy, force.ravel()
 
 
-@compiled(error_model="numpy")
+def _force(field, x, calls):
+    """Energy and flat forces at flat positions."""
+    if isinstance(field, LocalForces):
+        return _local_force(field, x, calls)
+    calls[0] += 1
+    energy, force = evaluated(field, x.reshape(-1, 3))
+    return energy, force.ravel()
+
+
+@overload(_force)
+def _compiled_force(field, x, calls):
+    return lambda field, x, calls: _local_force(field, x, calls)
+
+
+# By this, compiled callers notice when the code of local forces changes, see `compiled`.
+_force.py_func = _local_force.py_func  # type: ignore[attr-defined]
+
+
+def _for_any_field(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiled for the forces that are compiled, as it stands for all others, which take much longer."""
+    fast = compiled(error_model="numpy")(function)
+
+    @wraps(function)
+    def run(field: Field, *arguments: Any) -> Any:
+        return (fast if isinstance(field, LocalForces) else function)(field, *arguments)
+
+    return run
+
+
+@_for_any_field
 def relax(field, x, tolerance, steps, home, near, calls):
     """Minimum below `x` (flat, moved there) by L-BFGS.
 
@@ -204,7 +239,7 @@ def _set_row(matrix, row, vector, divisor):
         matrix[row, k] = vector[k] / divisor
 
 
-@compiled(error_model="numpy")
+@_for_any_field
 def lowest_mode(field, x, force, mode, vectors, accuracy, calls):
     """Lowest curvature (eV/Å²) at `x` and into `mode` its direction, by Lanczos from that direction.
 
@@ -238,7 +273,7 @@ def lowest_mode(field, x, force, mode, vectors, accuracy, calls):
     return lowest
 
 
-@compiled(error_model="numpy")
+@_for_any_field
 def _relax_across(field, x, energy, force, mode, steps, tolerance, memory, calls):
     """Some steps of relaxation perpendicular to `mode`; returns energy and force."""
     across = force - np.dot(force, mode) * mode
@@ -364,12 +399,12 @@ class Search(NamedTuple):
     calls: int
 
 
-def search(field: LocalForces, start: NDArray, direction: NDArray, settings: SearchSettings) -> Search:
+def search(field: Field, start: NDArray, direction: NDArray, settings: SearchSettings) -> Search:
     """Climb from a minimum, slide down on both sides of the saddle, and see whether one side is the start.
 
     Parameters
     ----------
-    field : LocalForces
+    field : LocalForces or other forces
         Forces on the mobile atoms.
     start : (m, 3) array
         Minimum, Å.
@@ -380,7 +415,7 @@ def search(field: LocalForces, start: NDArray, direction: NDArray, settings: Sea
     """
     home, calls = start.ravel(), np.zeros(1, dtype=np.int64)
     saddle, mode = np.empty_like(home), np.empty_like(home)
-    lowest = energy_and_forces(field, start, np.empty_like(start))
+    lowest, _ = evaluated(field, start)
     unit = direction.ravel() / np.linalg.norm(direction)
     top = climb(field, home, unit, settings, saddle, mode, calls)
     shape = start.shape
@@ -404,12 +439,12 @@ def search(field: LocalForces, start: NDArray, direction: NDArray, settings: Sea
     return Search(outcome, float(top.energy - lowest), *found, float(top.curvature), int(calls[0]))
 
 
-def refined(field: LocalForces, start: NDArray, lowest: float, found: Search, settings: SearchSettings) -> Search:
+def refined(field: Field, start: NDArray, lowest: float, found: Search, settings: SearchSettings) -> Search:
     """The same event in a larger region, whose atoms yield to it.
 
     Parameters
     ----------
-    field : LocalForces
+    field : LocalForces or other forces
         Forces on the atoms of the search, in the same order, and on more after them.
     start : (M, 3) array
         Minimum of the larger region, Å.

@@ -1,16 +1,16 @@
-"""Where the first shell of neighbours is, in any unit: the first peak of the radial distribution function."""
+"""Where the first shell of neighbours is, in any unit: the radial distribution function's first peak and minimum."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.neighbours import Progress, block_stages, build_cell_list
-from ovito_glassml.structure import Structure
+from ovito_glassml.neighbours import Progress, block_stages, build_cell_list, neighbour_counts
+from ovito_glassml.structure import Structure, StructureError
 from ovito_glassml.threads import TASK_SIZE, run_tasks
 from ovito_glassml.topology.kernels import pair_histogram
 
-__all__ = ["first_peak"]
+__all__ = ["first_minimum", "first_peak", "nearest_neighbour_distance"]
 
 #: Bins in a factor e of the distance: half a per cent each.
 _BINS_PER_FACTOR = 200
@@ -27,6 +27,13 @@ _PEAK_WITHIN = 1.6
 
 #: Search radius in nearest-neighbour distances: the peak's far side must be seen as well.
 _SEARCH = 2.0
+
+#: The first minimum lies within this many distances of the first peak: silica's second peak is at 1.63, and a
+#: crystal's second shell at 1.41 or more. For it, the search goes on to where its far side is seen.
+_MINIMUM_WITHIN, _SEARCH_ON = 1.6, 2.6
+
+#: Neighbours in the first shell: 2.7 in silica, 12-14 in metals. Chance neighbours in a gas are less than one.
+_FEWEST_AROUND = 1.5
 
 
 def first_peak(structure: Structure, progress: Progress | None = None) -> float | None:
@@ -56,13 +63,57 @@ def first_peak(structure: Structure, progress: Progress | None = None) -> float 
     spacing = _nearest_distance(structure)
     if spacing is None:
         return None
-    counts, _ = _histogram(structure, _SEARCH * spacing, progress)
-    shortest = _SEARCH * spacing / _RANGE
-    radii = shortest * np.exp((np.arange(len(counts)) + 0.5) / _BINS_PER_FACTOR)
-    # A bin of constant ratio holds a volume proportional to r³.
-    density = _smeared(counts / radii**3, _SMEARING * _BINS_PER_FACTOR)
+    radii, density = _smeared_density(structure, _SEARCH * spacing, progress)
     top = int(np.argmax(np.where(radii < _PEAK_WITHIN * spacing, density, 0.0)))
-    return float(f"{radii[top] * np.exp(_vertex(density[top - 1 : top + 2]) / _BINS_PER_FACTOR):.4g}")
+    return _rounded(radii, density, top)
+
+
+def nearest_neighbour_distance(structure: Structure, progress: Progress | None = None) -> float:
+    """`first_peak` of a structure that must have one: the unit of lengths that hold for any material.
+
+    Raises
+    ------
+    StructureError
+        If there is no first shell, as in a gas or of two atoms; and as `build_cell_list`.
+    """
+    place, end = first_peak(structure, progress), first_minimum(structure)
+    if place is None or end is None:
+        raise StructureError("No atom has a neighbour, so there is no distance of neighbours; give a liquid or solid.")
+    around = float(neighbour_counts(build_cell_list(structure, end)).mean())
+    if around < _FEWEST_AROUND:
+        raise StructureError(
+            f"The atoms have no first shell, only {around:.2g} neighbours within the first peak of g(r) on average; "
+            "give a liquid or solid."
+        )
+    return place
+
+
+def first_minimum(structure: Structure, progress: Progress | None = None) -> float | None:
+    """Position of the first minimum of the radial distribution function of all atoms, where the first shell ends.
+
+    Of the same smeared function as `first_peak`, with the same argument and errors, rounded in the same way; None if
+    no atom has a neighbour.
+    """
+    spacing = _nearest_distance(structure)
+    if spacing is None:
+        return None
+    radii, density = _smeared_density(structure, _SEARCH_ON * spacing, progress)
+    top = int(np.argmax(np.where(radii < _PEAK_WITHIN * spacing, density, 0.0)))
+    between = (radii > radii[top]) & (radii < _MINIMUM_WITHIN * radii[top])
+    return _rounded(radii, -density, int(np.argmin(np.where(between, density, np.inf))))
+
+
+def _smeared_density(structure: Structure, reach: float, progress: Progress | None) -> tuple[NDArray, NDArray]:
+    """Distances and, up to a factor, the smeared radial distribution function there."""
+    counts, _ = _histogram(structure, reach, progress)
+    radii = reach / _RANGE * np.exp((np.arange(len(counts)) + 0.5) / _BINS_PER_FACTOR)
+    # A bin of constant ratio holds a volume proportional to r³.
+    return radii, _smeared(counts / radii**3, _SMEARING * _BINS_PER_FACTOR)
+
+
+def _rounded(radii: NDArray, values: NDArray, top: int) -> float:
+    """Where the maximum near the place `top` lies."""
+    return float(f"{radii[top] * np.exp(_vertex(values[top - 1 : top + 2]) / _BINS_PER_FACTOR):.4g}")
 
 
 def _smeared(values: NDArray, width: float) -> NDArray:

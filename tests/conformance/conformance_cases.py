@@ -38,6 +38,12 @@ ONE_SPECIES = {"PredictedActivityModifier": "Cu"}
 KNOWN_ATOMS_ONLY = {"ULEBarcodeModifier": {"ULE", "ULE Energy Contribution"}}
 
 
+#: Modifiers that ask how the whole moves. Their work grows with the cube of the number of atoms: rules that need many,
+#: or count what grows with the number, do not hold for them; that they can be stopped their own tests say. And a small
+#: periodic cell has not the long waves of a large one, nor a slab in vacuum the boundary of an open one.
+OF_THE_WHOLE = {"HarmonicStiffnessModifier"}
+
+
 @dataclass(frozen=True)
 class Case:
     """A modifier in the matrix.
@@ -81,13 +87,20 @@ class Case:
         return name in KNOWN_ATOMS_ONLY.get(self.modifier.__name__, ())
 
     @property
+    def is_local(self) -> bool:
+        """Whether an atom's values depend on its surroundings only."""
+        return self.modifier.__name__ not in OF_THE_WHOLE
+
+    @property
     def compares(self) -> bool:
         """Whether it compares two properties of its input and writes scores in place of particle properties."""
         return all(self.has(trait) for trait in COMPARED)
 
     @property
     def needed(self) -> dict[str, str]:
-        """Parameters without which the defaults would look for what is not in the input."""
+        """Parameters without which the defaults would refuse the input, or look for what is not in it."""
+        if self.has("minimise"):
+            return {"minimise": True}
         return dict(COMPARED) if self.compares else {}
 
     @property

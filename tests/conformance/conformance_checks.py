@@ -116,7 +116,7 @@ def altered_parameters(case: Case) -> dict[str, Any]:
     """Values other than the defaults that the modifier must still accept."""
     modifier = case.make()
     changed: dict[str, Any] = dict(case.needed)
-    for name in modifier.editable_traits():
+    for name in set(modifier.editable_traits()) - changed.keys():
         value = getattr(modifier, name)
         if isinstance(value, float):
             changed[name] = 1.1 * value if value else 0.05
@@ -160,6 +160,8 @@ LONGEST_STRETCH = 10_000
 def check_cancels_quickly(case: Case) -> None:
     """By counting, since a clock measures the machine, too: signs of life come every few thousand atoms, and closing
     the generator at one of them ends the work. `tests/benchmarks/cancelling.py` takes the time."""
+    if not case.is_local:
+        return
     fewer, more = (direct(case.make(), large_glass(count)) for count in (8_000, 40_000))
     gained = _signs_of_life(more) - _signs_of_life(fewer)
     # Comparing two numbers an atom takes milliseconds.
@@ -212,6 +214,8 @@ def _lines_of_closing(start: Any) -> int:
 
 
 def check_no_python_loop_over_atoms(case: Case) -> None:
+    if not case.is_local:
+        return
     fewer = 1000 if case.compares else 400  # too few atoms would have no intervals, whose cost is constant
     few, many, other = (direct(case.make(), large_glass(count)) for count in (fewer, 3300, 2 * fewer))
     for _ in range(2):  # libraries that the first run loads are listed by the second
@@ -250,7 +254,7 @@ def _lines_run(work: Callable[[], Any]) -> int:
 
 
 def check_results_are_reproducible_bit_by_bit(case: Case) -> None:
-    sample = large_glass(5000)
+    sample = large_glass(5000) if case.is_local else glass()
     first = written(computed(case.make(), sample))
     with limit_threads(1):
         alone = written(computed(case.make(), sample))
@@ -348,7 +352,8 @@ def check_open_and_mixed_boundaries(case: Case) -> None:
         result = computed(case.make(**fixed), sample)
         assert_defined(case, result, sample)
         # Other cells order the neighbours otherwise: rounding as where atoms are moved or turned, below.
-        assert_same(written(result), written(computed(case.make(**fixed), vacuum)), rtol=1e-5)
+        if case.is_local:
+            assert_same(written(result), written(computed(case.make(**fixed), vacuum)), rtol=1e-5)
         assert_defined(case, computed(case.make(), sample), sample)
 
 
@@ -365,6 +370,8 @@ def check_small_periodic_cells(case: Case) -> None:
     sample = glass(SMALL)
     count = len(sample.kinds)
     outputs = written(computed(case.make(), sample))
+    if not case.is_local:
+        return
     repeated = written(computed(case.make(), sample.repeated()))
     assert_same(outputs, {name: values[:count] for name, values in repeated.items()}, rtol=1e-5)
 
@@ -591,7 +598,8 @@ def check_pipeline_and_apply_agree(case: Case, folder: Path) -> None:
     line.modifiers.append(case.make())
     from_file = written(line.compute(telling_frame(case.make())))
     in_memory = written(computed(case.make(), frames))
-    assert_same(from_file, in_memory, rtol=1e-9)  # text may cost the last digit of a coordinate
+    # Text may cost the last digit of a coordinate, from which a minimum is found to its tolerance.
+    assert_same(from_file, in_memory, rtol=1e-9 if case.is_local else 1e-5)
     data = frames[0].clone()
     if case.needs_trajectory:
         with pytest.raises(GlassMLError, match="frames"):
@@ -614,7 +622,10 @@ def check_command_line_agrees(case: Case, folder: Path) -> None:
     shown = telling_frame(case.make())
     direct_result = line.compute(shown)
     command = ["apply", str(file), "--modifier", case.command, "-o", str(result)]
-    command += [text for name, value in case.needed.items() for text in ("--set", f"{name}={value}")]
+    # As on a command line: true, not True.
+    command += [
+        text for name, value in case.needed.items() for text in ("--set", f"{name}={value}".replace("True", "true"))
+    ]
     run = CliRunner().invoke(app, [*command, "--attributes", str(folder / "result.csv")])
     assert run.exit_code == 0, run.output
     if case.compares:

@@ -278,7 +278,7 @@ def test_the_size_column_is_chosen(campaign_file):
 
 def test_the_shipped_campaign_can_be_read():
     jobs = load_campaign(Path(__file__).parents[2] / "sample_data" / "campaign.toml")
-    assert {job.protocol for job in jobs} == set(PROTOCOLS)
+    assert {job.protocol for job in jobs} == set(PROTOCOLS) - {"harmonic"}  # which the first campaign did not know
     paper = load_campaign(Path(__file__).parents[2] / "sample_data" / "campaign.toml", "paper")
     assert [job.name for job in paper] == [job.name for job in jobs]
 
@@ -412,7 +412,7 @@ settings = { composition = "Cu50Zr50", atoms = 260, seed = 1, fast_rate = 5e14, 
 name = "barriers-1"
 protocol = "barriers"
 input = "quench-1"
-settings = { seed = 1, region_radius = 7.0, yielding_radius = 8.0, labelled = 2 }
+settings = { seed = 1, region_reach = 2.59, yielding_reach = 2.96, labelled = 2 }
 laptop = { events = 5 }
 device = { events = 1, searches = 2 }
 

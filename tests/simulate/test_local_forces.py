@@ -107,7 +107,7 @@ def test_periodic_images_make_no_difference(glass_box, surroundings):
 
 
 def test_a_narrow_cell_is_refused(surroundings):
-    with pytest.raises(SimulationError, match=r"only 14.0 Å wide; searches need 16.4 Å"):
+    with pytest.raises(SimulationError, match=r"only 5.2 nearest-neighbour distances wide; searches need 6.1"):
         Surroundings(surroundings.tables, np.zeros((1, 3)), np.zeros(1, int), np.array([14.0, 20.0, 20.0]))
 
 

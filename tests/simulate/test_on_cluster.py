@@ -25,7 +25,7 @@ distributed = pytest.importorskip("distributed", reason="needs the extra cluster
 
 REPLICAS = {"atoms": 108, "melt_time": 0.5, "cooling_time": 1.0, "equilibration": 0.5, "duration": 20.0, "replicas": 4}
 JOBS = [Job(f"replicas-{seed}", "isoconfigurational", {**REPLICAS, "seed": seed}) for seed in (1, 2)]
-SEARCH = {"events": 1, "searches": 2, "region_radius": 5.0, "yielding_radius": 6.0, "labelled": 4}
+SEARCH = {"events": 1, "searches": 2, "region_reach": 5.0 / 2.7, "yielding_reach": 6.0 / 2.7, "labelled": 4}
 
 
 def silent(*report):

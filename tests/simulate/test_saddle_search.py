@@ -7,6 +7,7 @@ import pytest
 
 from ovito_glassml.simulate.atoms import create_atoms
 from ovito_glassml.simulate.engine import gather, open_lammps
+from ovito_glassml.simulate.forces import evaluated, surroundings
 from ovito_glassml.simulate.local_forces import Surroundings, energy_and_forces, read_tables
 from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.protocols.barriers import minimised
@@ -162,6 +163,21 @@ def test_events_of_a_glass_have_the_barriers_of_elastic_bands(glass):
     for field, start, found in events(glass, 5):
         path = straight(start, found.saddle, 4) + straight(found.saddle, found.final, 4)[1:]
         band = elastic_band(local_calculator(field), path, force=0.02)
+        assert found.barrier == pytest.approx(band, abs=0.005)
+
+
+@pytest.mark.slow
+def test_an_event_of_a_lennard_jones_glass_has_the_barrier_of_an_elastic_band():
+    """By LAMMPS in the whole cell, in units in which it is like Cu-Zr."""
+    matter, random = load_material("kob-andersen"), np.random.default_rng(3)
+    edge = (500 / matter.number_density) ** (1 / 3)
+    grid = np.stack(np.meshgrid(*[np.arange(8)] * 3), axis=-1).reshape(-1, 3)[:500] * edge / 8
+    positions, kinds = grid + random.uniform(-0.2, 0.2, grid.shape), (random.permutation(500) >= 400).astype(int)
+    structure = Structure(positions, kinds, ("A", "B"), edge * np.eye(3), pbc=(True, True, True))
+    mixture, _ = minimised(surroundings(matter, structure))
+    for field, start, found in events(mixture, 1, radius=6.5):
+        path = straight(start, found.saddle, 4) + straight(found.saddle, found.final, 4)[1:]
+        band = elastic_band(calculator(lambda positions, field=field: evaluated(field, positions)), path, force=0.02)
         assert found.barrier == pytest.approx(band, abs=0.005)
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import scipy.spatial
 
-from ovito_glassml.structure import Structure
-from ovito_glassml.topology.length_scale import first_peak
+from ovito_glassml.neighbours import build_cell_list, neighbour_counts
+from ovito_glassml.structure import Structure, StructureError
+from ovito_glassml.topology.length_scale import first_minimum, first_peak, nearest_neighbour_distance
 
 
 def test_perfect_crystals(crystals):
@@ -76,3 +77,27 @@ def test_progress_is_reported_and_can_stop(glass):
 
     with pytest.raises(InterruptedError):
         first_peak(glass, progress=stop)
+
+
+def test_the_first_shell_of_a_crystal_ends_between_its_shells(crystals):
+    assert 2.556 * 1.1 < first_minimum(crystals.fcc()) < 2.556 * np.sqrt(2)
+    assert 2.485 * 1.25 < first_minimum(crystals.bcc()) < 2.485 * 1.6
+
+
+def test_the_first_shell_of_a_glass_ends_where_few_pairs_are(glass):
+    """Fourteen neighbours within it, as in any dense glass, and hardly more a little further out."""
+    end = first_minimum(glass)
+    assert 1.25 < end / first_peak(glass) < 1.5
+    inside, beyond = (neighbour_counts(build_cell_list(glass, end * factor)).mean() for factor in (1.0, 1.03))
+    assert 12 < inside < 15
+    assert beyond - inside < 0.8
+
+
+def test_a_solid_has_a_distance_of_neighbours_and_a_gas_or_a_pair_has_none(glass):
+    assert nearest_neighbour_distance(glass) == first_peak(glass)
+    gas = Structure(np.random.default_rng(1).uniform(0, 9, (700, 3)), cell=9 * np.eye(3), pbc=(True, True, True))
+    for structure in (gas, Structure([[0.0, 0, 0], [2.5, 0, 0]])):
+        with pytest.raises(StructureError, match=r"no first shell, only .* neighbours .*; give a liquid or solid\."):
+            nearest_neighbour_distance(structure)
+    with pytest.raises(StructureError, match="No atom has a neighbour"):
+        nearest_neighbour_distance(Structure([[0.0, 0, 0]]))

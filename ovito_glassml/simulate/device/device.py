@@ -150,7 +150,7 @@ class Tables:
             _POTENTIAL,
             self.arrays,
             per_density=tables.per_density,
-            per_square=(knots.shape[1] - 1) / tables.cutoff**2,
+            per_square=tables.per_square * (knots.shape[1] - 1) / INTERVALS,
             reach=end,
             near_reach=min(tables.density_reach.max() ** 2, end),
             intervals=knots.shape[1] - 1,

@@ -1,4 +1,4 @@
-"""Activation energy of every atom of a metallic glass: the mean barrier of the events that it sets off."""
+"""Activation energy of every atom of a glass: the mean barrier of the events that it sets off."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.processes import LOOK, Call, on
-from ovito_glassml.simulate.atoms import check_structure
 from ovito_glassml.simulate.checkpoints import (
     claim_intermediate,
     clear_intermediate,
@@ -25,8 +24,9 @@ from ovito_glassml.simulate.checkpoints import (
 from ovito_glassml.simulate.device.device import Device
 from ovito_glassml.simulate.device.many_saddles import Found, Searcher
 from ovito_glassml.simulate.engine import Progress
+from ovito_glassml.simulate.forces import Glass, Units, evaluated, surroundings
 from ovito_glassml.simulate.lammps_module import lammps_environment
-from ovito_glassml.simulate.local_forces import MARGIN, Surroundings, energy_and_forces, read_tables
+from ovito_glassml.simulate.local_forces import MARGIN, NEIGHBOURS, Surroundings
 from ovito_glassml.simulate.material import Material
 from ovito_glassml.simulate.saddle_search import (
     CONNECTED,
@@ -76,13 +76,14 @@ class BarrierSettings:
         Searches per atom at most.
     seed : int
         Starts the random pushes. A search depends on it, the index of the atom and its own number only.
-    region_radius : float
-        Å around the atom within which atoms move during a search; all others stand still.
-    yielding_radius : float
-        Å around the atom within which atoms then yield to the saddle. A rim 9 Å away makes barriers 0.3 eV
-        too high on average, by an error that falls with the cube of the distance: 0.03 eV at 20 Å.
-    push_radius : float
-        Å around the atom within which the first push acts: its first shell.
+    region_reach : float
+        Nearest-neighbour distances around the atom within which atoms move during a search; all others stand still.
+        The default is 9 Å in Cu-Zr.
+    yielding_reach : float
+        The same, within which atoms then yield to the saddle: 20 Å in Cu-Zr. A rim 9 Å away makes barriers there
+        0.3 eV too high on average, by an error that falls with the cube of the distance: 0.03 eV at 20 Å.
+    push_reach : float
+        The same, within which the first push acts: the first shell.
     labelled : int or None
         Label so many atoms, drawn at random; None: all.
     """
@@ -90,9 +91,9 @@ class BarrierSettings:
     events: int = 10
     searches: int = 60
     seed: int = 1
-    region_radius: float = 9.0
-    yielding_radius: float = 20.0
-    push_radius: float = 3.6
+    region_reach: float = 9.0 / NEIGHBOURS
+    yielding_reach: float = 20.0 / NEIGHBOURS
+    push_reach: float = 3.6 / NEIGHBOURS
     labelled: int | None = None
 
     def __post_init__(self) -> None:
@@ -100,25 +101,30 @@ class BarrierSettings:
             raise SimulationError(
                 f"{self.events} events do not fit into {self.searches} searches; allow more searches."
             )
-        if not 0 < self.push_radius <= self.region_radius:
+        if not 0 < self.push_reach <= self.region_reach:
             raise SimulationError(
-                f"Atoms within {self.push_radius:g} Å cannot be pushed where only those within "
-                f"{self.region_radius:g} Å move; enlarge region_radius."
+                f"Atoms within {self.push_reach:g} nearest-neighbour distances cannot be pushed where only those "
+                f"within {self.region_reach:g} move; enlarge region_reach."
             )
-        if self.yielding_radius < self.region_radius:
+        if self.yielding_reach < self.region_reach:
             raise SimulationError(
-                f"A yielding_radius of {self.yielding_radius:g} Å is smaller than the region of "
-                f"{self.region_radius:g} Å; enlarge it."
+                f"A yielding_reach of {self.yielding_reach:g} nearest-neighbour distances is smaller than the region "
+                f"of {self.region_reach:g}; enlarge it."
             )
         if self.labelled is not None and self.labelled < 1:
             raise SimulationError(f"{self.labelled} atoms cannot be labelled; give at least 1, or none for all.")
+
+    @property
+    def radii(self) -> tuple[float, float, float]:
+        """Of the first push, of the moving atoms and of those that yield, in the `Units` of searches."""
+        return self.push_reach * NEIGHBOURS, self.region_reach * NEIGHBOURS, self.yielding_reach * NEIGHBOURS
 
     def filled_in(self, material: Material) -> BarrierSettings:
         return self
 
     def atom_steps(self, atoms: int, material: Material) -> float:
         """Cost: number of moving atoms times number of force evaluations."""
-        moving = material.start_density * 4.19 * self.region_radius**3
+        moving = 1.14 * 4.19 * self.region_reach**3
         return min(atoms, self.labelled or atoms) * self.events * CALLS_PER_EVENT * moving
 
 
@@ -151,14 +157,15 @@ def barriers(
     Parameters
     ----------
     material : Material
-        With an ``eam/fs`` potential.
+        Whose force field it is. Embedded atoms (``eam/fs``, ``eam/alloy``) have a fast one of their own; for any other
+        every evaluation costs that of LAMMPS for the whole glass.
     structure : Structure
-        In a rectangular periodic cell, best an inherent structure.
+        In an orthogonal periodic cell, best an inherent structure.
     settings : BarrierSettings
         How many events, and in what region.
     output : Path
-        ``.xyz.gz`` with the minimised structure and the columns ``Activation_Energy`` (eV, NaN without
-        an event), ``Activation_Energy_Count`` (events in that mean), ``Barriers`` (eV, one component
+        ``.xyz.gz`` with the minimised structure and the columns ``Activation_Energy`` (energy unit of the material, NaN
+        without an event), ``Activation_Energy_Count`` (events in that mean), ``Barriers`` (one component
         an event in the order of the searches, then NaN), and the numbers of ``Searches``, of
         ``Converged_Searches`` (at a saddle), of ``Disconnected_Searches`` (at a saddle of other minima, or at
         one that becomes another when the surroundings yield) and of
@@ -182,36 +189,33 @@ def barriers(
     BatchError
         If the scheduler does not answer or is lost, or Dask is missing.
     """
-    check_structure(structure, material)
-    if np.abs(structure.cell - np.diag(np.diag(np.asarray(structure.cell)))).max() > 1e-9:
-        raise SimulationError("The cell is not orthogonal; give a structure in a rectangular cell.")
-    claim_intermediate(output, {**asdict(settings), "search": SearchSettings()}, material, structure)
-    kinds = np.array([material.species.index(structure.species_names[kind]) for kind in structure.species])
-    lengths = np.diag(np.asarray(structure.cell))
-    glass, drop = minimised(Surroundings(read_tables(material), structure.positions, kinds, lengths))
+    units = Units.of(material.check_complete())
+    start = surroundings(material, structure)
+    claim_intermediate(output, {**_recorded(settings), "search": SearchSettings()}, material, structure)
+    glass, drop = minimised(start)
     chosen = _chosen(len(structure), settings)
     found = _Findings(intermediate(output, "searches"), glass, settings)
     todo = [atom for atom in chosen if not found.done[atom]]
     searched: Iterable[tuple[int, tuple[NDArray, NDArray]]]
     if device is not None:
+        if not isinstance(glass, Surroundings):
+            raise SimulationError("A card searches embedded atoms only; use processes.")
         searched = zip(todo, search_atoms(glass, todo, settings, device), strict=True)
     elif scheduler is None and (processes == 1 or len(todo) < 2):
         searched = ((atom, search_atom(glass, atom, settings)) for atom in todo)
     else:
-        searched = _searched(material, glass, todo, settings, processes, scheduler)
+        searched = _searched(material, structure, glass, todo, settings, processes, scheduler)
     for atom, (outcomes, heights) in searched:
         found.add(atom, outcomes, heights)
         finished = int(found.done.sum())
         progress(finished / len(chosen), f"{finished} of {len(chosen)} atoms searched")
-    columns = label_columns(found.outcomes, found.heights, settings.events)
-    positions = (glass.positions - structure.origin) % lengths + structure.origin
-    relaxed = Structure(
-        positions, kinds, material.species, structure.cell, structure.origin, structure.pbc, structure.ids
-    )
+    columns = label_columns(found.outcomes, found.heights * units.energy, settings.events)
+    lengths = np.diag(np.asarray(structure.cell))
+    relaxed = structure.moved((glass.positions * units.length - structure.origin) % lengths + structure.origin)
     header = {
         **provenance("barriers", asdict(settings), material),
         "search": json.dumps(SearchSettings()._asdict(), sort_keys=True),
-        "relaxation_energy": f"{drop:.6f}",
+        "relaxation_energy": f"{drop * units.energy:.6f}",
         **_totals(columns),
         **({} if device is None else {"engine": "many_saddles"}),
         **(origin or {}),
@@ -220,17 +224,26 @@ def barriers(
     clear_intermediate(output)
 
 
-def minimised(glass: Surroundings) -> tuple[Surroundings, float]:
-    """The glass at rest, and by how much its energy (eV) fell."""
+def _recorded(settings: BarrierSettings) -> dict[str, object]:
+    """As earlier versions recorded settings, in Å of Cu-Zr, so that runs which they left are continued."""
+    told = asdict(settings)
+    for name in ("push", "region", "yielding"):
+        told[f"{name}_radius"] = round(told.pop(f"{name}_reach") * NEIGHBOURS, 6)
+    return told
+
+
+def minimised(glass: Glass) -> tuple[Glass, float]:
+    """The glass at rest, and by how much its energy fell, in the `Units` of searches."""
     field = glass.of(np.arange(len(glass.positions)), np.arange(0))
-    before = energy_and_forces(field, glass.positions, np.empty_like(glass.positions))
-    x, nowhere = glass.positions.ravel(), np.full(glass.positions.size, np.inf)
+    before, _ = evaluated(field, glass.positions)
+    x, nowhere = glass.positions.ravel().copy(), np.full(glass.positions.size, np.inf)
     after, force = relax(field, x, MINIMUM_FORCE, 5000, nowhere, 0.0, np.zeros(1, dtype=np.int64))
     if not force < MINIMUM_FORCE:
         raise SimulationError(
-            f"The structure does not come to rest, a force of {force:.2g} eV/Å remains; is it in Å, and a solid?"
+            f"The structure does not come to rest, {force / MINIMUM_FORCE:.2g} times the allowed force remains; "
+            "is it in the units of the material, and a solid?"
         )
-    return Surroundings(glass.tables, x.reshape(-1, 3), glass.kinds, glass.lengths), before - after
+    return glass.moved(x.reshape(-1, 3)), before - after
 
 
 def _chosen(count: int, settings: BarrierSettings) -> NDArray[np.int64]:
@@ -240,7 +253,7 @@ def _chosen(count: int, settings: BarrierSettings) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(settings.seed).permutation(count)[: settings.labelled])
 
 
-def search_atom(glass: Surroundings, atom: int, settings: BarrierSettings) -> tuple[NDArray, NDArray]:
+def search_atom(glass: Glass, atom: int, settings: BarrierSettings) -> tuple[NDArray, NDArray]:
     """All searches of one atom.
 
     Returns
@@ -248,16 +261,17 @@ def search_atom(glass: Surroundings, atom: int, settings: BarrierSettings) -> tu
     outcomes : (searches,) int8 array
         `FAILED`, `DISCONNECTED`, `CONNECTED`, `DUPLICATE`, or 0 where none was needed any more.
     heights : (searches,) array
-        Barriers in eV; NaN without a saddle.
+        Barriers in the `Units` of searches; NaN without a saddle.
     """
     outcomes, heights = np.zeros(settings.searches, dtype=np.int8), np.full(settings.searches, np.nan)
-    mobile, field = glass.around(atom, settings.region_radius)
+    push, region, yielding = settings.radii
+    mobile, field = glass.around(atom, region)
     start = glass.positions[mobile]
     offsets = glass.shortest(start - glass.positions[atom])
-    pushed = np.linalg.norm(offsets, axis=1) <= settings.push_radius
-    wide, wide_field = glass.around(atom, settings.yielding_radius)
+    pushed = np.linalg.norm(offsets, axis=1) <= push
+    wide, wide_field = glass.around(atom, yielding)
     resting = glass.positions[wide]
-    lowest = energy_and_forces(wide_field, resting, np.empty_like(resting))
+    lowest, _ = evaluated(wide_field, resting)
     known: list[tuple[Search, Search]] = []
     count = 0
     for number in range(settings.searches):
@@ -267,7 +281,7 @@ def search_atom(glass: Surroundings, atom: int, settings: BarrierSettings) -> tu
         outcomes[number], heights[number] = found.outcome, found.barrier
         if found.outcome != CONNECTED:
             continue
-        if np.linalg.norm(offsets + found.saddle - start, axis=1).max() > settings.region_radius + MARGIN:
+        if np.linalg.norm(offsets + found.saddle - start, axis=1).max() > region + MARGIN:
             outcomes[number] = FAILED  # atoms met others that the region does not know
             continue
         event = next((wider for narrow, wider in known if _same(found, narrow)), None)
@@ -309,7 +323,7 @@ def search_atoms(
     """
     for first in range(0, len(atoms), TOGETHER):
         some = atoms[first : first + TOGETHER]
-        searcher = Searcher(glass, some, settings.push_radius, settings.region_radius, device)
+        searcher = Searcher(glass, some, *settings.radii[:2], device)
         found: list[list[Found]] = [[] for _ in some]
         while True:
             missing = [settings.events - _connected(one) for one in found]
@@ -380,7 +394,7 @@ def _totals(columns: Mapping[str, NDArray]) -> dict[str, object]:
 class _Findings:
     """Outcomes and barriers (N, searches) of the atoms done so far, saved now and then."""
 
-    def __init__(self, file: Path, glass: Surroundings, settings: BarrierSettings) -> None:
+    def __init__(self, file: Path, glass: Glass, settings: BarrierSettings) -> None:
         self.file, self.saved_at = file, time.monotonic()
         shape = len(glass.positions), settings.searches
         self.outcomes, self.heights = np.zeros(shape, dtype=np.int8), np.full(shape, np.nan)
@@ -401,7 +415,8 @@ class _Findings:
 
 def _searched(
     material: Material,
-    glass: Surroundings,
+    structure: Structure,
+    glass: Glass,
     atoms: Sequence[int],
     settings: BarrierSettings,
     processes: int,
@@ -415,7 +430,7 @@ def _searched(
         waiting = []
         for first in range(0, len(atoms), size):
             some = list(atoms[first : first + size])
-            arguments = material, glass.positions, glass.kinds, glass.lengths, some, settings
+            arguments = material, structure, glass.positions, some, settings
             name = f"atoms {some[0]} to {some[-1]}"
             waiting.append(
                 (some, submit(Call.of(name, _called, *arguments, threads=1, environment=lammps_environment())))
@@ -431,12 +446,11 @@ def _searched(
 def _called(
     report: Callable[[object], None],
     material: Material,
+    structure: Structure,
     positions: NDArray,
-    kinds: NDArray,
-    lengths: NDArray,
     atoms: Sequence[int],
     settings: BarrierSettings,
 ) -> list[tuple[NDArray, NDArray]]:
     """Search around some atoms of a minimised glass in a process of its own, which reads the potential there."""
-    glass = Surroundings(read_tables(material), positions, kinds, lengths)
+    glass = surroundings(material, structure).moved(positions)
     return [search_atom(glass, atom, settings) for atom in atoms]

@@ -12,7 +12,7 @@ from ovito_glassml.simulate.saddle_search import CONNECTED, FAILED, SearchSettin
 from ovito_glassml.simulate.snapshots import read_shard
 
 #: The glass_box is small enough for the yielding region to be all of it, as on a card.
-SETTINGS = BarrierSettings(events=4, searches=6, seed=5, region_radius=7.0, yielding_radius=18.0)
+SETTINGS = BarrierSettings(events=4, searches=6, seed=5, region_reach=7.0 / 2.7, yielding_reach=18.0 / 2.7)
 ATOMS = [3, 40, 111, 222, 300, 333]
 
 
@@ -82,7 +82,9 @@ def test_a_vacancy_in_copper_migrates_as_on_the_processor(processor):
 
 def test_labels_of_a_card_are_written_as_such(glass_box, processor, tmp_path):
     file = tmp_path / "labels.xyz.gz"
-    settings = BarrierSettings(events=2, searches=4, seed=2, region_radius=7.0, yielding_radius=9.0, labelled=3)
+    settings = BarrierSettings(
+        events=2, searches=4, seed=2, region_reach=7.0 / 2.7, yielding_reach=9.0 / 2.7, labelled=3
+    )
     reports = []
     barriers(
         load_material("cu-zr"),

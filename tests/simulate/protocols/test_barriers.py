@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from ovito_glassml.cli import app
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.campaign import PROTOCOLS, Job, run_job
+from ovito_glassml.simulate.forces import LammpsForces
 from ovito_glassml.simulate.local_forces import Surroundings, read_tables
 from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.protocols import barriers as protocol
@@ -27,7 +28,7 @@ from ovito_glassml.structure import Structure
 
 CU_ZR = load_material("cu-zr")
 
-SMALL = BarrierSettings(events=3, searches=8, seed=2, region_radius=7.0, yielding_radius=9.0, labelled=5)
+SMALL = BarrierSettings(events=3, searches=8, seed=2, region_reach=7.0 / 2.7, yielding_reach=9.0 / 2.7, labelled=5)
 
 
 def silent(fraction, text):
@@ -90,7 +91,7 @@ def test_outcomes_become_columns():
 
 
 def test_an_atom_alone_gives_what_it_gives_among_others(glass_box, shard):
-    tables = read_tables(load_material("cu-zr"))
+    tables = read_tables(CU_ZR)
     glass, drop = minimised(Surroundings(tables, glass_box.positions, glass_box.species, np.diag(glass_box.cell)))
     assert drop > 0
     atom = np.flatnonzero(shard.columns["Searches"])[3]
@@ -101,7 +102,7 @@ def test_an_atom_alone_gives_what_it_gives_among_others(glass_box, shard):
 
 def test_a_saddle_found_again_is_a_duplicate(glass_box):
     """The same push again and again."""
-    tables = read_tables(load_material("cu-zr"))
+    tables = read_tables(CU_ZR)
     glass, _ = minimised(Surroundings(tables, glass_box.positions, glass_box.species, np.diag(glass_box.cell)))
 
     with pytest.MonkeyPatch.context() as patch:
@@ -160,11 +161,11 @@ def test_killed_with_its_workers_it_ends_in_the_same_file(glass_box, tmp_path):
         "from ovito_glassml.simulate.protocols import barriers as b\n"
         "if __name__ == '__main__':\n"
         "    b.CHECKPOINT_INTERVAL = 0.0\n"
-        "    radii = {'region_radius': 7.0, 'yielding_radius': 9.0}\n"
+        "    radii = {'region_reach': 7.0 / 2.7, 'yielding_reach': 9.0 / 2.7}\n"
         "    settings = b.BarrierSettings(events=3, searches=8, seed=2, labelled=12, **radii)\n"
         f"    glass = snapshots.read_shard(pathlib.Path({str(source)!r})).structure\n"
-        "    start = load_material('cu-zr'), glass, settings\n"
-        "    b.barriers(*start, pathlib.Path(sys.argv[1]), lambda f, t: None, processes=int(sys.argv[2]))\n"
+        "    copper_zirconium, file = load_material('cu-zr'), pathlib.Path(sys.argv[1])\n"
+        "    b.barriers(copper_zirconium, glass, settings, file, lambda f, t: None, processes=int(sys.argv[2]))\n"
     )
     whole, killed = tmp_path / "whole.xyz.gz", tmp_path / "killed.xyz.gz"
     subprocess.run([sys.executable, program, whole, "1"], check=True)
@@ -185,7 +186,7 @@ def test_killed_with_its_workers_it_ends_in_the_same_file(glass_box, tmp_path):
 
 def test_it_is_a_job_of_a_campaign(glass_box, tmp_path):
     write_shard(tmp_path / "glass.xyz.gz", glass_box, {}, {"protocol": "quench", "settings": "{}"})
-    settings = {"events": 1, "searches": 2, "region_radius": 5.0, "yielding_radius": 6.0, "labelled": 2}
+    settings = {"events": 1, "searches": 2, "region_reach": 5.0 / 2.7, "yielding_reach": 6.0 / 2.7, "labelled": 2}
     run_job(Job("labels", "barriers", settings, "glass"), tmp_path)
     header = read_shard(tmp_path / "labels.xyz.gz").header
     assert header["input_protocol"] == "quench"
@@ -205,7 +206,7 @@ def test_the_command_passes_its_options_on(glass_box, tmp_path, monkeypatch):
     result = CliRunner().invoke(app, list(map(str, command)), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     (material, structure, settings, target, _), options = calls[0]
-    assert material == CU_ZR
+    assert material.name == "cu-zr"
     np.testing.assert_allclose(structure.positions, glass_box.positions, atol=1e-5)
     assert (settings.events, settings.labelled, target, options) == (4, 7, file, {"processes": 3, "scheduler": None})
 
@@ -218,17 +219,17 @@ def test_what_another_run_left_is_not_continued(glass_box, tmp_path, monkeypatch
         raise Stopped
 
     monkeypatch.setattr(protocol, "CHECKPOINT_INTERVAL", 0.0)
-    few = BarrierSettings(events=1, searches=2, region_radius=5.0, yielding_radius=6.0, labelled=3)
+    few = BarrierSettings(events=1, searches=2, region_reach=5.0 / 2.7, yielding_reach=6.0 / 2.7, labelled=3)
     with pytest.raises(Stopped):
         barriers(CU_ZR, glass_box, few, tmp_path / "labels.xyz.gz", stop)
-    other = BarrierSettings(events=1, searches=2, region_radius=5.0, yielding_radius=6.0, labelled=3, seed=9)
+    other = BarrierSettings(events=1, searches=2, region_reach=5.0 / 2.7, yielding_reach=6.0 / 2.7, labelled=3, seed=9)
     with pytest.raises(SimulationError, match=r"with other settings \(seed 1 and not 9\)"):
         barriers(CU_ZR, glass_box, other, tmp_path / "labels.xyz.gz", silent)
 
 
 def test_what_an_earlier_version_left_is_continued(glass_box, tmp_path):
     """Its record and its checkpoint, written here as it wrote them; no search is left to do."""
-    settings = BarrierSettings(events=1, searches=2, region_radius=5.0, yielding_radius=6.0, labelled=None)
+    settings = BarrierSettings(events=1, searches=2, region_reach=5.0 / 2.7, yielding_reach=6.0 / 2.7, labelled=None)
     parts = glass_box.positions, glass_box.species, glass_box.cell, glass_box.origin
     stamp = hashlib.sha256(b"".join(np.ascontiguousarray(part).tobytes() for part in parts)).hexdigest()
     record = {
@@ -252,14 +253,37 @@ def test_what_an_earlier_version_left_is_continued(glass_box, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["labels.xyz.gz"]
 
 
+def test_a_lennard_jones_glass_is_searched_by_lammps_in_its_own_units(tmp_path):
+    """Alone and in processes of their own; barriers of some ε, which is about 6 k_B T_g."""
+    matter, random = load_material("kob-andersen"), np.random.default_rng(3)
+    edge = (250 / matter.number_density) ** (1 / 3)
+    grid = np.stack(np.meshgrid(*[np.arange(7)] * 3), axis=-1).reshape(-1, 3)[:250] * edge / 7
+    kinds = (random.permutation(250) >= 200).astype(int)
+    mixture = Structure(
+        grid + random.uniform(-0.2, 0.2, grid.shape), kinds, ("A", "B"), edge * np.eye(3), pbc=(True,) * 3
+    )
+    settings = BarrierSettings(events=1, searches=4, seed=2, region_reach=2.2, yielding_reach=2.4, labelled=4)
+    files = [tmp_path / f"{processes}.xyz.gz" for processes in (1, 2)]
+    for processes, file in enumerate(files, start=1):
+        barriers(matter, mixture, settings, file, silent, processes=processes)
+    assert files[0].read_bytes() == files[1].read_bytes()
+    shard = read_shard(files[0])
+    energies = shard.columns["Activation_Energy"]
+    assert np.isfinite(energies).any()
+    assert 0.1 < np.nanmax(energies) < 40
+    assert shard.structure.cell[0, 0] == pytest.approx(edge)
+    with LammpsForces(shard.structure, matter) as forces:
+        assert np.abs(forces(shard.structure.positions)[1]).max() < 0.05  # positions are written with 1e-5
+
+
 def test_a_glass_too_small_for_its_interactions_is_refused(small_glass, tmp_path):
-    with pytest.raises(SimulationError, match=r"searches need 16.4 Å"):
+    with pytest.raises(SimulationError, match=r"searches need 6.1, a glass of about 25. atoms"):
         barriers(CU_ZR, small_glass.structure, SMALL, tmp_path / "labels.xyz.gz", silent)
 
 
 def test_another_element_is_refused(tmp_path):
     iron = Structure(np.zeros((1, 3)), [0], ("Fe",), np.eye(3) * 20, pbc=(True, True, True))
-    with pytest.raises(SimulationError, match="cu-zr has no Fe"):
+    with pytest.raises(SimulationError, match="does not describe Fe"):
         barriers(CU_ZR, iron, SMALL, tmp_path / "labels.xyz.gz", silent)
 
 
@@ -268,8 +292,8 @@ def test_another_element_is_refused(tmp_path):
     [
         ({"events": 0}, "do not fit"),
         ({"events": 10, "searches": 5}, "10 events do not fit into 5 searches"),
-        ({"push_radius": 12.0}, "enlarge region_radius"),
-        ({"yielding_radius": 8.0}, "enlarge it"),
+        ({"push_reach": 12.0 / 2.7}, "enlarge region_reach"),
+        ({"yielding_reach": 8.0 / 2.7}, "enlarge it"),
         ({"labelled": 0}, "at least 1"),
     ],
 )
