@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ovito_glassml.errors import TrainingError
-from ovito_glassml.learn.lengths import nearest_neighbour_distance, two_shells
+from ovito_glassml.learn.lengths import nearest_neighbours, two_shells
 from ovito_glassml.learn.stiffness.train import train
-from ovito_glassml.structure import Structure
+from ovito_glassml.structure import Structure, StructureError
 
 
 def scaled(structure, factor):
@@ -17,9 +16,9 @@ def scaled(structure, factor):
 
 def test_the_distance_of_nearest_neighbours_follows_the_unit(spring_glasses):
     structure = spring_glasses[0].structure
-    distance = nearest_neighbour_distance([structure])
-    assert nearest_neighbour_distance([scaled(structure, 0.37)]) == pytest.approx(0.37 * distance, rel=1e-3)
-    assert nearest_neighbour_distance([structure, scaled(structure, 1.1)]) == pytest.approx(1.05 * distance, rel=1e-3)
+    distance = nearest_neighbours([structure])
+    assert nearest_neighbours([scaled(structure, 0.37)]) == pytest.approx(0.37 * distance, rel=1e-3)
+    assert nearest_neighbours([structure, scaled(structure, 1.1)]) == pytest.approx(1.05 * distance, rel=1e-3)
     assert two_shells([structure]) == pytest.approx(1.77 * distance, rel=1e-3)
 
 
@@ -37,5 +36,5 @@ def test_a_stiffness_model_is_the_same_in_any_unit(spring_glasses, factor):
 
 def test_atoms_without_neighbours_have_no_such_distance():
     alone = Structure(np.zeros((1, 3)), np.zeros(1, dtype=int), ("Cu",), None, pbc=(False, False, False))
-    with pytest.raises(TrainingError, match="no neighbours"):
-        nearest_neighbour_distance([alone])
+    with pytest.raises(StructureError, match="no neighbours"):
+        nearest_neighbours([alone])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.descriptors.rdf import RDFDescriptors
 from ovito_glassml.errors import TrainingError
-from ovito_glassml.learn.lengths import nearest_neighbour_distance
+from ovito_glassml.learn.lengths import nearest_neighbours
 from ovito_glassml.learn.model import ANY_SPECIES
 from ovito_glassml.learn.stiffness.angles import AngularSums
 from ovito_glassml.learn.stiffness.model import LocalFeatures
@@ -223,7 +223,7 @@ def describe_samples(
     """
     samples = _checked(samples)
     species = combined_species([sample.structure for sample in samples])
-    spacing = nearest_neighbour_distance([sample.structure for sample in samples])
+    spacing = nearest_neighbours([sample.structure for sample in samples])
     design = design.scaled(spacing)
     features = features_of(design, species)
     rows, members = [], []
