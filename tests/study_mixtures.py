@@ -9,7 +9,7 @@ import numpy as np
 
 from ovito_glassml.labels.activity import label_by_quantile
 from ovito_glassml.neighbours import neighbour_lists
-from ovito_glassml.simulate.snapshots import Shard, write_frames
+from ovito_glassml.simulate.snapshots import Snapshot, write_frames
 from ovito_glassml.structure import Structure
 from ovito_glassml.study import activity
 from ovito_glassml.study.activity import ActivityStudy, make_group, run_study
@@ -58,12 +58,12 @@ def heated(seed, runs=8):
 
 def write(file, frames):
     """As a file that OVITO reads."""
-    shards = []
+    snapshots = []
     for structure, columns in frames:
         integers = {name: values.astype(int) for name, values in columns.items() if name == "Activity"}
         named = {name.replace(" ", "_"): values for name, values in {**columns, **integers}.items()}
-        shards.append(Shard(structure, named, {}))
-    write_frames(file, shards)
+        snapshots.append(Snapshot(structure, named, {}))
+    write_frames(file, snapshots)
     return file
 
 

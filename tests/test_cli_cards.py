@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from ovito_glassml.cli import app
 from ovito_glassml.learn.format import read_header
-from ovito_glassml.simulate.snapshots import provenance, write_shard
+from ovito_glassml.simulate.snapshots import provenance, write_snapshot
 from ovito_glassml.workflow.sample_data import sample_file
 
 OPTIONS = {
@@ -29,7 +29,7 @@ def write(folder, header=lambda number: {}):
             "Activity": (np.sin(near) > 0).astype(int),
         }
         files.append(folder / f"glass-{number}.xyz.gz")
-        write_shard(files[-1], structure, labels, header(number))
+        write_snapshot(files[-1], structure, labels, header(number))
     return files
 
 

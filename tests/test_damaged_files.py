@@ -32,7 +32,7 @@ from ovito_glassml.learn.format import (
 )
 from ovito_glassml.learn.prototypes.model import ScnnModel
 from ovito_glassml.learn.stiffness.model import StiffnessModel
-from ovito_glassml.simulate.snapshots import Shard, provenance, read_frames, write_frames
+from ovito_glassml.simulate.snapshots import Snapshot, provenance, read_frames, write_frames
 from ovito_glassml.structure import Structure
 
 #: What the modifiers load models with.
@@ -556,20 +556,20 @@ def test_all_that_a_whole_file_may_hold_passes(tmp_path):
         check_rows(tmp_path / name)
 
 
-# Simulation shards.
+# Simulation snapshots.
 
 
 @pytest.fixture(scope="module")
-def shard(tmp_path_factory):
+def snapshot(tmp_path_factory):
     """Bytes and text of a file of two frames."""
-    file = tmp_path_factory.mktemp("shard") / "whole.xyz.gz"
+    file = tmp_path_factory.mktemp("snapshot") / "whole.xyz.gz"
     structure = Structure(POSITIONS, KINDS - 1, ("Cu", "Zr"), np.eye(3) * 12, pbc=(True, True, True))
-    frame = Shard(structure, {"Stiffness": np.arange(COUNT) / 7}, provenance("test", {"seed": 3}))
+    frame = Snapshot(structure, {"Stiffness": np.arange(COUNT) / 7}, provenance("test", {"seed": 3}))
     write_frames(file, [frame, frame])
     return file.read_bytes(), gzip.decompress(file.read_bytes()).decode()
 
 
-def refused_shard(path):
+def refused_snapshot(path):
     with pytest.raises(SimulationError) as caught:
         read_frames(path)
     assert path.name in str(caught.value)
@@ -577,24 +577,24 @@ def refused_shard(path):
 
 
 @pytest.mark.parametrize("tenth", range(10))
-def test_a_truncated_shard_is_refused(shard, tmp_path, tenth):
+def test_a_truncated_snapshot_is_refused(snapshot, tmp_path, tenth):
     path = tmp_path / "damaged.xyz.gz"
-    for content in shard[0], shard[1].encode():
+    for content in snapshot[0], snapshot[1].encode():
         part = content[: len(content) * tenth // 10]
-        path.write_bytes(part if content is shard[0] else gzip.compress(part))
-        if not (content is not shard[0] and tenth == 5):  # exactly one of two equal frames
-            refused_shard(path)
+        path.write_bytes(part if content is snapshot[0] else gzip.compress(part))
+        if not (content is not snapshot[0] and tenth == 5):  # exactly one of two equal frames
+            refused_snapshot(path)
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_shard_with_a_flipped_bit_is_refused_or_the_same(shard, tmp_path, seed):
+def test_a_snapshot_with_a_flipped_bit_is_refused_or_the_same(snapshot, tmp_path, seed):
     """Flips in what gzip does not use, such as the time in its header, change nothing."""
     rng = np.random.default_rng(seed)
-    damaged = bytearray(shard[0])
+    damaged = bytearray(snapshot[0])
     damaged[rng.integers(len(damaged))] ^= 1 << rng.integers(8)
     path, whole = tmp_path / "damaged.xyz.gz", tmp_path / "whole.xyz.gz"
     path.write_bytes(damaged)
-    whole.write_bytes(shard[0])
+    whole.write_bytes(snapshot[0])
     try:
         frames = read_frames(path)
     except SimulationError:
@@ -641,15 +641,15 @@ def test_a_shard_with_a_flipped_bit_is_refused_or_the_same(shard, tmp_path, seed
         (ROWS[3], " ".join(ROWS[3].split()[:2])),
     ],
 )
-def test_an_altered_shard_is_refused(shard, tmp_path, old, new):
-    content = shard[1].replace(old, new, 1)
-    assert content != shard[1]
+def test_an_altered_snapshot_is_refused(snapshot, tmp_path, old, new):
+    content = snapshot[1].replace(old, new, 1)
+    assert content != snapshot[1]
     path = tmp_path / "damaged.xyz.gz"
     path.write_bytes(gzip.compress(content.encode()))
-    refused_shard(path)
+    refused_snapshot(path)
 
 
-NO_SHARDS = {
+NO_SNAPSHOTS = {
     "empty": b"",
     "text": b"text",
     "packed nothing": gzip.compress(b"", mtime=0),
@@ -658,8 +658,8 @@ NO_SHARDS = {
 } | {f"{count} random bytes": _RNG.bytes(count) for count in (1, 30, 900)}
 
 
-@pytest.mark.parametrize("content", NO_SHARDS.values(), ids=NO_SHARDS)
-def test_another_file_is_no_shard(tmp_path, content):
+@pytest.mark.parametrize("content", NO_SNAPSHOTS.values(), ids=NO_SNAPSHOTS)
+def test_another_file_is_no_snapshot(tmp_path, content):
     path = tmp_path / "damaged.xyz.gz"
     path.write_bytes(content)
-    refused_shard(path)
+    refused_snapshot(path)

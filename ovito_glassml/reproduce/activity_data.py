@@ -22,7 +22,7 @@ from ovito_glassml.learn.activity.model import active_atoms
 from ovito_glassml.simulate.material import Material, load_material
 from ovito_glassml.simulate.material_header import material_of_header
 from ovito_glassml.simulate.protocols.shear_aqs import label_events
-from ovito_glassml.simulate.snapshots import Shard, made_with, provenance, read_frames, write_frames
+from ovito_glassml.simulate.snapshots import Snapshot, made_with, provenance, read_frames, write_frames
 from ovito_glassml.structure import Structure
 
 __all__ = [
@@ -87,7 +87,7 @@ def read_thermal(
     return ActivitySample(frame.structure, labels, moved, name, extreme != NEITHER)
 
 
-def replica_displacements(frame: Shard) -> NDArray[np.float64]:
+def replica_displacements(frame: Snapshot) -> NDArray[np.float64]:
     """(N, R) array of D²min in each of R runs."""
     return frame.columns[REPLICAS].reshape(len(frame.structure), -1)
 
@@ -113,11 +113,11 @@ def compact_shear(source: Path, target: Path) -> None:
         if (learned != NEITHER).any():
             moved = frame.columns["Nonaffine_Squared_Displacement"]
             columns = {"Activity": judged, LEARNED: learned, "Nonaffine_Squared_Displacement": moved}
-            frames.append(Shard(frame.structure, columns, frame.header))
+            frames.append(Snapshot(frame.structure, columns, frame.header))
     write_frames(target, frames)
 
 
-def _labels_of_larger_events(frames: Sequence[Shard]) -> NDArray[np.int64]:
+def _labels_of_larger_events(frames: Sequence[Snapshot]) -> NDArray[np.int64]:
     """(events, N) labels of the events that the protocol left without, by its own rule."""
     labels = np.full((len(frames), len(frames[0].structure)), NEITHER)
     larger = [number for number, frame in enumerate(frames) if str(frame.header.get("avalanche")) == "1"]
@@ -197,7 +197,7 @@ def _minimised(structure: Structure, material: Material) -> Structure:
 
 def _thermal_frame(
     start: Structure, inherent: Structure, moved: NDArray, length: float, header: Mapping[str, object]
-) -> Shard:
+) -> Snapshot:
     reference = _wrapped(start)
     displacements = [nonaffine_squared_displacement(reference, one, NEIGHBOURHOOD * length) for one in moved]
     columns = {
@@ -205,7 +205,7 @@ def _thermal_frame(
         "Propensity": np.linalg.norm(moved, axis=2).mean(axis=0),
         "Thermal_Position": reference.positions,
     }
-    return Shard(inherent, columns, header)
+    return Snapshot(inherent, columns, header)
 
 
 def _wrapped(structure: Structure) -> Structure:

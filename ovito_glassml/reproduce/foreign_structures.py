@@ -138,7 +138,7 @@ def foreign_structures(
     seed : int
         For velocities and the quench.
     """
-    from ovito_glassml.simulate.snapshots import provenance, read_shard, write_shard
+    from ovito_glassml.simulate.snapshots import provenance, read_snapshot, write_snapshot
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -150,8 +150,8 @@ def foreign_structures(
             _other_composition(path, atoms, seed)
         elif not path.exists():
             structure = _foreign(name, glass, folder, seed)
-            write_shard(path, structure, {}, provenance("foreign", {"name": name, "seed": seed}))
-        structures[name] = read_shard(path).structure
+            write_snapshot(path, structure, {}, provenance("foreign", {"name": name, "seed": seed}))
+        structures[name] = read_snapshot(path).structure
     return structures
 
 

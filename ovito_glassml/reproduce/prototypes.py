@@ -40,7 +40,7 @@ from ovito_glassml.learn.units import METAL
 from ovito_glassml.progress import Report, printed
 from ovito_glassml.reproduce.costs import core_hours, shipped_timings
 from ovito_glassml.simulate.material import load_material
-from ovito_glassml.simulate.snapshots import read_header, read_shard
+from ovito_glassml.simulate.snapshots import read_header, read_snapshot
 
 __all__ = ["RECIPES", "ceilings", "make_models", "read_samples"]
 
@@ -60,7 +60,7 @@ def read_samples(folder: Path) -> list[BarrierSample]:
     """
     samples = []
     for path in sorted(Path(folder).glob("barriers-*.xyz.gz")):
-        snapshot = read_shard(path)
+        snapshot = read_snapshot(path)
         samples.append(BarrierSample(snapshot.structure, snapshot.columns[LABEL], path.name.removesuffix(".xyz.gz")))
     if len(samples) < 2:
         raise TrainingError(
@@ -74,7 +74,7 @@ def ceilings(folder: Path) -> ResultTable:
     """What noise in the labels allows, for each sample."""
     rows = []
     for path in sorted(Path(folder).glob("barriers-*.xyz.gz")):
-        columns = read_shard(path).columns
+        columns = read_snapshot(path).columns
         if BARRIERS in columns and columns[BARRIERS].ndim == 2:
             reliability = split_half_reliability(columns[BARRIERS])
             rows.append((path.name.removesuffix(".xyz.gz"), reliability, auc_ceiling(max(0.0, min(1.0, reliability)))))
@@ -119,7 +119,7 @@ def make_models(
             f"{len(learned)} samples are left to learn from and {len(judges)} to judge by; "
             "keep fewer aside, or name them as their files."
         )
-    familiar = [read_shard(path).structure for path in sorted(Path(folder).glob("quench-barriers-*.xyz.gz"))]
+    familiar = [read_snapshot(path).structure for path in sorted(Path(folder).glob("quench-barriers-*.xyz.gz"))]
     paths = []
     for number, name in enumerate(names):
         progress(number / len(names), f"{name}: training")

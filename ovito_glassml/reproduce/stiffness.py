@@ -34,7 +34,7 @@ from ovito_glassml.progress import Report, nth_of, printed, silent, span_of
 from ovito_glassml.reproduce.costs import core_hours, shipped_timings
 from ovito_glassml.reproduce.foreign_structures import foreign_structures, thermal_snapshot
 from ovito_glassml.simulate.material import load_material
-from ovito_glassml.simulate.snapshots import made_with, provenance, read_shard, write_shard
+from ovito_glassml.simulate.snapshots import made_with, provenance, read_snapshot, write_snapshot
 from ovito_glassml.structure import Structure
 from ovito_glassml.workflow.sample_data import SLOWEST_SAMPLE, TEST_SAMPLES
 
@@ -99,7 +99,7 @@ def read_samples(folder: Path) -> list[LabelledSample]:
     """
     samples = []
     for path in sorted(Path(folder).glob("vibrations-*.xyz.gz")):
-        snapshot = read_shard(path)
+        snapshot = read_snapshot(path)
         name = path.name.removesuffix(".xyz.gz")
         samples.append(LabelledSample(snapshot.structure, snapshot.columns["Stiffness"], name))
     if not samples:
@@ -271,15 +271,15 @@ def _snapshot(sample: LabelledSample, folder: Path) -> Structure:
     path = folder / f"300K-{sample.name}.xyz.gz"
     if not path.exists():
         header = provenance("snapshot", {"of": sample.name, "temperature": 300.0})
-        write_shard(path, thermal_snapshot(sample.structure, folder), {}, header)
-    return read_shard(path).structure
+        write_snapshot(path, thermal_snapshot(sample.structure, folder), {}, header)
+    return read_snapshot(path).structure
 
 
 def _ceiling(folder: Path) -> ResultTable:
     """What noise in the labels allows, for each sample."""
     rows = []
     for path in sorted(Path(folder).glob("vibrations-*.xyz.gz")):
-        snapshot = read_shard(path)
+        snapshot = read_snapshot(path)
         temperatures = made_with(snapshot.header, "settings")["temperatures"]
         name = path.name.removesuffix(".xyz.gz")
         rows.append((name, label_reliability(snapshot.columns["Vibrational_MSD"], temperatures)))
@@ -303,7 +303,7 @@ def _with_quenches() -> dict[str, float]:
 
 def _how_made(folder: Path, recipe: Recipe, learned: Sequence[LabelledSample]) -> dict[str, Any]:
     """The protocol of the training data, from the files themselves."""
-    snapshot = read_shard(sorted(Path(folder).glob("vibrations-*.xyz.gz"))[0])
+    snapshot = read_snapshot(sorted(Path(folder).glob("vibrations-*.xyz.gz"))[0])
     vibrations = made_with(snapshot.header, "settings")
     quench = made_with(snapshot.header, "input_settings")
     temperatures = ", ".join(f"{value:g}" for value in vibrations["temperatures"])

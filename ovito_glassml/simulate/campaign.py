@@ -17,8 +17,8 @@ from ovito_glassml.errors import GlassMLError, SimulationError
 from ovito_glassml.files import remove_left_overs, sole_writer, write_atomically
 from ovito_glassml.processes import Answer, Call, LostError, Submit, core_seconds, here, on, seen
 from ovito_glassml.simulate.checkpoints import clear_intermediate, differences
-from ovito_glassml.simulate.device.anneal_together import anneal_together
-from ovito_glassml.simulate.device.device import Device, GraphicsCard
+from ovito_glassml.simulate.device.anneal_at_once import anneal_at_once
+from ovito_glassml.simulate.device.device import Device, GraphicsProcessor
 from ovito_glassml.simulate.engine import Progress, progress_parts
 from ovito_glassml.simulate.lammps_module import check_lammps, lammps_environment
 from ovito_glassml.simulate.material import Material, load_material
@@ -31,7 +31,7 @@ from ovito_glassml.simulate.protocols.quench import QuenchSettings, quench
 from ovito_glassml.simulate.protocols.shear_aqs import ShearAQSSettings, shear_aqs
 from ovito_glassml.simulate.protocols.shear_md import ShearMDSettings, shear_md
 from ovito_glassml.simulate.protocols.vibrations import VibrationSettings, vibrations
-from ovito_glassml.simulate.snapshots import Shard, curve_file, made_with, read_frames, read_header, read_shard
+from ovito_glassml.simulate.snapshots import Snapshot, curve_file, made_with, read_frames, read_header, read_snapshot
 
 __all__ = [
     "PROTOCOLS",
@@ -78,7 +78,7 @@ class Job:
         return folder / f".{self.name}.progress.json"
 
     def timing_file(self, folder: Path) -> Path:
-        """Wall time lives beside the shard, so that equal runs give equal shards."""
+        """Wall time lives beside the snapshot, so that equal runs give equal snapshots."""
         return folder / f"{self.name}.timing.json"
 
 
@@ -111,7 +111,7 @@ class Protocol:
         return "atoms" not in {entry.name for entry in fields(self.settings)}
 
 
-def _origin(source: Shard) -> dict[str, object]:
+def _origin(source: Snapshot) -> dict[str, object]:
     """How the input was made, for the header of the output."""
     return {f"input_{key}": value for key, value in source.header.items() if key in ("protocol", "settings")}
 
@@ -292,11 +292,11 @@ def _run_alone(job: Job, folder: Path, scheduler: str | None) -> None:
     _finish(job, folder, spent + core_seconds() - begun)
 
 
-def _source(job: Job, settings: Any, folder: Path) -> Shard:
+def _source(job: Job, settings: Any, folder: Path) -> Snapshot:
     """What a job starts from."""
     file = folder / f"{job.input}.xyz.gz"
     if not hasattr(settings, "frame"):
-        return read_shard(file)
+        return read_snapshot(file)
     frames = read_frames(file)
     if not -len(frames) <= settings.frame < len(frames):
         raise SimulationError(f"Job {job.name}: {job.input} has {len(frames)} frames but no frame {settings.frame}.")
@@ -406,7 +406,7 @@ def run_campaign(
     ----------
     jobs : list of Job
     folder : Path
-        For the shards and, while a job is under way, its checkpoints.
+        For the snapshots and, while a job is under way, its checkpoints.
     cores : int
         Jobs at a time on this machine.
     report : callable
@@ -421,7 +421,7 @@ def run_campaign(
     Raises
     ------
     SimulationError
-        If shards were made with other settings, or LAMMPS does not start.
+        If snapshots were made with other settings, or LAMMPS does not start.
     BusyError
         If another campaign is at work in the folder.
     BatchError
@@ -504,7 +504,7 @@ def _called(report: Callable[[Any], None], job: Job, folder: Path, scheduler: st
 
 
 def _end(job: Job, folder: Path) -> None:
-    """Do what a kill between the shard and the rest may have left undone."""
+    """Do what a kill between the snapshot and the rest may have left undone."""
     with sole_writer(job.output(folder), patience=DYING):
         if job.timing_file(folder).exists():
             _tidy(job, folder)
@@ -513,7 +513,7 @@ def _end(job: Job, folder: Path) -> None:
 
 
 def _check_settings(job: Job, folder: Path) -> None:
-    """Refuse a shard that was made with other settings than the job's, or of another material."""
+    """Refuse a snapshot that was made with other settings than the job's, or of another material."""
     file = job.output(folder)
     if not file.exists():
         return
@@ -533,7 +533,7 @@ def _check_settings(job: Job, folder: Path) -> None:
 
 
 def run_on_device(jobs: list[Job], folder: Path, progress: Progress, device: Device | None = None) -> None:
-    """Run what is not yet done and a graphics card can do: anneals, all at once, and barriers.
+    """Run what is not yet done and a graphics processor can do: anneals, all at once, and barriers.
 
     Barriers of glasses that are not quenched yet are left to `run_campaign`, or to another call after it.
 
@@ -541,22 +541,22 @@ def run_on_device(jobs: list[Job], folder: Path, progress: Progress, device: Dev
     ----------
     jobs : list of Job
     folder : Path
-        For the shards.
+        For the snapshots.
     progress : callable
         Fraction and text.
     device : Device, optional
-        Default: the graphics card.
+        Default: the graphics processor.
 
     Raises
     ------
     SimulationError
-        If there is no card, or shards were made with other settings.
+        If there is no card, or snapshots were made with other settings.
     BusyError
         If another campaign is at work in the folder.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with sole_writer(folder):
-        _run_on(device or GraphicsCard(), jobs, folder, progress)
+        _run_on(device or GraphicsProcessor(), jobs, folder, progress)
 
 
 def _run_on(device: Device, jobs: list[Job], folder: Path, progress: Progress) -> None:
@@ -576,7 +576,7 @@ def _run_on(device: Device, jobs: list[Job], folder: Path, progress: Progress) -
             group,
             folder,
             partial(
-                anneal_together,
+                anneal_at_once,
                 material_of(group[0]),
                 [_settings_of(job) for job in group],
                 outputs,
@@ -585,7 +585,7 @@ def _run_on(device: Device, jobs: list[Job], folder: Path, progress: Progress) -
             ),
         )
     for number, job in enumerate(searched, start=len(anneals)):
-        source = read_shard(folder / f"{job.input}.xyz.gz")
+        source = read_snapshot(folder / f"{job.input}.xyz.gz")
         start = material_of(job), source.structure
         search = partial(barriers, *start, _settings_of(job), job.output(folder), parts(number))
         _timed([job], folder, partial(search, origin=_origin(source), device=device))

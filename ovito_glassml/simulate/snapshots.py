@@ -28,21 +28,21 @@ from ovito_glassml.simulate.material import Material
 from ovito_glassml.structure import Structure, chemical_order
 
 __all__ = [
-    "Shard",
+    "Snapshot",
     "curve_file",
     "made_with",
     "provenance",
     "read_frames",
     "read_header",
-    "read_shard",
+    "read_snapshot",
     "write_curve",
     "write_frames",
-    "write_shard",
+    "write_snapshot",
 ]
 
 
 @dataclass(frozen=True)
-class Shard:
+class Snapshot:
     """A simulated structure, its per-atom columns and how it was made. One frame of a file."""
 
     structure: Structure
@@ -79,7 +79,9 @@ def provenance(
     }
 
 
-def write_shard(path: Path, structure: Structure, columns: Mapping[str, NDArray], header: Mapping[str, object]) -> None:
+def write_snapshot(
+    path: Path, structure: Structure, columns: Mapping[str, NDArray], header: Mapping[str, object]
+) -> None:
     """Write one structure with per-atom columns.
 
     Parameters
@@ -93,25 +95,25 @@ def write_shard(path: Path, structure: Structure, columns: Mapping[str, NDArray]
     header : mapping
         Further ``key=value`` entries of the comment line.
     """
-    write_frames(path, [Shard(structure, columns, header)])
+    write_frames(path, [Snapshot(structure, columns, header)])
 
 
-def write_frames(path: Path, frames: Iterable[Shard]) -> None:
+def write_frames(path: Path, frames: Iterable[Snapshot]) -> None:
     """Write several structures, such as the snapshots of one run, as the frames of one file.
 
-    Every frame is formatted as by `write_shard` and carries a header of its own.
+    Every frame is formatted as by `write_snapshot` and carries a header of its own.
     """
     content = "".join(map(_formatted, frames))
     write_atomically(path, gzip.compress(content.encode(), compresslevel=9, mtime=0))
 
 
 def write_curve(output: Path, columns: Mapping[str, NDArray], formats: Sequence[str]) -> None:
-    """Write ``NAME.curve.csv`` beside the shard ``NAME.xyz.gz``: what a run went through, one row a point.
+    """Write ``NAME.curve.csv`` beside the snapshot ``NAME.xyz.gz``: what a run went through, one row a point.
 
     Parameters
     ----------
     output : Path
-        The shard.
+        The snapshot.
     columns : mapping of name to (P,) array
     formats : sequence of str
         How the numbers of each column are written, such as ``%.6f``.
@@ -127,7 +129,7 @@ def curve_file(output: Path) -> Path:
     return output.with_name(output.name.removesuffix(".xyz.gz") + ".curve.csv")
 
 
-def _formatted(frame: Shard) -> str:
+def _formatted(frame: Snapshot) -> str:
     structure = frame.structure
     count = len(structure)
     fields = ["species:S:1", "pos:R:3", "id:I:1"]
@@ -160,8 +162,8 @@ def _quoted(value: object) -> str:
     return '"' + text.replace('"', "'") + '"'
 
 
-def read_shard(path: Path) -> Shard:
-    """Read what `write_shard` wrote. For files of other origin use OVITO's readers.
+def read_snapshot(path: Path) -> Snapshot:
+    """Read what `write_snapshot` wrote. For files of other origin use OVITO's readers.
 
     Raises
     ------
@@ -174,7 +176,7 @@ def read_shard(path: Path) -> Shard:
     return frames[0]
 
 
-def read_frames(path: Path) -> list[Shard]:
+def read_frames(path: Path) -> list[Snapshot]:
     """Read all frames that `write_frames` wrote.
 
     Raises
@@ -184,19 +186,19 @@ def read_frames(path: Path) -> list[Shard]:
     """
     try:
         lines = gzip.decompress(Path(path).read_bytes()).decode().splitlines()
-        frames: list[Shard] = []
+        frames: list[Snapshot] = []
         first = 0
         while first < len(lines) or not frames:
             last = first + 2 + int(lines[first])
             frames.append(_parsed(lines[first:last]))
             first = last
     except (OSError, EOFError, zlib.error, ValueError, KeyError, IndexError) as error:
-        raise SimulationError(f"{path} is not a whole simulation shard ({error}); make it again.") from error
+        raise SimulationError(f"{path} is not a whole simulation snapshot ({error}); make it again.") from error
     return frames
 
 
 def read_header(path: Path) -> dict[str, str]:
-    """What the first frame of a shard says about how it was made, without reading the atoms.
+    """What the first frame of a snapshot says about how it was made, without reading the atoms.
 
     Raises
     ------
@@ -208,7 +210,7 @@ def read_header(path: Path) -> dict[str, str]:
             file.readline()
             return _entries(file.readline())
     except (OSError, EOFError, zlib.error, ValueError) as error:
-        raise SimulationError(f"{path} is not a whole simulation shard ({error}); make it again.") from error
+        raise SimulationError(f"{path} is not a whole simulation snapshot ({error}); make it again.") from error
 
 
 def made_with(header: Mapping[str, object], entry: str = "settings") -> dict[str, Any]:
@@ -220,7 +222,7 @@ def _entries(comment: str) -> dict[str, str]:
     return {key: quoted or bare for key, quoted, bare in re.findall(r'(\w+)=(?:"([^"]*)"|(\S+))', comment)}
 
 
-def _parsed(lines: list[str]) -> Shard:
+def _parsed(lines: list[str]) -> Snapshot:
     """One frame from its lines; any of the usual exceptions if they do not fit together."""
     count = int(lines[0])
     entries = _entries(lines[1])
@@ -246,4 +248,4 @@ def _parsed(lines: list[str]) -> Shard:
     number = {name: index for index, name in enumerate(names)}
     kinds = [number[name] for name in columns.pop("species")]
     structure = Structure(columns.pop("pos"), kinds, names, cell, origin, pbc, columns.pop("id"))
-    return Shard(structure, columns, entries)
+    return Snapshot(structure, columns, entries)

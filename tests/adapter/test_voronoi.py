@@ -42,10 +42,10 @@ def test_faces_of_a_glass_add_up_as_euler_says(glass):
 
 @pytest.fixture
 def glass():
-    from ovito_glassml.simulate.snapshots import read_shard
+    from ovito_glassml.simulate.snapshots import read_snapshot
     from ovito_glassml.workflow.sample_data import sample_file
 
-    return read_shard(sample_file("stiffness/vibrations-cu50zr50-1e12-1.xyz.gz")).structure
+    return read_snapshot(sample_file("stiffness/vibrations-cu50zr50-1e12-1.xyz.gz")).structure
 
 
 def test_a_structure_without_cell_is_refused():

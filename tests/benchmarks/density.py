@@ -23,7 +23,7 @@ from rdf import glass_like
 from ovito_glassml.descriptors.ace import ACEDescriptors
 from ovito_glassml.descriptors.bessel import BesselDescriptors
 from ovito_glassml.descriptors.soap import SOAPDescriptors
-from ovito_glassml.simulate.snapshots import read_shard
+from ovito_glassml.simulate.snapshots import read_snapshot
 from ovito_glassml.structure import Structure
 
 Descriptor = SOAPDescriptors | BesselDescriptors | ACEDescriptors
@@ -113,7 +113,7 @@ def report(name: str, seconds: float, atoms: int, reference: float | None = None
 
 def shipped_glass(repeat: tuple[int, int, int] = (2, 2, 1)) -> Structure:
     """Periodic repetitions of a shipped Cu50Zr50 glass of 4000 atoms, in random order."""
-    glass = read_shard(SAMPLE).structure
+    glass = read_snapshot(SAMPLE).structure
     shifts = np.array(list(np.ndindex(repeat))) @ glass.cell
     positions = (glass.positions + shifts[:, None, :]).reshape(-1, 3)
     order = np.random.default_rng(1).permutation(len(positions))

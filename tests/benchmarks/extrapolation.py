@@ -39,7 +39,7 @@ from ovito_glassml.reproduce.prototypes import read_samples
 from ovito_glassml.simulate.atoms import fill
 from ovito_glassml.simulate.engine import gather, open_lammps
 from ovito_glassml.simulate.material import Material, load_material
-from ovito_glassml.simulate.snapshots import read_frames, read_shard
+from ovito_glassml.simulate.snapshots import read_frames, read_snapshot
 from ovito_glassml.structure import Structure
 from ovito_glassml.workflow.sample_data import stiffness_samples
 
@@ -55,12 +55,12 @@ def stiffness_errors(name: str) -> Judged:
     """|error| (eV/Å²) of every atom."""
     model, folder = StiffnessModel.load(name), SAMPLES / "stiffness"
     for path in [*stiffness_samples()[1], *sorted((folder / "foreign").glob("vibrations-*.xyz.gz"))]:
-        shard = read_shard(path)
-        snapshot = read_shard(folder / "snapshots" / f"300K-{path.name}").structure
+        snapshot = read_snapshot(path)
+        hot = read_snapshot(folder / "snapshots" / f"300K-{path.name}").structure
         prefix = f"{path.name.split('-')[1]} " if path.parent.name == "foreign" else ""
-        for state, structure in (("at rest", shard.structure), ("at 300 K", snapshot)):
+        for state, structure in (("at rest", snapshot.structure), ("at 300 K", hot)):
             prediction = model.predict(structure)
-            errors = np.abs(prediction.stiffness - shard.columns["Stiffness"])
+            errors = np.abs(prediction.stiffness - snapshot.columns["Stiffness"])
             yield prefix + state, *_alike(errors, prediction.extrapolation)
 
 
@@ -163,8 +163,8 @@ def energy_errors(name: str) -> Judged:
             for state, structure in states:
                 yield state, *compared(structure, frame.columns["Potential_Energy"])
     for path in sorted((SAMPLES / "barriers").glob("quench-barriers-*.xyz.gz")):
-        shard = read_shard(path)
-        yield path.name.split("-")[2], *compared(shard.structure, shard.columns["Potential_Energy"])
+        snapshot = read_snapshot(path)
+        yield path.name.split("-")[2], *compared(snapshot.structure, snapshot.columns["Potential_Energy"])
 
 
 def _at_rest_and_hot(structure: Structure) -> Iterator[tuple[str, Structure]]:

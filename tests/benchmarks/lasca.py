@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ovito_glassml.simulate.snapshots import read_shard
+from ovito_glassml.simulate.snapshots import read_snapshot
 from ovito_glassml.structure import Structure
 from ovito_glassml.topology.standard_clusters import LaSCA
 from ovito_glassml.workflow.sample_data import sample_file
@@ -26,7 +26,7 @@ from ovito_glassml.workflow.sample_data import sample_file
 
 def glass(copies: tuple[int, int, int]) -> Structure:
     """Copies of a glass of 4000 atoms, each atom displaced by 0.1 Å in every direction."""
-    sample = read_shard(sample_file("stiffness/vibrations-cu50zr50-1e13-1.xyz.gz")).structure
+    sample = read_snapshot(sample_file("stiffness/vibrations-cu50zr50-1e13-1.xyz.gz")).structure
     rng = np.random.default_rng(1)
     shifts = np.array(list(itertools.product(*map(range, copies)))) @ sample.cell
     positions = (shifts[:, None, :] + sample.positions).reshape(-1, 3)

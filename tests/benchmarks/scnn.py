@@ -1,6 +1,6 @@
 """Scores of prototype networks on labelled glasses, one whole sample left out at a time.
 
-Run ``python tests/benchmarks/scnn.py FOLDER`` on a folder of barrier data, ``config*.npz`` or shards
+Run ``python tests/benchmarks/scnn.py FOLDER`` on a folder of barrier data, ``config*.npz`` or snapshots
 ``*.xyz.gz`` with a column ``Activation_Energy``. ``--design bessel`` takes the published 264
 parameters, ``--leave 0,3`` only some samples, ``--seeds`` adds the spread over five seeds,
 ``--atoms`` the published division by atom, ``--printed`` the loss as it is printed. One core, minutes.
@@ -27,7 +27,7 @@ from ovito_glassml.learn.prototypes.model import ScnnModel
 from ovito_glassml.learn.prototypes.network import LossWeights, TrainingSettings
 from ovito_glassml.learn.prototypes.train import FittedPrototypes
 from ovito_glassml.reproduce.figures.lasca import read_barriers
-from ovito_glassml.simulate.snapshots import read_shard
+from ovito_glassml.simulate.snapshots import read_snapshot
 from ovito_glassml.structure import Structure
 from ovito_glassml.topology.signature import format_signature, label_name
 from ovito_glassml.topology.standard_clusters import LaSCA
@@ -38,11 +38,11 @@ SHIPPED = {"environment": "scnn-cuzr", "bessel": "scnn-cuzr-264"}
 
 def samples_of(folder: Path) -> list[BarrierSample]:
     """Labelled samples of a folder, in the order of their names."""
-    shards = sorted(folder.glob("*.xyz.gz"))
-    if not shards:
+    snapshots = sorted(folder.glob("*.xyz.gz"))
+    if not snapshots:
         return [BarrierSample(glass.structure, np.asarray(glass.values), glass.name) for glass in read_barriers(folder)]
-    read = [(read_shard(file), file.name.split(".")[0]) for file in shards]
-    return [BarrierSample(shard.structure, shard.columns["Activation_Energy"], name) for shard, name in read]
+    read = [(read_snapshot(file), file.name.split(".")[0]) for file in snapshots]
+    return [BarrierSample(snapshot.structure, snapshot.columns["Activation_Energy"], name) for snapshot, name in read]
 
 
 def environments_of(data: TrainingData, fits: list[FittedPrototypes]) -> ResultTable:

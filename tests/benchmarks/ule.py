@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from ovito_glassml.descriptors.soap import SOAPDescriptors
 from ovito_glassml.learn.barcode.environments import select_environments
 from ovito_glassml.learn.barcode.model import UleModel
-from ovito_glassml.simulate.snapshots import read_shard
+from ovito_glassml.simulate.snapshots import read_snapshot
 from ovito_glassml.structure import Structure
 from ovito_glassml.workflow.sample_data import stiffness_samples
 
@@ -32,7 +32,7 @@ def soap_alone(descriptor: SOAPDescriptors, structure: Structure) -> None:
 
 def selection() -> None:
     """Environments compared a second in two shipped glasses."""
-    structures = [read_shard(file).structure for file in stiffness_samples()[0]]
+    structures = [read_snapshot(file).structure for file in stiffness_samples()[0]]
     descriptor = SOAPDescriptors(("Cu", "Zr"))
     select_environments(structures[:1], descriptor, share=1.0)
     start = density.clock()

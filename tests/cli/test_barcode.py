@@ -10,7 +10,7 @@ from ovito_glassml.cli import app
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.learn.barcode.model import UleModel
 from ovito_glassml.learn.format import save_model
-from ovito_glassml.simulate.snapshots import Shard, write_frames
+from ovito_glassml.simulate.snapshots import Snapshot, write_frames
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def files(tmp_path_factory):
         for place, sample in enumerate(run):
             shares = {"Atomic_Energy": sample.atom_energies}
             header = {"energy_per_atom": f"{sample.energy:.8f}", "stage": place // 2}
-            frames.append(Shard(sample.structure, shares, header))
+            frames.append(Snapshot(sample.structure, shares, header))
         written.append(folder / f"run-{number}.xyz.gz")
         write_frames(written[-1], frames)
     return written

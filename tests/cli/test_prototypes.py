@@ -9,7 +9,7 @@ from ovito_glassml.cli import app
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.learn.prototypes.model import ScnnModel
 from ovito_glassml.neighbours import neighbour_lists
-from ovito_glassml.simulate.snapshots import write_shard
+from ovito_glassml.simulate.snapshots import write_snapshot
 
 
 def crowded(seed):
@@ -28,7 +28,7 @@ def files(tmp_path_factory):
         structure, barrier = crowded(seed)
         barrier[:5] = np.nan
         written.append(folder / f"barriers-{seed}.xyz.gz")
-        write_shard(written[-1], structure, {"Activation_Energy": barrier, "Nothing": np.ones(729)}, {})
+        write_snapshot(written[-1], structure, {"Activation_Energy": barrier, "Nothing": np.ones(729)}, {})
     return written
 
 

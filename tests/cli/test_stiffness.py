@@ -10,7 +10,7 @@ from ovito_glassml.cli import app
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.learn.stiffness.model import StiffnessModel
 from ovito_glassml.neighbours import neighbour_lists
-from ovito_glassml.simulate.snapshots import write_shard
+from ovito_glassml.simulate.snapshots import write_snapshot
 
 
 def crowded(seed):
@@ -28,7 +28,7 @@ def files(tmp_path_factory):
     for seed in (1, 2, 3):
         structure, stiffness = crowded(seed)
         written.append(folder / f"glass-{seed}.xyz.gz")
-        write_shard(written[-1], structure, {"Stiffness": stiffness, "Nothing": np.full(343, np.nan)}, {})
+        write_snapshot(written[-1], structure, {"Stiffness": stiffness, "Nothing": np.full(343, np.nan)}, {})
     return written
 
 

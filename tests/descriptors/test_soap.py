@@ -9,7 +9,7 @@ from scipy.special import sph_harm_y
 
 from ovito_glassml.descriptors.radial import jacobi_basis
 from ovito_glassml.descriptors.soap import SOAPDescriptors
-from ovito_glassml.simulate.snapshots import read_shard
+from ovito_glassml.simulate.snapshots import read_snapshot
 from ovito_glassml.structure import Structure, StructureError
 from ovito_glassml.threads import limit_threads
 
@@ -64,7 +64,7 @@ def compare(rows, reference):
 @pytest.fixture(scope="session")
 def shipped_glass():
     """A Cu50Zr50 glass from the sample data, with twenty atoms to look at."""
-    glass = read_shard(SAMPLE).structure
+    glass = read_snapshot(SAMPLE).structure
     mask = np.arange(len(glass)) % 200 == 7
     return Structure(
         glass.positions, glass.species, glass.species_names, glass.cell, glass.origin, glass.pbc, mask=mask

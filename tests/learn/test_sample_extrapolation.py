@@ -11,7 +11,7 @@ from ovito_glassml.learn.format import ModelError, read_model
 from ovito_glassml.learn.sample_extrapolation import Blocks, SampleScore, fit_sample_score
 from ovito_glassml.learn.stiffness.model import StiffnessModel
 from ovito_glassml.reproduce.sample_scores import give_sample_score
-from ovito_glassml.simulate.snapshots import read_shard
+from ovito_glassml.simulate.snapshots import read_snapshot
 from ovito_glassml.structure import Structure
 from ovito_glassml.workflow.sample_data import sample_file, stiffness_samples
 
@@ -95,7 +95,7 @@ def model():
 
 def test_glasses_kept_aside_are_of_the_training_kind_and_other_states_are_not(model):
     for file in stiffness_samples()[1]:
-        assert model.predict(read_shard(file).structure).sample_extrapolation < 1
+        assert model.predict(read_snapshot(file).structure).sample_extrapolation < 1
     foreign = (
         "stiffness/foreign/liquid-at-2000-k-minimised.xyz.gz",
         "stiffness/foreign/vibrations-cu64zr36-1.xyz.gz",
@@ -103,15 +103,15 @@ def test_glasses_kept_aside_are_of_the_training_kind_and_other_states_are_not(mo
         "barcode/glass-zr44cu56.xyz.gz",
     )
     for name in foreign:
-        assert model.predict(read_shard(sample_file(name)).structure).sample_extrapolation > 1.5, name
+        assert model.predict(read_snapshot(sample_file(name)).structure).sample_extrapolation > 1.5, name
 
 
 def test_the_barcode_knows_a_supercooled_liquid_whose_atoms_look_familiar():
     """Its energy is wrong by six times what samples differ by, and hardly an atom is marked."""
     barcode = UleModel.load("ule-zr44cu56")
-    glass = barcode.predict(read_shard(sample_file("barcode/glass-zr44cu56.xyz.gz")).structure)
+    glass = barcode.predict(read_snapshot(sample_file("barcode/glass-zr44cu56.xyz.gz")).structure)
     assert glass.sample_extrapolation < 0.6
-    liquid = read_shard(sample_file("barcode/liquid-zr44cu56-1050K.xyz.gz"))
+    liquid = read_snapshot(sample_file("barcode/liquid-zr44cu56-1050K.xyz.gz"))
     told = barcode.predict(liquid.structure)
     assert abs(told.energy - float(liquid.header["energy_per_atom"])) > 0.01
     assert (told.extrapolation > 1).mean() < 0.1
@@ -120,7 +120,7 @@ def test_the_barcode_knows_a_supercooled_liquid_whose_atoms_look_familiar():
 
 
 def test_selected_atoms_are_the_sample(model):
-    structure = read_shard(stiffness_samples()[1][0]).structure
+    structure = read_snapshot(stiffness_samples()[1][0]).structure
     left = structure.positions[:, 0] < 20
     assert model.predict(replace(structure, mask=left)).sample_extrapolation < 1.2
     assert np.isnan(model.predict(replace(structure, mask=np.zeros_like(left))).sample_extrapolation)
@@ -130,10 +130,10 @@ def test_models_without_the_score_say_nothing_and_get_it_from_training_structure
     header, tensors = read_model("stiffness-cuzr", "stiffness")
     old = StiffnessModel.from_tensors(header, {k: v for k, v in tensors.items() if not k.startswith("sample.")})
     files = stiffness_samples()[0]
-    glass = read_shard(files[0]).structure
+    glass = read_snapshot(files[0]).structure
     before = old.predict(glass)
     assert np.isnan(before.sample_extrapolation)
-    scored = give_sample_score(old, {file.name: [read_shard(file).structure] for file in files})
+    scored = give_sample_score(old, {file.name: [read_snapshot(file).structure] for file in files})
     after = scored.predict(glass)
     np.testing.assert_array_equal(after.stiffness, before.stiffness)
     np.testing.assert_array_equal(after.extrapolation, before.extrapolation)

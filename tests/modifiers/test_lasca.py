@@ -7,7 +7,7 @@ from ovito.modifiers import CommonNeighborAnalysisModifier
 from traits.api import TraitError
 
 from ovito_glassml import LaSCAModifier
-from ovito_glassml.simulate.snapshots import read_shard
+from ovito_glassml.simulate.snapshots import read_snapshot
 from ovito_glassml.structure import Structure, StructureError
 from ovito_glassml.topology.signature import label_number, parse_signature, signature_number
 from ovito_glassml.workflow.sample_data import sample_file
@@ -16,7 +16,7 @@ from ovito_glassml.workflow.sample_data import sample_file
 @pytest.fixture(scope="module")
 def glass():
     """4000 atoms of Cu50Zr50."""
-    return read_shard(sample_file("stiffness/vibrations-cu50zr50-1e13-1.xyz.gz")).structure
+    return read_snapshot(sample_file("stiffness/vibrations-cu50zr50-1e13-1.xyz.gz")).structure
 
 
 def analysed(data, **parameters):

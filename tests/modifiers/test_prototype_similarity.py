@@ -14,7 +14,7 @@ from ovito_glassml.learn.prototypes.network import Pass, TrainingSettings
 from ovito_glassml.learn.prototypes.train import train_scnn
 from ovito_glassml.modifiers import prototype_similarity
 from ovito_glassml.modifiers.prototype_similarity import PrototypeSimilarityModifier
-from ovito_glassml.simulate.snapshots import read_shard
+from ovito_glassml.simulate.snapshots import read_snapshot
 from ovito_glassml.structure import Structure
 from ovito_glassml.workflow.sample_data import stiffness_samples
 
@@ -24,8 +24,10 @@ PROPERTIES = ("Prototype Similarity", "High Activation Probability", "SCNN Logit
 @pytest.fixture(scope="module")
 def glasses():
     """Two shipped glasses; the measured stiffness stands for the barrier."""
-    shards = [read_shard(file) for file in stiffness_samples()[0]]
-    return [BarrierSample(shard.structure, shard.columns["Stiffness"], str(k)) for k, shard in enumerate(shards)]
+    snapshots = [read_snapshot(file) for file in stiffness_samples()[0]]
+    return [
+        BarrierSample(snapshot.structure, snapshot.columns["Stiffness"], str(k)) for k, snapshot in enumerate(snapshots)
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import ule_glasses
 
 from ovito_glassml.learn.format import ModelError, save_model
 from ovito_glassml.modifiers.ule_barcode import ULEBarcodeModifier
-from ovito_glassml.simulate.snapshots import read_shard
+from ovito_glassml.simulate.snapshots import read_snapshot
 from ovito_glassml.structure import Structure
 from ovito_glassml.workflow.sample_data import sample_file
 
@@ -136,7 +136,7 @@ def test_another_composition_is_reported(as_data, glass, model, capsys):
 
 def test_energies_that_no_sample_had_are_reported(as_data, capsys):
     """Atoms displaced as at some hundred kelvin; at rest it is a glass like those that were learned from."""
-    glass = read_shard(sample_file("barcode/glass-zr44cu56.xyz.gz")).structure
+    glass = read_snapshot(sample_file("barcode/glass-zr44cu56.xyz.gz")).structure
     assert barcode(as_data(glass)).attributes["ULEBarcode.energy_in_range"] == 1
     assert not capsys.readouterr().out
     displaced = glass.positions + np.random.default_rng(1).normal(0, 0.15, glass.positions.shape)

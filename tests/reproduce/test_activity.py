@@ -14,7 +14,7 @@ from ovito_glassml.reproduce.activity import (
     make_activity_models,
     read_configurations,
 )
-from ovito_glassml.simulate.snapshots import Shard, provenance, read_shard, write_frames
+from ovito_glassml.simulate.snapshots import Snapshot, provenance, read_snapshot, write_frames
 
 
 def finished_job(folder, number):
@@ -25,7 +25,7 @@ def finished_job(folder, number):
     shifts = [np.zeros_like(jump), jump, -jump, jump[:, ::-1]]
     header = provenance("isoconfigurational", {"system": "kob-andersen", "seed": number, "replicas": 3})
     frames = [
-        Shard(
+        Snapshot(
             type(structure)(
                 structure.positions + shift, structure.species, ("A", "B"), structure.cell, pbc=(True,) * 3
             ),
@@ -97,7 +97,7 @@ def test_an_archive_keeps_its_number_and_atoms_that_cross_the_boundary_have_not_
     reproduce_activity.main(["archives", str(tmp_path), str(tmp_path)])
     (made,) = tmp_path.glob("*.xyz.gz")
     assert made.name == "thermal-kob-andersen-7.xyz.gz"
-    squares = read_shard(made).columns["Replica_Nonaffine_Squared_Displacement"]
+    squares = read_snapshot(made).columns["Replica_Nonaffine_Squared_Displacement"]
     assert squares.shape == (len(liquid), 2)
     assert squares[:, 0].argmax() == 5
     assert np.delete(squares[:, 0], 5).max() < squares[5, 0] / 10

@@ -7,7 +7,7 @@ import pytest
 
 from ovito_glassml.reproduce.activity_data import compact_shear, compact_thermal, read_shear, read_thermal
 from ovito_glassml.simulate.protocols.shear_aqs import ShearAQSSettings
-from ovito_glassml.simulate.snapshots import Shard, provenance, read_frames, write_frames
+from ovito_glassml.simulate.snapshots import Snapshot, provenance, read_frames, write_frames
 from ovito_glassml.structure import Structure
 
 
@@ -28,7 +28,7 @@ def test_thermal_files_hold_who_moved_in_which_run(crystal, tmp_path):
     jump[40] = (0.3, 0.2, 0.0)
     drift = np.full((512, 3), 3.7)
     frames = [
-        Shard(moved(crystal, shift), {"Inherent_Position": crystal.positions + shift}, {})
+        Snapshot(moved(crystal, shift), {"Inherent_Position": crystal.positions + shift}, {})
         for shift in (np.zeros(3), jump, drift)
     ]
     write_frames(tmp_path / "full.xyz.gz", frames)
@@ -59,7 +59,7 @@ def test_events_without_labels_are_left_out(crystal, tmp_path):
     labels = np.full(512, -1)
     labels[:3] = 1, 0, 1
     columns = {"Nonaffine_Squared_Displacement": np.linspace(0, 1, 512), "Potential_Energy": np.zeros(512)}
-    frames = [Shard(crystal, {"Activity": column, **columns}, {}) for column in (np.full(512, -1), labels)]
+    frames = [Snapshot(crystal, {"Activity": column, **columns}, {}) for column in (np.full(512, -1), labels)]
     write_frames(tmp_path / "shear-crystal-1.xyz.gz", frames)
     compact_shear(tmp_path / "shear-crystal-1.xyz.gz", tmp_path / "compact.xyz.gz")
     (event,) = read_shear(tmp_path / "compact.xyz.gz")
@@ -87,7 +87,7 @@ def test_events_too_large_to_judge_by_are_kept_to_learn_from(crystal, tmp_path):
         columns = {"Activity": labels, "Nonaffine_Squared_Displacement": moved}
         where = {"strain": f"{0.1 + 0.02 * number + 0.005:.6f}", "avalanche": int(share >= 0.1)}
         extremes = {"Largest_Nonaffine_Squared_Displacement": largest}
-        frames.append(Shard(crystal, {**columns, **extremes}, {**header, **where}))
+        frames.append(Snapshot(crystal, {**columns, **extremes}, {**header, **where}))
     write_frames(tmp_path / "shear-crystal-1.xyz.gz", frames)
     compact_shear(tmp_path / "shear-crystal-1.xyz.gz", tmp_path / "compact.xyz.gz")
     local, larger = read_shear(tmp_path / "compact.xyz.gz")

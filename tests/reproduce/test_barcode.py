@@ -23,7 +23,7 @@ from ovito_glassml.reproduce.barcode import (
     roles,
     shuffle,
 )
-from ovito_glassml.simulate.snapshots import Shard, provenance, read_frames, write_frames
+from ovito_glassml.simulate.snapshots import Snapshot, provenance, read_frames, write_frames
 
 SMALL = replace(DESIGN, environments=20, folds=2, first_trials=1, trials=1)
 
@@ -38,13 +38,13 @@ def campaign(tmp_path_factory):
         made_by = provenance("anneal", {"atoms": len(run[0].structure), "quench_time": 100.0, "seed": number})
         headers = [{**made_by, "anneal_temperature": 500, "energy_per_atom": f"{one.energy:.8f}"} for one in run]
         frames = [
-            Shard(sample.structure, {"Potential_Energy": sample.atom_energies}, header)
+            Snapshot(sample.structure, {"Potential_Energy": sample.atom_energies}, header)
             for sample, header in zip(run, headers, strict=True)
         ]
         write_frames(folder / f"anneal-zr44cu56-{number}.xyz.gz", frames[:4])
     header = {"temperature": 300, "energy_per_atom": f"{run[4].energy:.8f}"}
     columns = {"Potential_Energy": run[4].atom_energies}
-    write_frames(folder / "shear-zr44cu56-300K-1.xyz.gz", [Shard(run[4].structure, columns, header)])
+    write_frames(folder / "shear-zr44cu56-300K-1.xyz.gz", [Snapshot(run[4].structure, columns, header)])
     return folder
 
 

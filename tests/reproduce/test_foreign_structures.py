@@ -14,7 +14,7 @@ from ovito_glassml.reproduce.foreign_structures import (
     foreign_structures,
     thermal_snapshot,
 )
-from ovito_glassml.simulate.snapshots import read_shard
+from ovito_glassml.simulate.snapshots import read_snapshot
 from ovito_glassml.workflow.sample_data import TEST_SAMPLES, sample_file
 
 
@@ -70,6 +70,6 @@ def test_finished_structures_are_read_and_not_made_again(monkeypatch, tmp_path):
 
 def test_the_other_composition_is_what_it_says():
     shipped = sample_file(f"stiffness/{TEST_SAMPLES[1]}.xyz.gz").parent / "foreign"
-    structure = read_shard(foreign_path(shipped, "Cu80Zr20 glass")).structure
+    structure = read_snapshot(foreign_path(shipped, "Cu80Zr20 glass")).structure
     copper = structure.species == structure.species_names.index("Cu")
     assert copper.mean() == pytest.approx(0.8, abs=1e-3)

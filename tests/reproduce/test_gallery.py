@@ -13,7 +13,7 @@ from ovito_glassml.cli.figures import figures_gallery
 from ovito_glassml.learn.format import read_header
 from ovito_glassml.modifiers.registry import by_name
 from ovito_glassml.reproduce import gallery
-from ovito_glassml.simulate.snapshots import read_shard
+from ovito_glassml.simulate.snapshots import read_snapshot
 from ovito_glassml.workflow.sample_data import sample_file
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +51,7 @@ def test_a_scale_says_what_it_shows_and_the_table_has_the_atoms_of_the_slice(dra
     label = figures["rdf"].axes[-1].get_xlabel()
     assert label == by_name()["rdf"].example.meaning
     table = columns(folder / "rdf.csv")
-    structure = read_shard(sample_file("stiffness/vibrations-cu50zr50-1e12-1.xyz.gz")).structure
+    structure = read_snapshot(sample_file("stiffness/vibrations-cu50zr50-1e12-1.xyz.gz")).structure
     place = {identifier: number for number, identifier in enumerate(structure.ids)}
     chosen = np.array([place[int(identifier)] for identifier in table["id"]])
     height = structure.positions[:, 2] - structure.positions[chosen, 2].mean()

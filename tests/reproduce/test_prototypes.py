@@ -11,18 +11,20 @@ from ovito_glassml.learn.prototypes import network as scnn_network
 from ovito_glassml.learn.prototypes import train as scnn_training
 from ovito_glassml.learn.prototypes.model import ScnnModel
 from ovito_glassml.reproduce import prototypes as reproduce_scnn
-from ovito_glassml.simulate.snapshots import read_shard, write_shard
+from ovito_glassml.simulate.snapshots import read_snapshot, write_snapshot
 from ovito_glassml.workflow.sample_data import sample_file
 
 
 @pytest.fixture
 def folder(barrier_glasses, tmp_path):
-    """Shards as the barrier simulation writes them; single barriers scatter about the mean."""
+    """Snapshots as the barrier simulation writes them; single barriers scatter about the mean."""
     rng = np.random.default_rng(1)
     for sample in barrier_glasses:
         scatter = sample.barrier[:, None] + rng.normal(0, sample.barrier.std(), (len(sample.barrier), 6))
         columns = {"Activation_Energy": np.where(np.arange(len(scatter)) == 0, np.nan, sample.barrier)}
-        write_shard(tmp_path / f"barriers-{sample.name}.xyz.gz", sample.structure, {**columns, "Barriers": scatter}, {})
+        write_snapshot(
+            tmp_path / f"barriers-{sample.name}.xyz.gz", sample.structure, {**columns, "Barriers": scatter}, {}
+        )
     return tmp_path
 
 
@@ -67,7 +69,7 @@ def test_prototypes_of_shipped_models_are_atoms_of_the_samples(name):
     """From the sample that comes with the package to the embedding in the model, and what the prototypes must be."""
     model = ScnnModel.load(name)
     for number, prototype in enumerate(model.prototypes):
-        snapshot = read_shard(sample_file(f"barriers/{prototype.sample}.xyz.gz"))
+        snapshot = read_snapshot(sample_file(f"barriers/{prototype.sample}.xyz.gz"))
         chosen = snapshot.structure.ids == prototype.atom
         assert prototype.barrier == pytest.approx(snapshot.columns["Activation_Energy"][chosen][0], abs=1e-4)
         embedding = model.embed_exactly(replace(snapshot.structure, mask=chosen))[0]
@@ -77,7 +79,7 @@ def test_prototypes_of_shipped_models_are_atoms_of_the_samples(name):
     assert min(cosines[0, 1], cosines[2, 3]) >= 0
     assert max(cosines[0, 1], cosines[2, 3]) < 0.95
     aside = [
-        read_shard(sample_file(f"barriers/{one}.xyz.gz")) for one in model.header.training["kept_aside"].split(", ")
+        read_snapshot(sample_file(f"barriers/{one}.xyz.gz")) for one in model.header.training["kept_aside"].split(", ")
     ]
     nearest = [model.predict(snapshot.structure).prototype for snapshot in aside]
     assert np.bincount(np.concatenate(nearest), minlength=4).min() >= 0.05 * sum(map(len, nearest))
@@ -90,7 +92,7 @@ def test_shipped_models_know_glasses_at_rest_from_vibrating_ones(name):
     model = ScnnModel.load(name)
     glass = "vibrations-cu50zr50-1e12-1.xyz.gz"
     at_rest, vibrating = (
-        model.predict(read_shard(sample_file(f"stiffness/{one}")).structure).extrapolation
+        model.predict(read_snapshot(sample_file(f"stiffness/{one}")).structure).extrapolation
         for one in (glass, f"snapshots/300K-{glass}")
     )
     assert (at_rest > 1).mean() < 0.05

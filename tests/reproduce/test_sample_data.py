@@ -7,7 +7,7 @@ import pytest
 
 from ovito_glassml.labels.reliability import split_half_reliability
 from ovito_glassml.labels.vibrations import stiffness_from_msd
-from ovito_glassml.simulate.snapshots import read_frames, read_shard
+from ovito_glassml.simulate.snapshots import read_frames, read_snapshot
 from ovito_glassml.workflow.sample_data import sample_file, stiffness_samples
 
 TEMPERATURES = np.array([50.0, 100.0, 150.0, 200.0, 250.0, 300.0])
@@ -18,7 +18,7 @@ FILES = [file for group in stiffness_samples() for file in group]
 
 @pytest.fixture(scope="module")
 def samples():
-    return {file.name.split(".")[0]: read_shard(file) for file in FILES}
+    return {file.name.split(".")[0]: read_snapshot(file) for file in FILES}
 
 
 @pytest.fixture(scope="module", params=[file.name.split(".")[0] for file in FILES])
@@ -87,7 +87,7 @@ def test_the_glass_transition_is_where_volume_and_energy_change_their_slopes():
 
 @pytest.mark.parametrize("file", BARRIERS, ids=lambda file: file.name.split(".")[0])
 def test_activation_energies_are_means_of_enough_barriers(file):
-    snapshot = read_shard(file)
+    snapshot = read_snapshot(file)
     barriers, label = snapshot.columns["Barriers"], snapshot.columns["Activation_Energy"]
     counts = np.isfinite(barriers).sum(axis=1)
     np.testing.assert_array_equal(counts, snapshot.columns["Activation_Energy_Count"])

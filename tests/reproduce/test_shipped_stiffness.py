@@ -12,7 +12,7 @@ from ovito_glassml.learn.stiffness.evaluate import score_sample
 from ovito_glassml.learn.stiffness.model import StiffnessModel
 from ovito_glassml.reproduce.foreign_structures import FOREIGN_STRUCTURES, foreign_path
 from ovito_glassml.reproduce.stiffness import cooling_rate, read_samples
-from ovito_glassml.simulate.snapshots import read_shard
+from ovito_glassml.simulate.snapshots import read_snapshot
 from ovito_glassml.workflow.sample_data import STIFFNESS_MODELS, TEST_SAMPLES, sample_file
 
 
@@ -89,7 +89,7 @@ def test_snapshots_are_for_the_model_trained_on_snapshots(kept_aside):
     at_rest, hot = StiffnessModel.load("stiffness-cuzr"), StiffnessModel.load("stiffness-cuzr-300k")
     for sample in kept_aside:
         folder = sample_file(f"stiffness/{sample.name}.xyz.gz").parent / "snapshots"
-        snapshot = read_shard(folder / f"300K-{sample.name}.xyz.gz").structure
+        snapshot = read_snapshot(folder / f"300K-{sample.name}.xyz.gz").structure
         right, wrong = score_sample(hot, sample, snapshot), score_sample(at_rest, sample, snapshot)
         assert right.correlation >= 0.65
         assert abs(right.bias) <= 0.06
@@ -109,7 +109,7 @@ def test_glasses_kept_aside_are_no_extrapolation(model, kept_aside):
 def test_what_is_no_such_glass_is_told_from_it(model, kept_aside, name):
     glass = np.concatenate([model.predict(sample.structure).extrapolation for sample in kept_aside])
     folder = sample_file(f"stiffness/{TEST_SAMPLES[0]}.xyz.gz").parent / "foreign"
-    foreign = read_shard(foreign_path(folder, name)).structure
+    foreign = read_snapshot(foreign_path(folder, name)).structure
     # A minimised liquid differs from a glass by who neighbours whom, which a species-blind model cannot see.
     blind = not model.features.descriptor.partial
     wanted = 0.6 if blind and name == "liquid at 2000 K, minimised" else 0.9

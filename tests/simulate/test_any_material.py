@@ -20,7 +20,7 @@ from ovito_glassml.simulate.protocols.quench import QuenchSettings, quench
 from ovito_glassml.simulate.protocols.shear_aqs import ShearAQSSettings, shear_aqs
 from ovito_glassml.simulate.protocols.shear_md import ShearMDSettings, shear_md
 from ovito_glassml.simulate.protocols.vibrations import VibrationSettings, vibrations
-from ovito_glassml.simulate.snapshots import read_frames, read_shard
+from ovito_glassml.simulate.snapshots import read_frames, read_snapshot
 from ovito_glassml.structure import Structure
 
 
@@ -42,21 +42,21 @@ def made(request, tmp_path_factory):
 
 def test_a_quench_gives_a_glass_of_the_composition_at_rest(made):
     material, file, _ = made
-    shard = read_shard(file)
-    names = np.array(shard.structure.species_names)[shard.structure.species]
+    snapshot = read_snapshot(file)
+    names = np.array(snapshot.structure.species_names)[snapshot.structure.species]
     shares = [np.mean(names == name) for name in material.species]
     assert shares == pytest.approx(material.fractions, abs=0.01)
     lammps = open_lammps()
-    create_atoms(lammps, shard.structure, material)
+    create_atoms(lammps, snapshot.structure, material)
     lammps.command("run 0 post no")
     assert np.abs(gather(lammps, "f")).max() < 2e-2  # positions are written with 1e-5
-    assert energy_per_atom(lammps, material) == pytest.approx(shard.columns["Potential_Energy"].mean(), abs=1e-5)
+    assert energy_per_atom(lammps, material) == pytest.approx(snapshot.columns["Potential_Energy"].mean(), abs=1e-5)
     lammps.close()
 
 
 def test_its_header_tells_units_and_the_hash_of_the_potential(made):
     material, file, folder = made
-    header = read_shard(file).header
+    header = read_snapshot(file).header
     assert stated(header)["energy_unit"] == ("epsilon" if material.units == "lj" else "eV")
     told = material_of_header(header, folder)
     assert told == material.fingerprinted()
@@ -66,8 +66,8 @@ def test_its_header_tells_units_and_the_hash_of_the_potential(made):
 def test_vibrations_are_those_of_a_solid(made):
     material, file, folder = made
     labels, settings = folder / "labels.xyz.gz", VibrationSettings(window=1.0, equilibration=0.4)
-    vibrations(material, read_shard(file).structure, settings, labels, silent)
-    columns = read_shard(labels).columns
+    vibrations(material, read_snapshot(file).structure, settings, labels, silent)
+    columns = read_snapshot(labels).columns
     temperatures = settings.filled_in(material).temperatures
     assert max(temperatures) == pytest.approx(3 / 7 * material.glass_temperature, rel=1e-3)
     expected = (material.boltzmann * np.array(temperatures) / columns["Vibrational_MSD"]).mean(axis=1)
@@ -114,7 +114,7 @@ def triclinic(structure):
 
 def test_a_tilted_and_turned_cell_has_the_same_forces(made):
     material, file, _ = made
-    straight = read_shard(file).structure
+    straight = read_snapshot(file).structure
     shaken = Structure(
         straight.positions + np.random.default_rng(1).normal(scale=0.02, size=(120, 3)),
         straight.species,
@@ -138,11 +138,11 @@ def test_a_tilted_and_turned_cell_has_the_same_forces(made):
 
 def test_vibrations_and_shear_take_a_tilted_cell(made):
     material, file, folder = made
-    glass = triclinic(read_shard(file).structure)
+    glass = triclinic(read_snapshot(file).structure)
     labels = folder / "tilted.xyz.gz"
     low = 0.05 * material.glass_temperature
     vibrations(material, glass, VibrationSettings((low,), window=1.0, equilibration=0.4), labels, silent)
-    usual = math.sqrt(np.median(read_shard(labels).columns["Vibrational_MSD"]))
+    usual = math.sqrt(np.median(read_snapshot(labels).columns["Vibrational_MSD"]))
     assert 0.005 < usual / material.nearest_neighbour_distance < 0.1  # not thrown by a cell's edge
     rate = 0.05 if material.units == "lj" else 1e11
     settings = ShearMDSettings(shear_rate=rate, strain=0.05, structures=1, equilibration=0.2)

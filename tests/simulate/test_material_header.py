@@ -9,7 +9,7 @@ import pytest
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.material import load_material, material_of
 from ovito_glassml.simulate.material_header import FORMERLY, former_record, material_for, material_of_header, stated
-from ovito_glassml.simulate.snapshots import Shard, provenance, read_frames, write_frames
+from ovito_glassml.simulate.snapshots import Snapshot, provenance, read_frames, write_frames
 from ovito_glassml.structure import Structure
 
 
@@ -61,7 +61,7 @@ def structure_of(*species):
 def test_a_header_holds_the_whole_material_whatever_its_reference_says(tmp_path):
     material = replace(load_material("cu-zr", "Cu64Zr36"), reference='O\'Neil, "Glasses" (2001); Wahnström = 1')
     file = tmp_path / "x.xyz.gz"
-    write_frames(file, [Shard(ATOM, {}, provenance("quench", {"seed": 1}, material, composition=True))])
+    write_frames(file, [Snapshot(ATOM, {}, provenance("quench", {"seed": 1}, material, composition=True))])
     header = read_frames(file)[0].header
     assert material_of_header(header) == material.fingerprinted()
     assert stated(header)["reference"] == material.reference

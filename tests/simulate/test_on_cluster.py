@@ -19,7 +19,7 @@ from ovito_glassml.simulate.campaign import Job, run_campaign, run_job, status
 from ovito_glassml.simulate.lammps_module import VARIABLE
 from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.protocols.barriers import BarrierSettings, barriers
-from ovito_glassml.simulate.snapshots import read_shard, write_shard
+from ovito_glassml.simulate.snapshots import read_snapshot, write_snapshot
 
 distributed = pytest.importorskip("distributed", reason="needs the extra cluster")
 
@@ -64,7 +64,7 @@ def at_work(cluster):
     return [(int(parent), int(pid)) for parent, pid, *_ in found if int(parent) in workers]
 
 
-def same_shards(folder, alone):
+def same_snapshots(folder, alone):
     return all(job.output(folder).read_bytes() == job.output(alone).read_bytes() for job in JOBS)
 
 
@@ -81,7 +81,7 @@ def test_a_campaign_that_loses_a_worker_loses_nothing(cluster, alone, tmp_path):
     assert run_campaign(JOBS, tmp_path, 1, silent, 0.1, cluster.scheduler_address) == []
     attack.join()
     assert lost[0] not in at_work(cluster)
-    assert same_shards(tmp_path, alone)
+    assert same_snapshots(tmp_path, alone)
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
     assert min(record["seconds"] for record in status(JOBS, tmp_path)) > 0
 
@@ -100,7 +100,7 @@ def test_the_end_of_a_queue_ends_its_jobs_and_the_next_goes_on(cluster, alone, t
     wait_until(lambda: not at_work(cluster))
     assert not all(job.output(tmp_path).exists() for job in JOBS)
     assert run_campaign(JOBS, tmp_path, 1, silent, 0.1, cluster.scheduler_address) == []
-    assert same_shards(tmp_path, alone)
+    assert same_snapshots(tmp_path, alone)
 
 
 def test_a_job_that_fails_on_a_worker_says_why_and_takes_the_switches_of_the_queue(
@@ -121,7 +121,7 @@ def searched(glass_box, tmp_path_factory):
 
 
 def test_workers_share_the_atoms_of_a_search_and_a_lost_worker_loses_nothing(cluster, glass_box, searched, tmp_path):
-    write_shard(tmp_path / "glass.xyz.gz", glass_box, {}, {"protocol": "quench", "settings": "{}"})
+    write_snapshot(tmp_path / "glass.xyz.gz", glass_box, {}, {"protocol": "quench", "settings": "{}"})
     workers = []
 
     def kill_a_worker_at_work():
@@ -134,9 +134,9 @@ def test_workers_share_the_atoms_of_a_search_and_a_lost_worker_loses_nothing(clu
     job = Job("labels", "barriers", SEARCH, "glass")
     assert run_campaign([job], tmp_path, 1, silent, 0.1, cluster.scheduler_address) == []
     attack.join()
-    found = read_shard(job.output(tmp_path))
+    found = read_snapshot(job.output(tmp_path))
     assert found.header["input_protocol"] == "quench"
-    for name, column in read_shard(searched).columns.items():
+    for name, column in read_snapshot(searched).columns.items():
         np.testing.assert_array_equal(found.columns[name], column)
     assert status([job], tmp_path)[0]["seconds"] > 1.0  # with the time of the workers
 

@@ -6,24 +6,31 @@ import numpy as np
 import pytest
 
 from ovito_glassml.errors import SimulationError
-from ovito_glassml.simulate.snapshots import Shard, provenance, read_frames, read_shard, write_frames, write_shard
+from ovito_glassml.simulate.snapshots import (
+    Snapshot,
+    provenance,
+    read_frames,
+    read_snapshot,
+    write_frames,
+    write_snapshot,
+)
 from ovito_glassml.structure import Structure
 
 
 @pytest.fixture
-def shard(tmp_path):
+def snapshot(tmp_path):
     rng = np.random.default_rng(0)
     cell = np.diag([10.0, 11.0, 12.0])
     structure = Structure(rng.uniform(0, 10, (30, 3)), rng.integers(0, 2, 30), ("Cu", "Zr"), cell, pbc=(True,) * 3)
     columns = {"Stiffness": rng.normal(size=30), "Hops": rng.integers(0, 3, (30, 2))}
-    file = tmp_path / "shard.xyz.gz"
-    write_shard(file, structure, columns, provenance("test", {"seed": 3}))
+    file = tmp_path / "snapshot.xyz.gz"
+    write_snapshot(file, structure, columns, provenance("test", {"seed": 3}))
     return structure, columns, file
 
 
-def test_what_is_written_is_read_back(shard):
-    structure, columns, file = shard
-    back = read_shard(file)
+def test_what_is_written_is_read_back(snapshot):
+    structure, columns, file = snapshot
+    back = read_snapshot(file)
     np.testing.assert_allclose(back.structure.positions, structure.positions, atol=6e-6)
     np.testing.assert_array_equal(back.structure.species, structure.species)
     np.testing.assert_allclose(back.structure.cell, structure.cell)
@@ -33,17 +40,17 @@ def test_what_is_written_is_read_back(shard):
     assert "'seed': 3" in back.header["settings"]
 
 
-def test_equal_content_gives_equal_bytes(shard, tmp_path):
-    structure, columns, file = shard
+def test_equal_content_gives_equal_bytes(snapshot, tmp_path):
+    structure, columns, file = snapshot
     again = tmp_path / "again.xyz.gz"
-    write_shard(again, structure, columns, provenance("test", {"seed": 3}))
+    write_snapshot(again, structure, columns, provenance("test", {"seed": 3}))
     assert again.read_bytes() == file.read_bytes()
 
 
-def test_ovito_reads_it(shard):
+def test_ovito_reads_it(snapshot):
     from ovito_glassml.adapter.files import open_trajectory
 
-    structure, columns, file = shard
+    structure, columns, file = snapshot
     data = open_trajectory(str(file)).compute()
     np.testing.assert_allclose(data.particles["Stiffness"], columns["Stiffness"], rtol=1e-5)
     np.testing.assert_allclose(data.cell[:, :3], structure.cell)
@@ -53,31 +60,31 @@ def test_ovito_reads_it(shard):
 
 
 @pytest.mark.parametrize("tenth", range(10))
-def test_a_truncated_file_is_an_error(shard, tenth):
-    _, _, file = shard
+def test_a_truncated_file_is_an_error(snapshot, tenth):
+    _, _, file = snapshot
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) * tenth // 10])
-    with pytest.raises(SimulationError, match="not a whole simulation shard"):
-        read_shard(file)
+    with pytest.raises(SimulationError, match="not a whole simulation snapshot"):
+        read_snapshot(file)
 
 
-def test_a_missing_row_is_an_error(shard):
-    _, _, file = shard
+def test_a_missing_row_is_an_error(snapshot):
+    _, _, file = snapshot
     lines = gzip.decompress(file.read_bytes()).splitlines()
     file.write_bytes(gzip.compress(b"\n".join(lines[:-1])))
     with pytest.raises(SimulationError, match="wrong number of rows"):
-        read_shard(file)
+        read_snapshot(file)
 
 
 @pytest.fixture
-def trajectory(shard, tmp_path):
-    structure, columns, _ = shard
+def trajectory(snapshot, tmp_path):
+    structure, columns, _ = snapshot
     file = tmp_path / "frames.xyz.gz"
     frames = []
     for number in range(3):
         tilted = np.array([[10.0, 0, 0], [0.5 * number, 11, 0], [0, 0, 12]])
         moved = Structure(structure.positions + 0.01 * number, structure.species, ("Cu", "Zr"), tilted, pbc=(True,) * 3)
-        frames.append(Shard(moved, columns, {"number": number}))
+        frames.append(Snapshot(moved, columns, {"number": number}))
     write_frames(file, frames)
     return frames, file
 
@@ -104,7 +111,7 @@ def test_ovito_reads_all_frames(trajectory):
 
 def test_several_frames_are_no_single_structure(trajectory):
     with pytest.raises(SimulationError, match="holds 3 frames"):
-        read_shard(trajectory[1])
+        read_snapshot(trajectory[1])
 
 
 @pytest.mark.parametrize("tenth", range(10))
@@ -112,7 +119,7 @@ def test_a_truncated_trajectory_is_an_error(trajectory, tenth):
     _, file = trajectory
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) * tenth // 10])
-    with pytest.raises(SimulationError, match="not a whole simulation shard"):
+    with pytest.raises(SimulationError, match="not a whole simulation snapshot"):
         read_frames(file)
 
 
@@ -120,5 +127,5 @@ def test_species_are_read_in_the_one_order(tmp_path):
     """That of the adapter too: names that are no elements by alphabet, elements by atomic number."""
     for names in (("A", "B"), ("Al", "Cu", "Zr")):
         structure = Structure(np.zeros((len(names), 3)), range(len(names)), names, np.eye(3))
-        write_frames(tmp_path / "one.xyz.gz", [Shard(structure, {}, {})])
-        assert read_shard(tmp_path / "one.xyz.gz").structure.species_names == names
+        write_frames(tmp_path / "one.xyz.gz", [Snapshot(structure, {}, {})])
+        assert read_snapshot(tmp_path / "one.xyz.gz").structure.species_names == names

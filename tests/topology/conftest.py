@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from ovito_glassml.simulate.snapshots import read_shard
+from ovito_glassml.simulate.snapshots import read_snapshot
 from ovito_glassml.structure import Structure
 from ovito_glassml.workflow.sample_data import sample_file
 
@@ -80,4 +80,4 @@ def crystals():
 @pytest.fixture(scope="session")
 def glass():
     """Inherent structure of a Cu50Zr50 glass of 4000 atoms."""
-    return read_shard(sample_file("stiffness/vibrations-cu50zr50-1e13-1.xyz.gz")).structure
+    return read_snapshot(sample_file("stiffness/vibrations-cu50zr50-1e13-1.xyz.gz")).structure

@@ -15,7 +15,7 @@ from matplotlib.patches import Circle
 from numpy.typing import NDArray
 
 from ovito_glassml.errors import GlassMLError
-from ovito_glassml.simulate.snapshots import made_with, read_shard
+from ovito_glassml.simulate.snapshots import made_with, read_snapshot
 from ovito_glassml.structure import Structure
 from ovito_glassml.topology.signature import (
     cluster_label,
@@ -76,7 +76,7 @@ class Glass:
 
 def read_glass(file: Path) -> Glass:
     """A shipped sample with its measured stiffness, named by its composition and cooling rate."""
-    snapshot = read_shard(file)
+    snapshot = read_snapshot(file)
     settings = made_with(snapshot.header, "input_settings")
     name = f"{settings['composition']}, {settings['cooling_rate']:.0e} K/s" if settings else file.name.split(".")[0]
     return Glass(name.replace("e+", "e"), snapshot.structure, snapshot.columns.get("Stiffness"))

@@ -1,4 +1,4 @@
-"""A graphics card for many glasses at once, a block of threads each: memory, launches, and tables of the potential.
+"""Many glasses at once on a graphics processor, a block of threads each: memory, launches, tables of the potential.
 
 One glass of some thousand atoms cannot fill a card, and neither can a hundred of them if every step is a
 launch of its own. Where a block of threads keeps one glass to itself and goes through thousands of steps
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.local_forces import INTERVALS, PotentialTables
 
-__all__ = ["ROOM", "SKIN", "THREADS", "Device", "GraphicsCard", "Tables", "packed", "shared_bytes"]
+__all__ = ["ROOM", "SKIN", "THREADS", "Device", "GraphicsProcessor", "Tables", "packed", "shared_bytes"]
 
 #: Threads a block, powers of two, by file of kernels: two blocks then fit on one multiprocessor, and in a
 #: search about as many atoms move.
@@ -63,7 +63,7 @@ class Device(Protocol):
         """Run a kernel of ``file.cu`` with so many bytes of shared memory a block."""
 
 
-class GraphicsCard:
+class GraphicsProcessor:
     """An NVIDIA card through CuPy.
 
     Raises

@@ -1,4 +1,4 @@
-"""Molecular dynamics and relaxation of many glasses at once, a block of threads of a graphics card each."""
+"""Molecular dynamics and relaxation of many glasses at once, a block of threads of a graphics processor each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ovito_glassml.errors import SimulationError
-from ovito_glassml.simulate.device.device import ROOM, SKIN, Device, GraphicsCard, Tables, packed, shared_bytes
+from ovito_glassml.simulate.device.device import ROOM, SKIN, Device, GraphicsProcessor, Tables, packed, shared_bytes
 from ovito_glassml.simulate.local_forces import PotentialTables
 
 __all__ = ["ManyGlasses"]
@@ -43,7 +43,7 @@ class ManyGlasses:
     lengths : (G,) array
         Edges of the cells, Å.
     device : Device, optional
-        Default: the graphics card.
+        Default: the graphics processor.
 
     Raises
     ------
@@ -60,7 +60,7 @@ class ManyGlasses:
         lengths: NDArray,
         device: Device | None = None,
     ) -> None:
-        self.device = device or GraphicsCard()
+        self.device = device or GraphicsProcessor()
         self.count, self.atoms = positions.shape[:2]
         self.masses = np.asarray(masses, dtype=np.float64)[kinds]
         self._tables = Tables(tables, self.device, self.atoms, lengths)

@@ -1,4 +1,4 @@
-"""Saddle searches around many atoms of a glass at once on a graphics card.
+"""Saddle searches around many atoms of a glass at once on a graphics processor.
 
 The method is that of `saddle_search`, and the random pushes are those of `barriers`. The one difference: when the
 surroundings yield to a saddle, these are the whole glass.

@@ -31,7 +31,7 @@ from ovito_glassml.simulate.engine import (
 from ovito_glassml.simulate.material import Material
 from ovito_glassml.simulate.minima import Configuration, InherentStructures, saved_configurations
 from ovito_glassml.simulate.settings import FROM_MATERIAL, check_atoms, filled_in, rounded, seed_of
-from ovito_glassml.simulate.snapshots import Shard, provenance, write_frames
+from ovito_glassml.simulate.snapshots import Snapshot, provenance, write_frames
 
 __all__ = ["COLDEST", "AnnealSettings", "anneal", "annealed_frame"]
 
@@ -141,7 +141,7 @@ def anneal(material: Material, settings: AnnealSettings, output: Path, progress:
     claim_intermediate(output, asdict(settings), material)
     report = progress_parts(progress, settings.durations(material))
     quenched = made_once(intermediate(output, "quenched"), lambda: _quenched(material, settings, output, report(0)))
-    frames: list[Shard] = []
+    frames: list[Snapshot] = []
     for number, temperature in enumerate(settings.temperatures, start=1):
         minima = intermediate(output, f"{temperature:g}K")
         if not minima.exists():
@@ -190,7 +190,7 @@ def _anneal_at(
     run_stages(material, [hold], checkpoint, start, progress, lambda lammps: {}, settings.checkpoint_atom_steps)
 
 
-def _frames(material: Material, settings: AnnealSettings, temperature: float, minima: Path) -> Iterator[Shard]:
+def _frames(material: Material, settings: AnnealSettings, temperature: float, minima: Path) -> Iterator[Snapshot]:
     for number, configuration in enumerate(saved_configurations(minima), start=1):
         yield annealed_frame(material, settings, temperature, number, configuration)
 
@@ -202,7 +202,7 @@ def annealed_frame(
     number: int,
     configuration: Configuration,
     header: Mapping[str, object] | None = None,
-) -> Shard:
+) -> Snapshot:
     """The inherent structure below snapshot `number`, counted from 1, of the anneal at `temperature`."""
     time = number * settings.stride(material) * material.time_step / material.unit_system.times
     entries = {
@@ -213,4 +213,4 @@ def annealed_frame(
         "energy_per_atom": f"{configuration.energies.mean():.8f}",
     }
     structure = configuration.structure(material.species)
-    return Shard(structure, {"Potential_Energy": configuration.energies}, entries)
+    return Snapshot(structure, {"Potential_Energy": configuration.energies}, entries)

@@ -39,7 +39,7 @@ from ovito_glassml.simulate.saddle_search import (
     relax,
     search,
 )
-from ovito_glassml.simulate.snapshots import provenance, write_shard
+from ovito_glassml.simulate.snapshots import provenance, write_snapshot
 from ovito_glassml.structure import Structure
 
 __all__ = ["DUPLICATE", "BarrierSettings", "barriers", "label_columns", "minimised", "search_atom", "search_atoms"]
@@ -179,7 +179,7 @@ def barriers(
     scheduler : str, optional
         Address of a Dask scheduler, whose workers then share the atoms instead.
     device : Device, optional
-        A graphics card that does the searches instead. Rounding sends some of them to other saddles.
+        A graphics processor that does the searches instead. Rounding sends some of them to other saddles.
 
     Raises
     ------
@@ -220,7 +220,7 @@ def barriers(
         **({} if device is None else {"engine": "many_saddles"}),
         **(origin or {}),
     }
-    write_shard(output, relaxed, columns, header)
+    write_snapshot(output, relaxed, columns, header)
     clear_intermediate(output)
 
 
@@ -310,19 +310,19 @@ def _same(one: Search, other: Search) -> bool:
 
 
 #: Atoms that a card searches around together, and the share of searches that connect, for the number of a round.
-TOGETHER, CONNECTING = 512, 0.33
+AT_ONCE, CONNECTING = 512, 0.33
 
 
 def search_atoms(
     glass: Surroundings, atoms: Sequence[int], settings: BarrierSettings, device: Device
 ) -> Iterator[tuple[NDArray, NDArray]]:
-    """The results of `search_atom` for many atoms, from a graphics card.
+    """The results of `search_atom` for many atoms, from a graphics processor.
 
     Searches are done in rounds of as many as the atoms probably need; those beyond the last event count as
     not done.
     """
-    for first in range(0, len(atoms), TOGETHER):
-        some = atoms[first : first + TOGETHER]
+    for first in range(0, len(atoms), AT_ONCE):
+        some = atoms[first : first + AT_ONCE]
         searcher = Searcher(glass, some, *settings.radii[:2], device)
         found: list[list[Found]] = [[] for _ in some]
         while True:

@@ -19,7 +19,7 @@ from ovito_glassml.simulate.checkpoints import (
 from ovito_glassml.simulate.engine import Progress
 from ovito_glassml.simulate.harmonic import harmonic_limit, minimised
 from ovito_glassml.simulate.material import Material
-from ovito_glassml.simulate.snapshots import provenance, write_shard
+from ovito_glassml.simulate.snapshots import provenance, write_snapshot
 from ovito_glassml.structure import Structure
 
 __all__ = ["HarmonicSettings", "harmonic"]
@@ -95,5 +95,5 @@ def harmonic(
         **means,
         **(origin or {}),
     }
-    write_shard(output, structure, columns, header)
+    write_snapshot(output, structure, columns, header)
     clear_intermediate(output)

@@ -32,7 +32,7 @@ from ovito_glassml.simulate.material import Material
 from ovito_glassml.simulate.minima import configuration_of, minimise
 from ovito_glassml.simulate.observers import AverageCell
 from ovito_glassml.simulate.settings import check_atoms
-from ovito_glassml.simulate.snapshots import Shard, provenance, write_frames
+from ovito_glassml.simulate.snapshots import Snapshot, provenance, write_frames
 from ovito_glassml.structure import Structure
 
 __all__ = ["IsoconfigurationalSettings", "isoconfigurational"]
@@ -210,7 +210,7 @@ def _frame(
     start: dict[str, NDArray],
     state: dict[str, NDArray],
     replica: int,
-) -> Shard:
+) -> Snapshot:
     header = {
         **provenance("isoconfigurational", asdict(settings), material, composition=True),
         "replica": replica,
@@ -223,4 +223,4 @@ def _frame(
         state["positions"] - corner, start["kinds"], material.species, start["cell"], pbc=(True, True, True)
     )
     columns = {"Inherent_Position": state["inherent_positions"] - corner, "Potential_Energy": state["energies"]}
-    return Shard(structure, columns, header)
+    return Snapshot(structure, columns, header)

@@ -42,7 +42,7 @@ from ovito_glassml.simulate.minima import (
     saved_configurations,
 )
 from ovito_glassml.simulate.settings import FROM_MATERIAL, check_atoms, filled_in, given, rounded
-from ovito_glassml.simulate.snapshots import Shard, provenance, write_curve, write_frames, write_shard
+from ovito_glassml.simulate.snapshots import Snapshot, provenance, write_curve, write_frames, write_snapshot
 
 __all__ = ["QuenchSettings", "quench"]
 
@@ -206,7 +206,7 @@ def quench(material: Material, settings: QuenchSettings, output: Path, progress:
     header = provenance("quench", asdict(settings), material, composition=True)
     if settings.structures_every:
         _write_path(output, stages, minima, material.species, header)
-    write_shard(output, glass.structure(material.species), {"Potential_Energy": glass.energies}, header)
+    write_snapshot(output, glass.structure(material.species), {"Potential_Energy": glass.energies}, header)
     clear_intermediate(output)
 
 
@@ -274,7 +274,7 @@ def _write_path(
                 "cell": cell,
                 "energy_per_atom": f"{found.energies.mean():.8f}",
             }
-            frames.append(Shard(found.structure(species), {}, {**header, **told}))
+            frames.append(Snapshot(found.structure(species), {}, {**header, **told}))
     write_frames(output.with_name(output.name.removesuffix(".xyz.gz") + ".structures.xyz.gz"), frames)
 
 

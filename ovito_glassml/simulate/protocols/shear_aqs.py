@@ -33,7 +33,7 @@ from ovito_glassml.simulate.engine import (
 from ovito_glassml.simulate.material import Material
 from ovito_glassml.simulate.minima import Configuration, configuration_of, minimise
 from ovito_glassml.simulate.settings import check_atoms
-from ovito_glassml.simulate.snapshots import Shard, provenance, write_curve, write_frames
+from ovito_glassml.simulate.snapshots import Snapshot, provenance, write_curve, write_frames
 
 __all__ = ["ShearAQSSettings", "label_events", "shear_aqs"]
 
@@ -400,7 +400,7 @@ def label_events(
     return activity
 
 
-def _frames(settings: ShearAQSSettings, material: Material, state: dict[str, NDArray]) -> list[Shard]:
+def _frames(settings: ShearAQSSettings, material: Material, state: dict[str, NDArray]) -> list[Snapshot]:
     """One frame for each event; if there is none, the last state without labels."""
     species, area = material.species, material.nearest_neighbour_distance**2
     made_by = provenance("shear-aqs", asdict(settings), material, composition=True)
@@ -409,7 +409,7 @@ def _frames(settings: ShearAQSSettings, material: Material, state: dict[str, NDA
         last = _configuration(material, state["restart"])
         columns = _columns(np.full(settings.atoms, -1), np.zeros(settings.atoms), largest[-1], last.energies)
         header = {**made_by, "event": -1, "strain": f"{state['strain'][-1]:.6f}"}
-        return [Shard(last.structure(species), columns, header)]
+        return [Snapshot(last.structure(species), columns, header)]
     eligible = _of_active_species(material, state["kinds"])
     limits = settings.threshold, settings.avalanche_share
     labels = label_events(moved, blocks, state["largest"], eligible, *limits, settings.seed)
@@ -420,7 +420,7 @@ def _frames(settings: ShearAQSSettings, material: Material, state: dict[str, NDA
         columns = _columns(activity, moved[event] * area, largest[blocks[event]], energies)
         avalanche = {"avalanche": int(not (activity == 1).any())}
         header = {**made_by, **_described(material, state, event), **avalanche}
-        frames.append(Shard(before.structure(species), columns, header))
+        frames.append(Snapshot(before.structure(species), columns, header))
     return frames
 
 

@@ -16,7 +16,7 @@ from ovito_glassml.simulate.engine import CHECKPOINT_ATOM_STEPS, Progress, Stage
 from ovito_glassml.simulate.material import Material
 from ovito_glassml.simulate.minima import InherentStructures, saved_configurations
 from ovito_glassml.simulate.settings import FROM_MATERIAL, filled_in, rounded
-from ovito_glassml.simulate.snapshots import Shard, provenance, write_frames
+from ovito_glassml.simulate.snapshots import Snapshot, provenance, write_frames
 from ovito_glassml.structure import Structure
 
 __all__ = ["ShearMDSettings", "shear_md"]
@@ -155,7 +155,7 @@ def shear_md(
             "energy_per_atom": f"{configuration.energies.mean():.8f}",
         }
         columns = {"Potential_Energy": configuration.energies}
-        frames.append(Shard(configuration.structure(material.species), columns, header))
+        frames.append(Snapshot(configuration.structure(material.species), columns, header))
     write_frames(output, frames)
     clear_intermediate(output)
 

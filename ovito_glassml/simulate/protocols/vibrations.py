@@ -25,7 +25,7 @@ from ovito_glassml.simulate.engine import CHECKPOINT_ATOM_STEPS, Progress, Stage
 from ovito_glassml.simulate.material import Material
 from ovito_glassml.simulate.observers import AverageCell
 from ovito_glassml.simulate.settings import filled_in, rounded, seed_of
-from ovito_glassml.simulate.snapshots import provenance, write_shard
+from ovito_glassml.simulate.snapshots import provenance, write_snapshot
 from ovito_glassml.structure import Structure
 
 __all__ = ["VibrationSettings", "vibrations"]
@@ -162,7 +162,7 @@ def vibrations(
         "Hops": np.stack([part["hops"] for part in results], axis=1),
     }
     header = {**provenance("vibrations", asdict(settings), material), **(origin or {})}
-    write_shard(output, structure, columns, header)
+    write_snapshot(output, structure, columns, header)
     clear_intermediate(output)
 
 

@@ -16,7 +16,7 @@ from ovito_glassml.learn.barcode.environments import (
     rows_by_identifier,
     select_environments,
 )
-from ovito_glassml.simulate.snapshots import read_shard
+from ovito_glassml.simulate.snapshots import read_snapshot
 from ovito_glassml.structure import Structure
 from ovito_glassml.workflow.sample_data import sample_file
 
@@ -43,7 +43,7 @@ def boxes():
     """Six periodic boxes of some 500 atoms cut from two shipped glasses."""
     found = []
     for name in ("1e13-1", "1e12-2"):
-        glass = read_shard(sample_file(f"stiffness/vibrations-cu50zr50-{name}.xyz.gz")).structure
+        glass = read_snapshot(sample_file(f"stiffness/vibrations-cu50zr50-{name}.xyz.gz")).structure
         for corner in (0.0, 12.0, 20.0):
             inside = ((glass.positions >= corner) & (glass.positions < corner + 20.5)).all(axis=1)
             chosen = np.flatnonzero(inside)

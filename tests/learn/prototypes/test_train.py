@@ -15,7 +15,7 @@ from ovito_glassml.learn.prototypes.evaluate import area_of_highest, interpretat
 from ovito_glassml.learn.prototypes.model import CLASSES
 from ovito_glassml.learn.prototypes.network import LossWeights, Pass, TrainingSettings, balanced
 from ovito_glassml.learn.prototypes.train import balanced_logistic, fit_prototypes, train_plain, train_scnn
-from ovito_glassml.simulate.snapshots import read_shard
+from ovito_glassml.simulate.snapshots import read_snapshot
 from ovito_glassml.workflow.sample_data import stiffness_samples
 
 QUICK = TrainingSettings(starts=1, first=Pass(10, 3e-3), cycle=Pass(3, 1e-3), most_cycles=2, dropout=0.3)
@@ -112,8 +112,10 @@ def test_the_head_learns_alone_and_forgets_the_other_class(data, parts):
 def glasses():
     """Shipped glasses; the stiffness that simulations gave takes the place of the barrier."""
     training, testing = stiffness_samples()
-    shards = [read_shard(file) for file in (*training, *testing)]
-    samples = [BarrierSample(shard.structure, shard.columns["Stiffness"], str(k)) for k, shard in enumerate(shards)]
+    snapshots = [read_snapshot(file) for file in (*training, *testing)]
+    samples = [
+        BarrierSample(snapshot.structure, snapshot.columns["Stiffness"], str(k)) for k, snapshot in enumerate(snapshots)
+    ]
     return describe_samples(samples, PUBLISHED, learned=[0, 1])
 
 

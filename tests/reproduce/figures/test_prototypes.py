@@ -12,7 +12,7 @@ from ovito_glassml.learn.prototypes.data import PUBLISHED, BarrierSample
 from ovito_glassml.learn.prototypes.network import Pass, TrainingSettings
 from ovito_glassml.reproduce.figures.prototypes import draw_scnn_figures, judge
 from ovito_glassml.reproduce.figures.viscosity import draw_viscosity, log_viscosity
-from ovito_glassml.simulate.snapshots import read_shard
+from ovito_glassml.simulate.snapshots import read_snapshot
 from ovito_glassml.structure import Structure
 from ovito_glassml.workflow.sample_data import stiffness_samples
 
@@ -27,7 +27,7 @@ def drawn(tmp_path_factory):
     training, testing = stiffness_samples()
     samples = [
         BarrierSample(snapshot.structure, snapshot.columns["Stiffness"], file.name.split(".")[0])
-        for file, snapshot in ((file, read_shard(file)) for file in (*training, testing[0]))
+        for file, snapshot in ((file, read_snapshot(file)) for file in (*training, testing[0]))
     ]
     folder = tmp_path_factory.mktemp("figures")
     settings = replace(TrainingSettings(), starts=1, first=Pass(40, 3e-3), cycle=Pass(20, 1e-3), most_cycles=2)

@@ -1,11 +1,11 @@
-"""Kernels of molecular dynamics for a graphics card, run on the processor."""
+"""Kernels of molecular dynamics for a graphics processor, run on the processor."""
 
 import numpy as np
 import pytest
 
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.device import many_glasses
-from ovito_glassml.simulate.device.device import GraphicsCard
+from ovito_glassml.simulate.device.device import GraphicsProcessor
 from ovito_glassml.simulate.device.many_glasses import ManyGlasses
 from ovito_glassml.simulate.local_forces import Surroundings, energy_and_forces, read_tables
 from ovito_glassml.simulate.material import load_material
@@ -147,4 +147,4 @@ def test_what_cannot_be_done_is_refused(crystal, tables, processor):
 def test_without_a_card_the_error_says_what_to_do(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "cupy", None)
     with pytest.raises(SimulationError, match="install CuPy"):
-        GraphicsCard()
+        GraphicsProcessor()

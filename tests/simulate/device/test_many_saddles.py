@@ -1,4 +1,4 @@
-"""Kernels of saddle searches for a graphics card, run on the processor, against searches of the processor's own."""
+"""Kernels of saddle searches for a graphics processor, run on the processor, against its own searches."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from ovito_glassml.simulate.local_forces import Surroundings, read_tables
 from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.protocols.barriers import BarrierSettings, barriers, minimised, search_atom, search_atoms
 from ovito_glassml.simulate.saddle_search import CONNECTED, FAILED, SearchSettings, search
-from ovito_glassml.simulate.snapshots import read_shard
+from ovito_glassml.simulate.snapshots import read_snapshot
 
 #: The glass_box is small enough for the yielding region to be all of it, as on a card.
 SETTINGS = BarrierSettings(events=4, searches=6, seed=5, region_reach=7.0 / 2.7, yielding_reach=18.0 / 2.7)
@@ -94,12 +94,12 @@ def test_labels_of_a_card_are_written_as_such(glass_box, processor, tmp_path):
         lambda fraction, text: reports.append(fraction),
         device=processor,
     )
-    shard = read_shard(file)
-    assert shard.header["engine"] == "many_saddles"
-    assert np.count_nonzero(shard.columns["Searches"]) == 3
+    snapshot = read_snapshot(file)
+    assert snapshot.header["engine"] == "many_saddles"
+    assert np.count_nonzero(snapshot.columns["Searches"]) == 3
     assert reports[-1] == 1.0
     for kind in ("Searches", "Disconnected_Searches"):
-        assert int(shard.header[kind.lower()]) == shard.columns[kind].sum()
+        assert int(snapshot.header[kind.lower()]) == snapshot.columns[kind].sum()
 
 
 def test_a_cell_that_is_no_cube_is_refused(glass, processor):

@@ -23,7 +23,7 @@ from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.protocols import barriers as protocol
 from ovito_glassml.simulate.protocols.barriers import BarrierSettings, barriers, label_columns, minimised, search_atom
 from ovito_glassml.simulate.saddle_search import SearchSettings
-from ovito_glassml.simulate.snapshots import read_shard, write_shard
+from ovito_glassml.simulate.snapshots import read_snapshot, write_snapshot
 from ovito_glassml.structure import Structure
 
 CU_ZR = load_material("cu-zr")
@@ -43,12 +43,12 @@ def labelled(glass_box, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def shard(labelled):
-    return read_shard(labelled)
+def snapshot(labelled):
+    return read_snapshot(labelled)
 
 
-def test_the_label_is_the_mean_of_the_listed_barriers(shard):
-    columns = shard.columns
+def test_the_label_is_the_mean_of_the_listed_barriers(snapshot):
+    columns = snapshot.columns
     count = columns["Activation_Energy_Count"]
     chosen = columns["Searches"] > 0
     assert np.count_nonzero(chosen) == 5
@@ -62,8 +62,8 @@ def test_the_label_is_the_mean_of_the_listed_barriers(shard):
     assert mean.max() < 6.0
 
 
-def test_searches_are_accounted_for(shard):
-    columns, header = shard.columns, shard.header
+def test_searches_are_accounted_for(snapshot):
+    columns, header = snapshot.columns, snapshot.header
     connected = columns["Activation_Energy_Count"]
     np.testing.assert_array_equal(columns["Converged_Searches"], connected + columns["Disconnected_Searches"])
     assert (columns["Searches"] >= columns["Converged_Searches"]).all()
@@ -90,14 +90,14 @@ def test_outcomes_become_columns():
     assert columns["Duplicate_Searches"].tolist() == [1, 0, 0]
 
 
-def test_an_atom_alone_gives_what_it_gives_among_others(glass_box, shard):
+def test_an_atom_alone_gives_what_it_gives_among_others(glass_box, snapshot):
     tables = read_tables(CU_ZR)
     glass, drop = minimised(Surroundings(tables, glass_box.positions, glass_box.species, np.diag(glass_box.cell)))
     assert drop > 0
-    atom = np.flatnonzero(shard.columns["Searches"])[3]
+    atom = np.flatnonzero(snapshot.columns["Searches"])[3]
     outcomes, heights = search_atom(glass, atom, SMALL)
     own = label_columns(outcomes[None], heights[None], SMALL.events)
-    np.testing.assert_allclose(own["Barriers"][0], shard.columns["Barriers"][atom], rtol=1e-5)
+    np.testing.assert_allclose(own["Barriers"][0], snapshot.columns["Barriers"][atom], rtol=1e-5)
 
 
 def test_a_saddle_found_again_is_a_duplicate(glass_box):
@@ -153,7 +153,7 @@ def _working_in(folder):
 def test_killed_with_its_workers_it_ends_in_the_same_file(glass_box, tmp_path):
     """No worker outlives a killed run, and the next one goes on."""
     source, program = tmp_path / "glass.xyz.gz", tmp_path / "run.py"
-    write_shard(source, glass_box, {}, {})
+    write_snapshot(source, glass_box, {}, {})
     program.write_text(
         "import sys, pathlib\n"
         "from ovito_glassml.simulate import snapshots\n"
@@ -163,7 +163,7 @@ def test_killed_with_its_workers_it_ends_in_the_same_file(glass_box, tmp_path):
         "    b.CHECKPOINT_INTERVAL = 0.0\n"
         "    radii = {'region_reach': 7.0 / 2.7, 'yielding_reach': 9.0 / 2.7}\n"
         "    settings = b.BarrierSettings(events=3, searches=8, seed=2, labelled=12, **radii)\n"
-        f"    glass = snapshots.read_shard(pathlib.Path({str(source)!r})).structure\n"
+        f"    glass = snapshots.read_snapshot(pathlib.Path({str(source)!r})).structure\n"
         "    copper_zirconium, file = load_material('cu-zr'), pathlib.Path(sys.argv[1])\n"
         "    b.barriers(copper_zirconium, glass, settings, file, lambda f, t: None, processes=int(sys.argv[2]))\n"
     )
@@ -185,10 +185,10 @@ def test_killed_with_its_workers_it_ends_in_the_same_file(glass_box, tmp_path):
 
 
 def test_it_is_a_job_of_a_campaign(glass_box, tmp_path):
-    write_shard(tmp_path / "glass.xyz.gz", glass_box, {}, {"protocol": "quench", "settings": "{}"})
+    write_snapshot(tmp_path / "glass.xyz.gz", glass_box, {}, {"protocol": "quench", "settings": "{}"})
     settings = {"events": 1, "searches": 2, "region_reach": 5.0 / 2.7, "yielding_reach": 6.0 / 2.7, "labelled": 2}
     run_job(Job("labels", "barriers", settings, "glass"), tmp_path)
-    header = read_shard(tmp_path / "labels.xyz.gz").header
+    header = read_snapshot(tmp_path / "labels.xyz.gz").header
     assert header["input_protocol"] == "quench"
     assert json.loads((tmp_path / "labels.timing.json").read_text())["protocol"] == "barriers"
 
@@ -201,7 +201,7 @@ def test_the_command_passes_its_options_on(glass_box, tmp_path, monkeypatch):
 
     monkeypatch.setitem(PROTOCOLS, "barriers", replace(PROTOCOLS["barriers"], simulate=asked))
     source, file = tmp_path / "glass.xyz.gz", tmp_path / "labels.xyz.gz"
-    write_shard(source, glass_box, {}, {})
+    write_snapshot(source, glass_box, {}, {})
     command = ["simulate", "barriers", source, "--events", 4, "--labelled", 7, "--processes", 3, "-o", file]
     result = CliRunner().invoke(app, list(map(str, command)), catch_exceptions=False)
     assert result.exit_code == 0, result.output
@@ -248,7 +248,7 @@ def test_what_an_earlier_version_left_is_continued(glass_box, tmp_path):
     heights = np.stack([np.full(len(glass_box), np.nan), np.linspace(0.5, 1.5, len(glass_box))], axis=1)
     np.savez(tmp_path / ".labels.xyz.gz.searches.npz", outcomes=outcomes, heights=heights)
     barriers(CU_ZR, glass_box, settings, tmp_path / "labels.xyz.gz", silent, processes=2)
-    columns = read_shard(tmp_path / "labels.xyz.gz").columns
+    columns = read_snapshot(tmp_path / "labels.xyz.gz").columns
     np.testing.assert_allclose(columns["Activation_Energy"], heights[:, 1], rtol=1e-5)
     assert [path.name for path in tmp_path.iterdir()] == ["labels.xyz.gz"]
 
@@ -267,13 +267,13 @@ def test_a_lennard_jones_glass_is_searched_by_lammps_in_its_own_units(tmp_path):
     for processes, file in enumerate(files, start=1):
         barriers(matter, mixture, settings, file, silent, processes=processes)
     assert files[0].read_bytes() == files[1].read_bytes()
-    shard = read_shard(files[0])
-    energies = shard.columns["Activation_Energy"]
+    snapshot = read_snapshot(files[0])
+    energies = snapshot.columns["Activation_Energy"]
     assert np.isfinite(energies).any()
     assert 0.1 < np.nanmax(energies) < 40
-    assert shard.structure.cell[0, 0] == pytest.approx(edge)
-    with LammpsForces(shard.structure, matter) as forces:
-        assert np.abs(forces(shard.structure.positions)[1]).max() < 0.05  # positions are written with 1e-5
+    assert snapshot.structure.cell[0, 0] == pytest.approx(edge)
+    with LammpsForces(snapshot.structure, matter) as forces:
+        assert np.abs(forces(snapshot.structure.positions)[1]).max() < 0.05  # positions are written with 1e-5
 
 
 def test_a_glass_too_small_for_its_interactions_is_refused(small_glass, tmp_path):

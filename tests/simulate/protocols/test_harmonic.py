@@ -17,7 +17,7 @@ from ovito_glassml.simulate.hessian import hessian_by_differences
 from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.minima import configuration_of
 from ovito_glassml.simulate.protocols.harmonic import HarmonicSettings, harmonic
-from ovito_glassml.simulate.snapshots import read_shard, write_shard
+from ovito_glassml.simulate.snapshots import read_snapshot, write_snapshot
 from ovito_glassml.structure import Structure, StructureError
 from ovito_glassml.topology.length_scale import first_minimum
 
@@ -36,12 +36,12 @@ def glass(glass_box):
 def test_the_label_is_in_the_file(glass_box, glass, tmp_path):
     file = tmp_path / "labels.xyz.gz"
     harmonic(CU_ZR, glass_box, HarmonicSettings(minimise=True), file, silent, origin={"made_from": "test"})
-    shard, expected = read_shard(file), harmonic_limit(glass, CU_ZR).motion
-    np.testing.assert_allclose(shard.structure.positions, glass.positions, atol=1e-4)
-    np.testing.assert_allclose(shard.columns["Harmonic_Stiffness"], expected.stiffness, rtol=1e-3)
-    np.testing.assert_allclose(shard.columns["Cage_Stiffness"], expected.cage_stiffness, rtol=1e-3)
-    assert shard.columns["Soft_Mode_Share"].mean() == pytest.approx(1.0, abs=1e-3)
-    header = shard.header
+    snapshot, expected = read_snapshot(file), harmonic_limit(glass, CU_ZR).motion
+    np.testing.assert_allclose(snapshot.structure.positions, glass.positions, atol=1e-4)
+    np.testing.assert_allclose(snapshot.columns["Harmonic_Stiffness"], expected.stiffness, rtol=1e-3)
+    np.testing.assert_allclose(snapshot.columns["Cage_Stiffness"], expected.cage_stiffness, rtol=1e-3)
+    assert snapshot.columns["Soft_Mode_Share"].mean() == pytest.approx(1.0, abs=1e-3)
+    header = snapshot.header
     assert (header["protocol"], header["made_from"]) == ("harmonic", "test")
     assert float(header["harmonic_stiffness"]) == pytest.approx(expected.stiffness.mean(), rel=1e-4)
     assert 3.5 < float(header["first_shell"]) < 4.0
@@ -127,15 +127,15 @@ def test_a_simulation_at_low_temperature_agrees(mixture):
 
 
 def test_it_is_a_job_of_a_campaign(glass, tmp_path):
-    write_shard(tmp_path / "glass.xyz.gz", glass, {}, {"protocol": "quench", "settings": "{}"})
+    write_snapshot(tmp_path / "glass.xyz.gz", glass, {}, {"protocol": "quench", "settings": "{}"})
     run_job(Job("labels", "harmonic", {}, "glass"), tmp_path)
-    assert read_shard(tmp_path / "labels.xyz.gz").header["input_protocol"] == "quench"
+    assert read_snapshot(tmp_path / "labels.xyz.gz").header["input_protocol"] == "quench"
 
 
 def test_the_command_writes_the_label(glass, tmp_path):
     source, file = tmp_path / "glass.xyz.gz", tmp_path / "labels.xyz.gz"
-    write_shard(source, glass, {}, {})
+    write_snapshot(source, glass, {}, {})
     command = ["simulate", "harmonic", str(source), "--material", "cu-zr", "-o", str(file)]
     result = CliRunner().invoke(app, command, catch_exceptions=False)
     assert result.exit_code == 0, result.output
-    assert "Cage_Stiffness" in read_shard(file).columns
+    assert "Cage_Stiffness" in read_snapshot(file).columns

@@ -11,7 +11,7 @@ from ovito_glassml.simulate.atoms import create_atoms
 from ovito_glassml.simulate.engine import gather, open_lammps
 from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.protocols.quench import QuenchSettings, quench
-from ovito_glassml.simulate.snapshots import read_frames, read_shard
+from ovito_glassml.simulate.snapshots import read_frames, read_snapshot
 
 CU_ZR = load_material("cu-zr")
 
@@ -97,7 +97,7 @@ def test_structures_along_the_way_are_minima_in_the_held_and_in_the_relaxed_cell
         if frame.header["cell"] == "relaxed":
             assert abs(lammps.get_thermo("press")) < 300  # bar
         lammps.close()
-    assert len(read_shard(tmp_path / "glass.xyz.gz").structure) == 108
+    assert len(read_snapshot(tmp_path / "glass.xyz.gz").structure) == 108
 
 
 def test_a_quench_begun_before_there_were_structures_along_the_way_goes_on(tmp_path):

@@ -1,4 +1,4 @@
-"""Anneals on a graphics card, its kernels run on the processor: they are the protocol of `anneal`."""
+"""Anneals on a graphics processor, its kernels run on the processor: they are the protocol of `anneal`."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pytest
 
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.atoms import create_atoms
-from ovito_glassml.simulate.device.anneal_together import anneal_together
+from ovito_glassml.simulate.device.anneal_at_once import anneal_at_once
 from ovito_glassml.simulate.engine import open_lammps
 from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.protocols.anneal import AnnealSettings, anneal
@@ -32,7 +32,7 @@ def together(processor, tmp_path_factory):
     folder = tmp_path_factory.mktemp("together")
     outputs = [folder / f"{seed}.xyz.gz" for seed in SEEDS]
     reports = []
-    anneal_together(
+    anneal_at_once(
         ZR44CU56,
         [replace(SMALL, seed=seed) for seed in SEEDS],
         outputs,
@@ -80,4 +80,4 @@ def test_lammps_finds_every_structure_at_rest(together):
 def test_anneals_that_differ_in_more_than_the_seed_are_refused(processor, tmp_path):
     unlike, outputs = [SMALL, replace(SMALL, quench_time=2.0)], [tmp_path / "1.xyz.gz", tmp_path / "2.xyz.gz"]
     with pytest.raises(SimulationError, match="differ in their seeds only"):
-        anneal_together(ZR44CU56, unlike, outputs, lambda *report: None, processor)
+        anneal_at_once(ZR44CU56, unlike, outputs, lambda *report: None, processor)

@@ -1,4 +1,4 @@
-"""Many anneals at once on a graphics card: the protocol of `anneal` for a hundred glasses in minutes.
+"""Many anneals at once on a graphics processor: the protocol of `anneal` for a hundred glasses in minutes.
 
 Arrangement, masses, potential, ramps and thermostat are those of `anneal`; random numbers, precision and the
 minimiser that first comes down from a snapshot are not, so the glasses are others of the same kind. LAMMPS
@@ -29,7 +29,7 @@ from ovito_glassml.simulate.settings import seed_of
 from ovito_glassml.simulate.snapshots import write_frames
 from ovito_glassml.structure import Structure
 
-__all__ = ["Arrangement", "anneal_together", "annealed_minima", "random_arrangement", "write_annealed"]
+__all__ = ["Arrangement", "anneal_at_once", "annealed_minima", "random_arrangement", "write_annealed"]
 
 #: Steps between two reports of progress.
 STEPS_PER_LAUNCH = 2000
@@ -45,7 +45,7 @@ class Arrangement(NamedTuple):
     edge: float
 
 
-def anneal_together(
+def anneal_at_once(
     material: Material,
     settings: Sequence[AnnealSettings],
     outputs: Sequence[Path],
@@ -64,7 +64,7 @@ def anneal_together(
     progress : callable
         Fraction and text.
     device : Device, optional
-        Default: the graphics card.
+        Default: the graphics processor.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def annealed_minima(
     """
     protocol = settings[0]
     if any(replace(one, seed=protocol.seed) != protocol for one in settings):
-        raise SimulationError("Anneals on a graphics card must differ in their seeds only; run them in groups.")
+        raise SimulationError("Anneals on a graphics processor must differ in their seeds only; run them in groups.")
     kinds = np.array([start.kinds for start in starts])
     edges = np.array([start.edge for start in starts])
     seeds = np.array([one.seed for one in settings])
