@@ -13,7 +13,6 @@ from ovito_glassml.cli.lazy import add_lazily
 from ovito_glassml.cli.models import models_app
 from ovito_glassml.cli.modifiers import modifiers_app
 from ovito_glassml.cli.study import study_app
-from ovito_glassml.cli.train import train_app
 from ovito_glassml.errors import GlassMLError
 
 __all__ = ["app", "main"]
@@ -33,11 +32,11 @@ apply.add_commands(app)
 for group, name in (
     (modifiers_app, "modifiers"),
     (models_app, "models"),
-    (train_app, "train"),
     (figures_app, "figures"),
     (study_app, "study"),
 ):
     app.add_typer(group, name=name)
+add_lazily(app, "train", "ovito_glassml.cli.train", "train_app", "Train a model on your own labelled structures.")
 add_lazily(
     app,
     "simulate",

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ovito_glassml.cli.common import UsageError, console, progress_bar
-from ovito_glassml.cli.train import (
+from ovito_glassml.cli.samples import (
     BarrierColumn,
     BarrierDesign,
     Species,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field, fields
 from functools import wraps
 from typing import Annotated, Any, get_type_hints
@@ -19,12 +19,13 @@ __all__ = ["with_options_of"]
 _INTERNAL = {"checkpoint_atom_steps", "steps_per_checkpoint", "frame"}
 
 
-def with_options_of(settings: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def with_options_of(settings: type, only: Sequence[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorator of a command whose first parameter takes settings: its options become those of the command.
 
-    A field of many numbers is text with commas between them; one that follows from the material has no default.
+    A field of many numbers is text with commas between them; one that follows from the material has no default. With
+    `only`, the other fields keep their defaults.
     """
-    chosen = [field for field in fields(settings) if field.name not in _INTERNAL]
+    chosen = [field for field in fields(settings) if (field.name in only if only else field.name not in _INTERNAL)]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(command, eval_str=True)

@@ -10,8 +10,20 @@ import typer
 from rich.table import Table
 
 from ovito_glassml.cli.common import UsageError, check_output, console, progress_bar
+from ovito_glassml.cli.options import with_options_of
+from ovito_glassml.cli.samples import (
+    BarrierColumn,
+    BarrierDesign,
+    Species,
+    barrier_design,
+    barrier_samples,
+    chosen_from,
+    labelled_samples,
+    ule_samples,
+)
+from ovito_glassml.learn.barcode.train import UleDesign, train_ule
 
-train_app = typer.Typer(help="Train a model on your own labelled structures.", no_args_is_help=True)
+train_app = typer.Typer()
 
 
 NOT_TRAINED_ON = "Whole files that were not trained on."
@@ -19,9 +31,6 @@ NOT_TRAINED_ON = "Whole files that were not trained on."
 Files = Annotated[list[Path], typer.Argument(help="Labelled structures in any format OVITO reads.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Model file, ends in .safetensors.")]
 Test = Annotated[list[Path] | None, typer.Option(help="File kept for testing only; by default the last of FILES.")]
-Species = Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")]
-BarrierColumn = Annotated[str, typer.Option(help="Column with the mean activation energy in eV.")]
-BarrierDesign = Annotated[str, typer.Option(help="environment (the default model) or bessel (the published 264).")]
 LengthUnit = Annotated[
     str, typer.Option(help="Of the files, for the card, such as angstrom or sigma; by default what the files say.")
 ]
@@ -174,7 +183,9 @@ def train_scnn_model(
 
 
 @train_app.command("ule")
+@with_options_of(UleDesign, only=("environments", "similarity", "share", "folds", "trials", "seed"))
 def train_ule_model(
+    design: UleDesign,
     files: Annotated[list[Path], typer.Argument(help="Inherent structures of one composition; each file is one run.")],
     output: Output,
     test: Test = None,
@@ -184,13 +195,7 @@ def train_ule_model(
             help="Attribute of a frame with the energy in eV per atom or, better, column of the atoms' energies."
         ),
     ] = "energy_per_atom",
-    environments: Annotated[int, typer.Option(help="Environments of the barcode.", min=1)] = 40,
-    similarity: Annotated[float, typer.Option(help="Above this two environments are one.")] = 0.84,
-    share: Annotated[float, typer.Option(help="Part of the structures that environments are selected from.")] = 0.4,
-    folds: Annotated[int, typer.Option(help="Parts of the runs in cross-validation.", min=2)] = 5,
-    trials: Annotated[int, typer.Option(help="Settings of the trees that are tried.", min=1)] = 40,
     species: Species = "",
-    seed: Annotated[int, typer.Option(help="Of the selection and the trees.")] = 1,
     length_unit: LengthUnit = "",
     energy_unit: EnergyUnit = "",
     reference: References = None,
@@ -205,61 +210,13 @@ def train_ule_model(
     """
     from ovito_glassml.adapter.voronoi import voronoi_indices
     from ovito_glassml.learn.barcode.evaluate import held_out_table
-    from ovito_glassml.learn.barcode.train import UleDesign, train_ule
 
     job = _job(files, output, test, length_unit, energy_unit, reference)
     samples, judges = (ule_samples(part, energy, species) for part in (job.training, job.held_out))
-    first = max(1, trials // 5)
-    design = UleDesign(UleDesign.title, "", similarity, share, environments, folds, first, trials, seed, job.units)
+    design = replace(design, first_trials=max(1, design.trials // 5), units=job.units)
     with progress_bar("Training") as update:
         model = train_ule(samples, voronoi_indices, design=design, progress=update)
     job.save(model, [*model.header.results, held_out_table(model, samples, judges, job.units)])
-
-
-def ule_samples(files: list[Path], energy: str, species: str, kind: str = "") -> list[Any]:
-    """Every frame of every file with its energy; a file is a run."""
-    from ovito_glassml.adapter.energies import read_energies
-    from ovito_glassml.learn.barcode.data import UleSample
-
-    return [
-        UleSample(structure, value, file.name.split(".")[0], text or file.name.split(".")[0], energies)
-        for file in files
-        for structure, value, text, energies in read_energies(file, energy, kind=kind, species=species)
-    ]
-
-
-def barrier_samples(files: list[Path], label: str, species: str) -> list[Any]:
-    from ovito_glassml.learn.prototypes.data import BarrierSample
-
-    return [BarrierSample(*sample) for sample in labelled_samples(files, label, species)]
-
-
-def labelled_samples(files: list[Path], label: str, species: str) -> list[Any]:
-    from ovito_glassml.adapter.files import read_labelled
-    from ovito_glassml.learn.stiffness.data import LabelledSample
-
-    samples = []
-    for file in files:
-        frames = list(read_labelled(file, label, species=species))
-        stem = file.name.split(".")[0]
-        for number, (structure, stiffness) in enumerate(frames):
-            name = stem if len(frames) == 1 else f"{stem} frame {number}"
-            samples.append(LabelledSample(structure, stiffness, name))
-    return samples
-
-
-def chosen_from(named: dict[str, Any], name: str, what: str) -> Any:
-    """What the user has named."""
-    if name not in named:
-        raise UsageError(f"There is no {what} {name!r}; choose from {', '.join(named)}.")
-    return named[name]
-
-
-def barrier_design(name: str) -> Any:
-    """What a prototype network looks at."""
-    from ovito_glassml.learn.prototypes.data import ENVIRONMENT, PUBLISHED
-
-    return chosen_from({"environment": ENVIRONMENT, "bessel": PUBLISHED}, name, "design")
 
 
 class _Job(NamedTuple):

@@ -140,8 +140,10 @@ class UleDesign:
         How many are kept for the model; 40 as published.
     folds : int
         Parts of the runs in cross-validation.
-    first_trials, trials : int
-        Settings of the trees that are tried with all environments and with those kept.
+    first_trials : int
+        Settings of the trees that are tried with all environments.
+    trials : int
+        Settings of the trees that are tried with the environments that are kept.
     seed : int
         Of the selection, the folds and the trees.
     units : Units
@@ -159,6 +161,15 @@ class UleDesign:
     seed: int = 1
     units: Units = UNSTATED
     cutoff: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("environments", "trials", "first_trials"):
+            if getattr(self, name) < 1:
+                raise TrainingError(f"{name} is {getattr(self, name)}; give at least 1.")
+        if not (0 < self.share <= 1 and 0 < self.similarity < 1):
+            raise TrainingError(
+                f"similarity is {self.similarity:g} and share is {self.share:g}; give numbers from 0 to 1."
+            )
 
 
 class CrossValidation(NamedTuple):

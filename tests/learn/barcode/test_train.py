@@ -12,6 +12,7 @@ from ovito_glassml.learn.barcode import train as ule_training
 from ovito_glassml.learn.barcode.train import (
     PUBLISHED_TREES,
     TreeSettings,
+    UleDesign,
     cross_validate,
     fit_reference,
     fit_trees,
@@ -123,3 +124,9 @@ def test_samples_without_any_match_are_refused():
     empty = replace(table, counts=np.zeros_like(table.counts))
     with pytest.raises(TrainingError, match="No atom is similar"):
         ule_training.build_model(samples, None, empty, None, design=ule_glasses.SMALL, training=model.header.training)
+
+
+@pytest.mark.parametrize("wrong", [{"environments": 0}, {"trials": -1}, {"share": 0.0}, {"similarity": 1.5}], ids=str)
+def test_impossible_designs_are_refused(wrong):
+    with pytest.raises(TrainingError, match=f"{next(iter(wrong))} is"):
+        UleDesign(**wrong)
