@@ -459,13 +459,14 @@ def refined(field: Field, start: NDArray, lowest: float, found: Search, settings
     -------
     Search
         With saddle, mode and barrier in the larger region. DISCONNECTED if the saddle has become another
-        one, whose sides nobody has seen.
+        one, whose sides nobody has seen, or lies below the minimum.
     """
     count, calls = len(found.saddle), np.zeros(1, dtype=np.int64)
     x, mode = start.copy(), np.zeros_like(start)
     x[:count], mode[:count] = found.saddle, found.mode
     top = _reconverge(field, settings, x.reshape(-1), mode.reshape(-1), calls)
     moved = np.linalg.norm(x[:count] - found.saddle, axis=1).max()
-    outcome = found.outcome if top.converged and moved < YIELDED else DISCONNECTED
     barrier, curvature = float(top.energy - lowest), float(top.curvature)
+    # Below the minimum, atoms further out have fallen into another valley.
+    outcome = found.outcome if top.converged and moved < YIELDED and barrier > 0 else DISCONNECTED
     return Search(outcome, barrier, x, mode, found.final, curvature, found.calls + int(calls[0]))

@@ -16,8 +16,8 @@ from ovito_glassml import (
 )
 from ovito_glassml.adapter.files import open_trajectory
 
-#: Modifiers to which neighbours do not matter.
-NO_NEIGHBOURS = {"EvaluatePredictionModifier"}
+#: Modifiers to which neighbours do not matter, and one that refuses what is not at rest.
+NO_NEIGHBOURS = {"EvaluatePredictionModifier", "HarmonicStiffnessModifier"}
 
 MODIFIERS = sorted(name for name in ovito_glassml.__all__ if name.endswith("Modifier") and name not in NO_NEIGHBOURS)
 

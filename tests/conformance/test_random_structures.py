@@ -134,6 +134,8 @@ def test_nothing_depends_on_how_it_is_looked_at(case, chosen, sample, seed):
 @few
 @given(sample=samples().filter(lambda sample: any(sample.pbc)))
 def test_two_cells_are_the_same_material(case, chosen, sample):
+    if case.command == "harmonic":  # two cells have room for longer waves, which move their atoms further
+        return
     first, second = result(case, chosen, sample), result(case, chosen, doubled(sample))
     if not isinstance(first, DataCollection):
         assert not isinstance(second, DataCollection)

@@ -36,5 +36,5 @@ def test_a_stiffness_model_is_the_same_in_any_unit(spring_glasses, factor):
 
 def test_atoms_without_neighbours_have_no_such_distance():
     alone = Structure(np.zeros((1, 3)), np.zeros(1, dtype=int), ("Cu",), None, pbc=(False, False, False))
-    with pytest.raises(StructureError, match="no neighbours"):
+    with pytest.raises(StructureError, match="No atom has a neighbour"):
         nearest_neighbours([alone])

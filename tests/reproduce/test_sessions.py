@@ -24,6 +24,7 @@ PROMISED = {
     "ace": "ACE Descriptors",
     "nonaffine": "Nonaffine Squared Displacement",
     "vibrations": "Stiffness",
+    "harmonic": "Harmonic Stiffness",
     "stiffness": "Predicted Stiffness",
     "activity": "Activity Probability",
     "scnn": "High Activation Probability",

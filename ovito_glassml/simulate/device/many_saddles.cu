@@ -382,7 +382,8 @@ __device__ int search(const Searches &all, const Potential &potential, const Set
     }
     if (at_home[0] == at_home[1]) return DISCONNECTED;
     EACH(e) own.x[e] = own.saddle[e];
-    return refine(all, potential, settings, own, order, barrier) ? CONNECTED : DISCONNECTED;
+    // Below the minimum, atoms further out have fallen into another valley.
+    return refine(all, potential, settings, own, order, barrier) && barrier > 0 ? CONNECTED : DISCONNECTED;
 }
 
 __device__ Search search_of_block(const Searches &all, const Potential &potential) {

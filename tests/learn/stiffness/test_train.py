@@ -42,7 +42,8 @@ def test_header_says_what_the_model_is(species_model, spring_glasses):
     assert header.species == ("Cu", "Zr")
     assert header.training["samples"] == ["sample-1", "sample-2"]
     assert header.training["atoms"] == sum(len(sample.structure) for sample in spring_glasses[:2])
-    assert header.cutoff == BY_SPECIES.r_max + BY_SPECIES.neighbour_cutoff
+    spacing = header.architecture["nearest_neighbour_distance"]
+    assert header.cutoff == pytest.approx(spacing * (BY_SPECIES.r_max + BY_SPECIES.neighbour_cutoff))
 
 
 def test_training_again_gives_the_same_bits_and_another_seed_does_not(spring_glasses):
