@@ -127,7 +127,7 @@ def harmonic_motion(
     Raises
     ------
     HarmonicError
-        If the energy does not rise in every other direction.
+        If there is a single atom, or the energy does not rise in every other direction.
 
     References
     ----------
@@ -136,6 +136,8 @@ def harmonic_motion(
     H. Tong, N. Xu, Phys. Rev. E 90, 010401 (2014).
     """
     count = len(hessian)
+    if rigid.shape[1] >= count:
+        raise HarmonicError("A single atom has nothing to move against; give a structure of more atoms.")
     stiff = float(np.mean(np.diagonal(hessian)))
     report = _counting(progress, (count / TILE) ** 3 / 3 + 10 * (count > FEW_COORDINATES))
     add_rigid(hessian, rigid, stiff)

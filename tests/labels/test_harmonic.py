@@ -166,6 +166,13 @@ def test_a_loose_atom_is_refused(place, dtype):
         harmonic_motion(hessian, first_shells(structure, 1.4), rigid_motions(structure))
 
 
+@pytest.mark.parametrize("cell", [None, 2.6 * np.eye(3)], ids=["alone", "periodic"])
+def test_a_single_atom_is_refused(cell):
+    atom = Structure(np.zeros((1, 3)), np.zeros(1, dtype=int), ("Cu",), cell, pbc=(cell is not None,) * 3)
+    with pytest.raises(HarmonicError, match="single atom"):
+        harmonic_motion(np.zeros((3, 3)), first_shells(atom, 3.0), rigid_motions(atom))
+
+
 def test_it_can_be_stopped_and_says_how_far_it_is():
     structure = box(200)
     heard = []
