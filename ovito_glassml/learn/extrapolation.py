@@ -238,10 +238,11 @@ def scales_of(
 ) -> Scales:
     """Mean, spread and principal axes for each head, from some of the atoms or, by default, from all."""
     chosen = chosen if chosen is not None else [np.ones(len(table), dtype=bool) for table in rows]
+    own = [_chosen_of(heads, known) for heads, known in zip(members, chosen, strict=True)]
     means, spreads, axes = {}, {}, {}
     for name in members[0]:
-        own = [table[_chosen_of(of, known)[name]] for table, of, known in zip(rows, members, chosen, strict=True)]
-        means[name], spreads[name], axes[name] = _principal_axes(np.concatenate(own))
+        pieces = [table[heads[name]] for table, heads in zip(rows, own, strict=True)]
+        means[name], spreads[name], axes[name] = _principal_axes(np.concatenate(pieces))
     return means, spreads, axes
 
 

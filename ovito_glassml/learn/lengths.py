@@ -9,7 +9,10 @@ import numpy as np
 from ovito_glassml.structure import Structure
 from ovito_glassml.topology.length_scale import nearest_neighbour_distance
 
-__all__ = ["nearest_neighbours", "two_shells"]
+__all__ = ["SHARPNESS", "nearest_neighbours", "two_shells"]
+
+#: Width of the Gaussians of an angular spectrum over its cutoff: the published 0.5 Å over 5 Å.
+SHARPNESS = 0.1
 
 #: Reach of the first two shells of neighbours in distances of nearest neighbours: the published 5 Å in Cu-Zr.
 TWO_SHELLS = 1.77

@@ -13,7 +13,7 @@ from ovito_glassml.simulate.engine import apply_interaction
 from ovito_glassml.simulate.material import Material
 from ovito_glassml.structure import Structure
 
-__all__ = ["OVERLAP", "check_structure", "create_atoms", "fill", "lammps_frame", "molten"]
+__all__ = ["OVERLAP", "check_structure", "create_atoms", "fill", "lammps_frame", "molten", "triangular"]
 
 #: Atoms of a random arrangement are not put closer than this, in nearest-neighbour distances.
 OVERLAP = 0.65
@@ -159,14 +159,19 @@ def lammps_frame(structure: Structure) -> tuple[NDArray, NDArray | None]:
     cell = np.asarray(structure.cell)
     if not np.any(np.abs(cell - np.diag(np.diag(cell))) > 1e-9) and np.all(np.diag(cell) > 0):
         return np.diag(np.diag(cell)), None
-    # cell = lower @ turnᵀ: the transpose of the usual factorisation.
-    turn, upper = np.linalg.qr(cell.T)
-    signs = np.sign(np.diag(upper))
-    turn, lower = turn * signs, (upper * signs[:, None]).T
+    lower, turn = triangular(cell)
     lower[1] -= np.round(lower[1, 0] / lower[0, 0]) * lower[0]
     lower[2] -= np.round(lower[2, 1] / lower[1, 1]) * lower[1]
     lower[2] -= np.round(lower[2, 0] / lower[0, 0]) * lower[0]
     return lower, turn
+
+
+def triangular(cell: NDArray) -> tuple[NDArray, NDArray]:
+    """The same vectors, as rows, turned so that they are lower triangular with a positive diagonal; and the turn."""
+    # cell = lower @ turnᵀ: the transpose of the usual factorisation.
+    turn, upper = np.linalg.qr(cell.T)
+    signs = np.sign(np.diag(upper))
+    return (upper * signs[:, None]).T, turn * signs
 
 
 def check_structure(structure: Structure, material: Material) -> None:

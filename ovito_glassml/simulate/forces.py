@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.errors import SimulationError
+from ovito_glassml.simulate.atoms import triangular
 from ovito_glassml.simulate.engine import apply_interaction, open_lammps
 from ovito_glassml.simulate.local_forces import (
     NEIGHBOURS,
@@ -155,11 +156,9 @@ def _closed_cell(structure: Structure) -> tuple[NDArray[np.float64], NDArray[np.
 def _lammps_cell(cell: NDArray) -> tuple[list[float], NDArray[np.float64]]:
     """Edges and tilts (lx, ly, lz, xy, xz, yz) of LAMMPS's triangular cell, and the rotation (3, 3) that takes
     vectors, as rows, to its axes."""
-    rotation, triangle = np.linalg.qr(cell.T)
-    signs = np.sign(np.diag(triangle))
-    rotation, triangle = rotation * signs, triangle * signs[:, None]
-    xx, yy, zz = np.diag(triangle).tolist()
-    return [xx, yy, zz, float(triangle[0, 1]), float(triangle[0, 2]), float(triangle[1, 2])], rotation
+    lower, rotation = triangular(cell)
+    xx, yy, zz = np.diag(lower).tolist()
+    return [xx, yy, zz, float(lower[1, 0]), float(lower[2, 0]), float(lower[2, 1])], rotation
 
 
 @dataclass(frozen=True)

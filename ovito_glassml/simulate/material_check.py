@@ -33,6 +33,8 @@ from ovito_glassml.simulate.minima import (
     minimise_at_pressure,
 )
 from ovito_glassml.structure import Structure
+from ovito_glassml.topology.length_scale import first_peak
+from ovito_glassml.topology.short_range_order import warren_cowley
 
 __all__ = ["Kink", "MaterialReport", "check_material", "kink"]
 
@@ -168,8 +170,8 @@ def check_material(material: Material, progress: Progress, atoms: int = 500, see
         transition=transition,
         cooling_rate=cooled.rate,
         crystalline=crystalline_shares(structure),
-        melt_order=_order(melt),
-        glass_order=_order(structure),
+        melt_order=warren_cowley(melt),
+        glass_order=warren_cowley(structure),
         species=complete.species,
         largest_force=largest,
         speed=cooled.speed,
@@ -396,15 +398,7 @@ def _move(lammps: Any, identifier: int, axis: int, shift: float) -> None:
 
 
 def _peak(structure: Structure) -> float:
-    from ovito_glassml.topology.length_scale import first_peak
-
     return first_peak(structure) or math.nan
-
-
-def _order(structure: Structure) -> NDArray:
-    from ovito_glassml.topology.short_range_order import warren_cowley
-
-    return warren_cowley(structure)
 
 
 def _filled(

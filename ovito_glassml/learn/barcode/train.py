@@ -43,7 +43,7 @@ from ovito_glassml.learn.barcode.model import (
 )
 from ovito_glassml.learn.extrapolation import ExtrapolationScore, fit_extrapolation
 from ovito_glassml.learn.format import ModelHeader, ResultTable
-from ovito_glassml.learn.lengths import two_shells
+from ovito_glassml.learn.lengths import SHARPNESS, two_shells
 from ovito_glassml.learn.units import UNSTATED, Units
 from ovito_glassml.neighbours import cut_out
 from ovito_glassml.progress import Report, silent, span_of, with_text
@@ -434,7 +434,7 @@ def _train_similarities(
 def soap_for(structures: Sequence[Structure], design: UleDesign) -> SOAPDescriptors:
     """SOAP for the species of some structures, with the radial matrix to store."""
     cutoff = design.cutoff or two_shells(structures)
-    descriptor = SOAPDescriptors(combined_species(structures), cutoff, sigma=0.1 * cutoff)
+    descriptor = SOAPDescriptors(combined_species(structures), cutoff, sigma=SHARPNESS * cutoff)
     return replace(descriptor, radial_matrix=descriptor.orthonormalization())
 
 

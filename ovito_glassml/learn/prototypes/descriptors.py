@@ -19,14 +19,12 @@ from ovito_glassml.descriptors.bessel import BesselDescriptors
 from ovito_glassml.descriptors.blocks import assemble, species_columns
 from ovito_glassml.descriptors.shells import ShellAverage, shell_average
 from ovito_glassml.descriptors.soap import SOAPDescriptors
+from ovito_glassml.learn.lengths import SHARPNESS
 from ovito_glassml.neighbours import BLOCK_SIZE, sort_in_space, stage
 from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
 
 __all__ = ["EnvironmentDescriptors", "fit_environments"]
-
-#: Width of the Gaussians over the cutoff.
-SHARPNESS = 0.1
 
 #: Standard deviations below this share of the largest are raised to it: such features are noise.
 SMALLEST_SPREAD = 1e-3
