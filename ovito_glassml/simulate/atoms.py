@@ -13,7 +13,7 @@ from ovito_glassml.simulate.engine import apply_interaction
 from ovito_glassml.simulate.material import Material
 from ovito_glassml.structure import Structure
 
-__all__ = ["OVERLAP", "check_structure", "create_atoms", "fill", "lammps_frame", "molten", "triangular"]
+__all__ = ["OVERLAP", "check_structure", "create_atoms", "fill", "lammps_frame", "lammps_types", "molten", "triangular"]
 
 #: Atoms of a random arrangement are not put closer than this, in nearest-neighbour distances.
 OVERLAP = 0.65
@@ -136,14 +136,25 @@ def create_atoms(lammps: Any, structure: Structure, material: Material) -> None:
     else:
         fractional = (positions @ turn) @ np.linalg.inv(cell)
         positions = (fractional - np.floor(fractional)) @ cell
-    number = {name: index + 1 for index, name in enumerate(material.species)}
-    types = [number[structure.species_names[kind]] for kind in structure.species]
+    types = lammps_types(structure, material).tolist()
     count = len(structure)
     lammps.create_atoms(count, list(range(1, count + 1)), types, positions.ravel().tolist())
     if lammps.get_natoms() != count:
         raise SimulationError(f"LAMMPS took over {lammps.get_natoms()} of {count} atoms; is the cell theirs?")
     _charge(lammps, material)
     apply_interaction(lammps, material)
+
+
+def lammps_types(structure: Structure, material: Material) -> NDArray[np.int64]:
+    """LAMMPS types, from 1 in the order of the material's species."""
+    unknown = {structure.species_names[kind] for kind in np.unique(structure.species)} - set(material.species)
+    if unknown:
+        raise SimulationError(
+            f"The force field does not describe {', '.join(sorted(unknown))}, but {', '.join(material.species)}; "
+            "give another one, or name the species."
+        )
+    number = {name: index + 1 for index, name in enumerate(material.species)}
+    return np.array([number.get(name, 0) for name in structure.species_names])[structure.species]
 
 
 def lammps_frame(structure: Structure) -> tuple[NDArray, NDArray | None]:

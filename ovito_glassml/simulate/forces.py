@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.errors import SimulationError
-from ovito_glassml.simulate.atoms import triangular
+from ovito_glassml.simulate.atoms import lammps_types, triangular
 from ovito_glassml.simulate.engine import apply_interaction, open_lammps
 from ovito_glassml.simulate.local_forces import (
     NEIGHBOURS,
@@ -66,7 +66,7 @@ class LammpsForces:
                 f"The material {material.name} has bonds, which a structure does not name; its forces can "
                 "only be had in the protocols that build the chains."
             )
-        types = _types(structure, material)
+        types = lammps_types(structure, material)
         cell, self.origin = _closed_cell(structure)
         box, self.rotation = _lammps_cell(cell)
         self.periodic = np.array(structure.pbc, dtype=bool)
@@ -127,18 +127,6 @@ class LammpsForces:
 
     def __exit__(self, *unused: Any) -> None:
         self.close()
-
-
-def _types(structure: Structure, material: Material) -> NDArray[np.int64]:
-    """LAMMPS types, from 1 in the order of the material's species."""
-    unknown = {structure.species_names[kind] for kind in np.unique(structure.species)} - set(material.species)
-    if unknown:
-        raise SimulationError(
-            f"The force field does not describe {', '.join(sorted(unknown))}, but {', '.join(material.species)}; "
-            "give another one, or name the species."
-        )
-    number = {name: index + 1 for index, name in enumerate(material.species)}
-    return np.array([number.get(name, 0) for name in structure.species_names])[structure.species]
 
 
 def _closed_cell(structure: Structure) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -261,7 +249,7 @@ def surroundings(material: Material, structure: Structure) -> Glass:
     SimulationError
         If the structure is of other species, in no rectangular periodic cell or too small a one, or a chain.
     """
-    types = _types(structure, material)
+    types = lammps_types(structure, material)
     _check_cell(structure)
     units = Units.of(material)
     positions, lengths = structure.positions / units.length, np.diag(np.asarray(structure.cell)) / units.length

@@ -61,11 +61,7 @@ def first_peak(structure: Structure, progress: Progress | None = None) -> float 
         As `build_cell_list`.
     """
     spacing = _nearest_distance(structure)
-    if spacing is None:
-        return None
-    radii, density = _smeared_density(structure, _SEARCH * spacing, progress)
-    top = int(np.argmax(np.where(radii < _PEAK_WITHIN * spacing, density, 0.0)))
-    return _rounded(radii, density, top)
+    return None if spacing is None else _peak(structure, spacing, progress)
 
 
 def nearest_neighbour_distance(structure: Structure, progress: Progress | None = None) -> float:
@@ -76,16 +72,16 @@ def nearest_neighbour_distance(structure: Structure, progress: Progress | None =
     StructureError
         If there is no first shell, as in a gas or of two atoms; and as `build_cell_list`.
     """
-    place, end = first_peak(structure, progress), first_minimum(structure)
-    if place is None or end is None:
+    spacing = _nearest_distance(structure)
+    if spacing is None:
         raise StructureError("No atom has a neighbour, so there is no distance of neighbours; give a liquid or solid.")
-    around = float(neighbour_counts(build_cell_list(structure, end)).mean())
+    around = float(neighbour_counts(build_cell_list(structure, _minimum(structure, spacing))).mean())
     if around < _FEWEST_AROUND:
         raise StructureError(
             f"The atoms have no first shell, only {around:.2g} neighbours within the first peak of g(r) on average; "
             "give a liquid or solid."
         )
-    return place
+    return _peak(structure, spacing, progress)
 
 
 def first_minimum(structure: Structure, progress: Progress | None = None) -> float | None:
@@ -95,8 +91,16 @@ def first_minimum(structure: Structure, progress: Progress | None = None) -> flo
     no atom has a neighbour.
     """
     spacing = _nearest_distance(structure)
-    if spacing is None:
-        return None
+    return None if spacing is None else _minimum(structure, spacing, progress)
+
+
+def _peak(structure: Structure, spacing: float, progress: Progress | None) -> float:
+    radii, density = _smeared_density(structure, _SEARCH * spacing, progress)
+    top = int(np.argmax(np.where(radii < _PEAK_WITHIN * spacing, density, 0.0)))
+    return _rounded(radii, density, top)
+
+
+def _minimum(structure: Structure, spacing: float, progress: Progress | None = None) -> float:
     radii, density = _smeared_density(structure, _SEARCH_ON * spacing, progress)
     top = int(np.argmax(np.where(radii < _PEAK_WITHIN * spacing, density, 0.0)))
     between = (radii > radii[top]) & (radii < _MINIMUM_WITHIN * radii[top])
