@@ -21,6 +21,7 @@ def add_lazily(app: typer.Typer, name: str, module: str, attribute: str, text: s
         def commands(self) -> Any:
             if self.loaded is None:
                 group = getattr(import_module(module), attribute)
+                group.rich_markup_mode = app.rich_markup_mode  # otherwise it takes [cluster] for a style and drops it
                 self.loaded = dict(typer.main.get_command(group).commands)  # type: ignore[attr-defined]
             return self.loaded
 

@@ -69,6 +69,11 @@ def test_every_command_explains_itself_with_an_example():
         assert f"Example: glassml {' '.join(path)}" in (command.help or ""), path
 
 
+def test_help_drops_nothing_in_brackets():
+    assert "[[job]]" in (said := " ".join(glassml("simulate", "campaign", "--help").stdout.split()))
+    assert "ovito- glassml[cluster]" in said or "ovito-glassml[cluster]" in said
+
+
 def test_apply_annotates_a_file_in_an_empty_folder(glass, tmp_path):
     result = glassml("apply", glass, "--modifier", "stiffness", "-o", "soft.xyz", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
