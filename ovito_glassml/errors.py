@@ -1,6 +1,6 @@
 """What all errors caused by input have in common."""
 
-__all__ = ["BusyError", "GlassMLError", "SimulationError", "TrainingError"]
+__all__ = ["BusyError", "GlassMLError", "SimulationError", "TrainingError", "UnfitMaterialError"]
 
 
 class GlassMLError(ValueError):
@@ -16,6 +16,10 @@ class TrainingError(GlassMLError):
 
 class SimulationError(GlassMLError):
     """A simulation cannot be run; the message says why and what to do."""
+
+
+class UnfitMaterialError(SimulationError):
+    """A material is no glass former as it stands, so that the same run would end in the same way."""
 
 
 class BusyError(GlassMLError):

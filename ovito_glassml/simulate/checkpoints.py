@@ -17,7 +17,7 @@ from typing import ParamSpec
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.errors import SimulationError
+from ovito_glassml.errors import SimulationError, UnfitMaterialError
 from ovito_glassml.files import save_atomically, sole_writer, write_atomically
 from ovito_glassml.simulate.lammps_module import lammps_arguments
 from ovito_glassml.simulate.material import Material
@@ -51,6 +51,9 @@ def writes_alone(protocol: Callable[Parameters, None]) -> Callable[Parameters, N
         with sole_writer(output):
             try:
                 protocol(*arguments, **options)
+            except UnfitMaterialError:
+                clear_intermediate(output)
+                raise
             except BaseException:
                 if not _checkpoints(output):  # nothing that another start could go on from
                     clear_intermediate(output)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ovito_glassml.errors import SimulationError
+from ovito_glassml.errors import UnfitMaterialError
 from ovito_glassml.simulate.material import Material
 from ovito_glassml.structure import Structure
 
@@ -28,14 +28,14 @@ def check_glassy(structure: Structure, material: Material) -> None:
 
     Raises
     ------
-    SimulationError
+    UnfitMaterialError
         With the crystal that most atoms are in.
     """
     shares = crystalline_shares(structure)
     total = shares.pop("total")
     if total > MOST_CRYSTALLINE:
         crystal = max(shares, key=lambda name: shares[name])
-        raise SimulationError(
+        raise UnfitMaterialError(
             f"{material.composition} of material {material.name} has crystallised: {total:.0%} of the atoms are in "
             f"crystals, most of them {crystal}; cool faster, or take a composition that stays a glass."
         )

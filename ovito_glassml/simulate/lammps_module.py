@@ -20,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ovito_glassml.errors import SimulationError
+from ovito_glassml.errors import SimulationError, UnfitMaterialError
 from ovito_glassml.simulate.potential_files import POTENTIALS
 
 __all__ = [
@@ -150,7 +150,7 @@ def _opened(arguments: str) -> Any:
                 super().command(text)
             except Exception as error:  # LAMMPS raises nothing more special
                 reason = f"{_without_place(str(error))} (at {text!r})"
-                raise SimulationError(_sentence(arguments, reason) if arguments else _refusal(reason)) from error
+                raise (SimulationError(_sentence(arguments, reason)) if arguments else _refusal(reason)) from error
 
         def commands_string(self, text: str) -> None:
             for line in filter(None, map(str.strip, text.splitlines())):
@@ -159,11 +159,13 @@ def _opened(arguments: str) -> Any:
     return Instance(cmdargs=[*quiet, *(shlex.split(arguments) if arguments else OUR_SWITCHES)])
 
 
+FLY_APART = "the atoms fly apart, so take a smaller time_step or a lower melt_temperature"
+
 #: What LAMMPS says → what to change.
 HINTS = {
-    "lost atoms": "the atoms fly apart, so take a smaller time_step or a lower melt_temperature",
-    "out of range atoms": "the atoms fly apart, so take a smaller time_step or a lower melt_temperature",
-    "Non-numeric": "the atoms fly apart, so take a smaller time_step or a lower melt_temperature",
+    "lost atoms": FLY_APART,
+    "out of range atoms": FLY_APART,
+    "Non-numeric": FLY_APART,
     "No matching element": "the potential lacks a species of the material",
     "units": "write the unit system of the potential as units of the material",
     "Unrecognized pair style": "this LAMMPS was built without it",
@@ -171,9 +173,10 @@ HINTS = {
 }
 
 
-def _refusal(reason: str) -> str:
+def _refusal(reason: str) -> SimulationError:
     hint = next((text for words, text in HINTS.items() if words.lower() in reason.lower()), "change its commands")
-    return f"LAMMPS stops: {reason}; {hint}."
+    kind = UnfitMaterialError if hint == FLY_APART else SimulationError
+    return kind(f"LAMMPS stops: {reason}; {hint}.")
 
 
 @cache

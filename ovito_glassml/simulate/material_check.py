@@ -15,7 +15,6 @@ from ovito_glassml.simulate.atoms import fill
 from ovito_glassml.simulate.crystals import check_glassy, crystalline_shares
 from ovito_glassml.simulate.engine import (
     Progress,
-    cell_of,
     energy_per_atom,
     gather,
     open_lammps,
@@ -26,6 +25,7 @@ from ovito_glassml.simulate.engine import (
 )
 from ovito_glassml.simulate.lattice_guess import guessed
 from ovito_glassml.simulate.material import MEASURED, Material
+from ovito_glassml.simulate.melt import MELTING, density_of, evaporates, evaporating, moved, moves_little, solid
 from ovito_glassml.simulate.minima import (
     configuration_of,
     inherent_structure,
@@ -38,14 +38,8 @@ from ovito_glassml.topology.short_range_order import warren_cowley
 
 __all__ = ["Kink", "MaterialReport", "check_material", "kink"]
 
-#: Steps in the melt before and while its diffusion is watched: 3 and 3 ps of Cu-Zr.
-MELTING = 1000
 #: Temperatures between melt and cold glass, steps from one to the next, and the end in units of the melt temperature.
 TEMPERATURES, STEPS, COLDEST = 26, 600, 0.05
-#: A liquid's atoms move further than this in `MELTING` steps, root mean square, in nearest-neighbour distances.
-LIQUID_MOVES = 0.45
-#: A melt that takes so many times the volume it began with evaporates.
-EVAPORATED = 2.0
 #: Tries of a melt temperature, each so many times the last.
 TRIES, HOTTER = 5, 1.3
 #: A kink is looked for up to this share of the melt temperature, twice a usual glass temperature.
@@ -144,7 +138,7 @@ def check_material(material: Material, progress: Progress, atoms: int = 500, see
     progress(0.05, "melting")
     lammps, working = _molten(material, working, atoms, seed)
     try:
-        liquid_density = _density(lammps)
+        liquid_density = density_of(lammps)
         melt = _at_rest(working, lammps)
         cooled = _cooled(lammps, working, progress)
         progress(0.95, "looking at the glass")
@@ -188,40 +182,30 @@ def _molten(material: Material, working: Material, atoms: int, seed: int) -> tup
     for _ in range(1 if given else TRIES):
         lammps = open_lammps()
         try:
-            moved, expanded = _melted(lammps, working, atoms, seed)
+            distance, expanded = _melted(lammps, working, atoms, seed)
         except BaseException:
             lammps.close()
             raise
-        if moved > LIQUID_MOVES and expanded < EVAPORATED:
+        if not moves_little(distance) and not evaporates(expanded):
             return lammps, working
         lammps.close()
-        factor = 1 / HOTTER if expanded >= EVAPORATED else HOTTER
+        factor = 1 / HOTTER if evaporates(expanded) else HOTTER
         tried, working = working, replace(working, melt_temperature=_round(working.melt_temperature * factor, 2))
-    temperature = f"{tried.melt_temperature:g} {material.unit_system.temperature}"
-    if expanded >= EVAPORATED:
-        raise SimulationError(
-            f"Material {material.name} evaporates at {temperature}: its volume grows {expanded:.1f}-fold; lower "
-            "melt_temperature, raise pressure, or fix the density."
-        )
-    raise SimulationError(
-        f"Material {material.name} does not melt at {temperature}: atoms move by {moved:.2f} nearest-neighbour "
-        "distances only while those of a liquid leave their places; raise melt_temperature."
-    )
+    if evaporates(expanded):
+        raise evaporating(material, tried.melt_temperature, expanded)
+    raise solid(material, tried.melt_temperature, distance)
 
 
 def _melted(lammps: Any, working: Material, atoms: int, seed: int) -> tuple[float, float]:
     """How far atoms move, in nearest-neighbour distances, and how much the volume has grown."""
     fill(lammps, working, atoms, seed, working.liquid_density)
-    before = _density(lammps)
+    before = density_of(lammps)
     hot = working.melt_temperature
     lammps.command(f"velocity all create {hot} {seed} mom yes rot no dist gaussian")
     _run(lammps, working, hot, hot, MELTING)
     start = unwrapped_positions(lammps)
     _run(lammps, working, hot, hot, MELTING)
-    moves = unwrapped_positions(lammps) - start
-    moves -= moves.mean(axis=0)
-    distance = math.sqrt((moves**2).sum(axis=1).mean())
-    return distance / working.nearest_neighbour_distance, before / _density(lammps)
+    return moved(start, unwrapped_positions(lammps), working), before / density_of(lammps)
 
 
 def _run(lammps: Any, material: Material, start: float, stop: float, steps: int) -> None:
@@ -234,10 +218,6 @@ def _run(lammps: Any, material: Material, start: float, stop: float, steps: int)
     lammps.command(f"timestep {step}")
     lammps.command(f"run {steps} post no")
     lammps.command("unfix integrate")
-
-
-def _density(lammps: Any) -> float:
-    return float(lammps.get_natoms() / np.linalg.det(cell_of(lammps)[0]))
 
 
 # ---------------------------------------------------------------------- cooling
@@ -264,7 +244,7 @@ def _cooled(lammps: Any, material: Material, progress: Progress) -> _Cooled:
         above = temperatures[max(0, number - 1)]
         _run(lammps, material, float(above), float(temperature), STEPS)
         spent += time.process_time() - begun
-        densities.append(_density(lammps))
+        densities.append(density_of(lammps))
         minima.append(_minimum(lammps, material))
         progress(0.15 + 0.8 * (number + 1) / TEMPERATURES, f"cooling, {temperature:.3g}")
     taken = (TEMPERATURES - 1) * STEPS * material.time_step / material.unit_system.times

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from simulate import three_species
 
-from ovito_glassml.errors import SimulationError
+from ovito_glassml.errors import SimulationError, UnfitMaterialError
 from ovito_glassml.simulate import material_check
 from ovito_glassml.simulate.atoms import create_atoms, lammps_frame
 from ovito_glassml.simulate.crystals import check_glassy
@@ -302,3 +302,34 @@ def test_a_potential_that_lacks_an_element_or_is_missing_leaves_nothing_half_wri
         with pytest.raises(SimulationError, match=message):
             quench(material, QuenchSettings(120), tmp_path / "glass.xyz.gz", silent)
         assert not list(tmp_path.iterdir())
+
+
+KNOWN_ARGON = {
+    "glass_temperature": 0.4,
+    "liquid_density": 0.7,
+    "number_density": 0.95,
+    "nearest_neighbour_distance": 1.1,
+    "time_step": 0.005,
+    "melt_temperature": 1.5,
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"melt_temperature": 0.2, "glass_temperature": 0.1}, "does not melt at 0.2 ε/k_B: .*raise melt_temperature"),
+        ({"melt_temperature": 9.0}, "evaporates at 9 ε/k_B.*lower melt_temperature"),
+        ({"time_step": 0.2}, "atoms fly apart.*smaller time_step"),
+    ],
+)
+def test_a_quench_of_what_is_no_melt_stops_and_leaves_nothing(changes, message, tmp_path):
+    material = material_of({**LENNARD_JONES, "commands": ARGON, **KNOWN_ARGON, **changes})
+    rates = dict.fromkeys(("cooling_rate", "fast_rate"), 5.0)
+    with pytest.raises(UnfitMaterialError, match=message):
+        quench(material, QuenchSettings(200, melt_time=20.0, **rates), tmp_path / "glass.xyz.gz", silent)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_negative_temperature_is_refused_with_its_name():
+    with pytest.raises(SimulationError, match="melt_temperature is -1; it must be positive"):
+        material_of({**LENNARD_JONES, "commands": ARGON, **KNOWN_ARGON, "melt_temperature": -1.0})

@@ -19,6 +19,7 @@ from ovito_glassml.simulate.checkpoints import (
     made_once,
     writes_alone,
 )
+from ovito_glassml.simulate.crystals import check_glassy
 from ovito_glassml.simulate.engine import (
     CHECKPOINT_ATOM_STEPS,
     Progress,
@@ -29,6 +30,7 @@ from ovito_glassml.simulate.engine import (
     run_stages,
 )
 from ovito_glassml.simulate.material import Material
+from ovito_glassml.simulate.melt import melting
 from ovito_glassml.simulate.minima import Configuration, InherentStructures, saved_configurations
 from ovito_glassml.simulate.settings import FROM_MATERIAL, check_atoms, filled_in, rounded, seed_of
 from ovito_glassml.simulate.snapshots import Snapshot, provenance, write_frames
@@ -136,6 +138,11 @@ def anneal(material: Material, settings: AnnealSettings, output: Path, progress:
     Every frame has ``Potential_Energy`` per atom and says in its header ``anneal_temperature``,
     ``time`` since the anneal began and ``energy_per_atom``. The state is saved twice
     a minute beside the output; calling the function again continues.
+
+    Raises
+    ------
+    SimulationError
+        If the material lacks what the protocol needs, does not melt, or crystallises.
     """
     settings = settings.filled_in(material.check_complete())
     claim_intermediate(output, asdict(settings), material)
@@ -147,6 +154,7 @@ def anneal(material: Material, settings: AnnealSettings, output: Path, progress:
         if not minima.exists():
             _anneal_at(material, settings, temperature, quenched["restart"], minima, report(number))
         frames += _frames(material, settings, temperature, minima)
+        check_glassy(frames[-1].structure, material)
     write_frames(output, frames)
     clear_intermediate(output)
 
@@ -154,7 +162,7 @@ def anneal(material: Material, settings: AnnealSettings, output: Path, progress:
 def _quenched(material: Material, settings: AnnealSettings, output: Path, progress: Progress) -> dict[str, NDArray]:
     hot, step = settings.melt_temperature, material.time_step
     stages = [
-        Stage("melting", material.steps(settings.melt_time), hot, hot, step),
+        melting(material, settings.melt_time, hot, None),
         Stage("cooling at fixed density", material.steps(settings.quench_time), hot, COLDEST * hot, step),
     ]
     start = molten(material, settings.atoms, settings.seed, hot, settings.number_density)

@@ -18,6 +18,7 @@ from ovito_glassml.simulate.checkpoints import (
     made_once,
     writes_alone,
 )
+from ovito_glassml.simulate.crystals import check_glassy
 from ovito_glassml.simulate.engine import (
     CHECKPOINT_ATOM_STEPS,
     Progress,
@@ -29,6 +30,7 @@ from ovito_glassml.simulate.engine import (
     unwrapped_positions,
 )
 from ovito_glassml.simulate.material import Material
+from ovito_glassml.simulate.melt import melting
 from ovito_glassml.simulate.minima import configuration_of, minimise
 from ovito_glassml.simulate.observers import AverageCell
 from ovito_glassml.simulate.settings import check_atoms
@@ -105,6 +107,11 @@ def isoconfigurational(
     its energies. All runs have one cell: that of the material's `supercooled_density`, of its fixed density, or
     the mean one at its pressure while the liquid equilibrates. The state is saved at least twice a minute beside the
     output; calling the function again continues.
+
+    Raises
+    ------
+    SimulationError
+        If the material lacks what the protocol needs, does not melt, evaporates, or crystallises.
     """
     claim_intermediate(output, asdict(settings), material.check_complete())
     report = progress_parts(progress, settings.durations(material))
@@ -131,7 +138,10 @@ def _prepared(
 
     def finish(lammps: Any) -> dict[str, NDArray]:
         lammps.command("set group all image 0 0 0")
-        return {"restart": restart_of(lammps), **_state_and_minimum(lammps, material)}
+        restart = restart_of(lammps)
+        found = _state_and_minimum(lammps, material)
+        check_glassy(configuration_of(lammps).structure(material.species), material)
+        return {"restart": restart, **found}
 
     checkpoint = intermediate(output, "preparation")
     return run_stages(material, stages, checkpoint, start, progress, finish, settings.checkpoint_atom_steps)
@@ -140,10 +150,9 @@ def _prepared(
 def _preparation(settings: IsoconfigurationalSettings, material: Material, pressure: float | None) -> list[Stage]:
     """Melt, cool and hold; where the cell follows a pressure, the second half is held in the mean cell of the first."""
     hot, cold, step = material.melt_temperature, material.studied_temperature, material.time_step
-    times = settings.melt_time, settings.cooling_time, settings.equilibration
-    melting, cooling, holding = map(material.steps, times)
+    cooling, holding = material.steps(settings.cooling_time), material.steps(settings.equilibration)
     stages = [
-        Stage("melting", melting, hot, hot, step, pressure),
+        melting(material, settings.melt_time, hot, pressure),
         Stage("cooling the melt", cooling, hot, cold, step, pressure),
     ]
     if pressure is not None:

@@ -32,6 +32,7 @@ from ovito_glassml.simulate.engine import (
     run_stages,
 )
 from ovito_glassml.simulate.material import Material
+from ovito_glassml.simulate.melt import Melt
 from ovito_glassml.simulate.minima import (
     FIELDS,
     Configuration,
@@ -176,7 +177,7 @@ def quench(material: Material, settings: QuenchSettings, output: Path, progress:
     Raises
     ------
     SimulationError
-        If the material lacks what the protocol needs, or crystallises.
+        If the material lacks what the protocol needs, does not melt, evaporates, or crystallises.
     """
     settings = settings.filled_in(material.check_complete())
     claim_intermediate(output, asdict(settings), material, added={"structures_every": 0.0})
@@ -194,6 +195,10 @@ def quench(material: Material, settings: QuenchSettings, output: Path, progress:
         )
         for stage, curve, found in zip(stages, curves, minima, strict=True)
     ]
+
+    first = observed[0]
+    watch = Melt(material, settings.melt_temperature, first.steps, first.observer)
+    observed[0] = replace(first, observer=watch)
 
     def finish(lammps: Any) -> dict[str, NDArray]:
         return _inherent_structure(lammps, material)

@@ -31,6 +31,7 @@ from ovito_glassml.simulate.engine import (
     run_stages,
 )
 from ovito_glassml.simulate.material import Material
+from ovito_glassml.simulate.melt import melting
 from ovito_glassml.simulate.minima import Configuration, configuration_of, minimise
 from ovito_glassml.simulate.settings import check_atoms
 from ovito_glassml.simulate.snapshots import Snapshot, provenance, write_curve, write_frames
@@ -160,7 +161,7 @@ def shear_aqs(material: Material, settings: ShearAQSSettings, output: Path, prog
 def _quenched(settings: ShearAQSSettings, material: Material, output: Path, progress: Progress) -> dict[str, NDArray]:
     hot, step, pressure = material.melt_temperature, material.time_step, material.barostat
     stages = [
-        Stage("melting", material.steps(settings.melt_time), hot, hot, step, pressure),
+        melting(material, settings.melt_time, hot, pressure),
         Stage("cooling the melt", material.steps(settings.quench_time), hot, COLDEST * hot, step, pressure),
     ]
     start = molten(material, settings.atoms, settings.seed, hot, material.start_density)
