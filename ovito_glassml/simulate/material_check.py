@@ -20,7 +20,6 @@ from ovito_glassml.simulate.engine import (
     open_lammps,
     restart_of,
     resume,
-    scale_cell,
     unwrapped_positions,
 )
 from ovito_glassml.simulate.lattice_guess import guessed
@@ -144,7 +143,6 @@ def check_material(material: Material, progress: Progress, atoms: int = 500, see
         progress(0.95, "looking at the glass")
         _to_rest(lammps, working)
         glass = configuration_of(lammps)
-        cooled = _without_strain(cooled, lammps, working)
         largest = _largest_force(lammps)
         force_error = _force_error(lammps, working, seed)
     finally:
@@ -230,7 +228,6 @@ class _Cooled:
     temperatures: NDArray
     energies: NDArray
     densities: NDArray
-    pressures: NDArray
     rate: float
     speed: float
 
@@ -238,54 +235,29 @@ class _Cooled:
 def _cooled(lammps: Any, material: Material, progress: Progress) -> _Cooled:
     hot = material.melt_temperature
     temperatures = np.linspace(hot, COLDEST * hot, TEMPERATURES)
-    minima, densities, spent = [], [], 0.0
+    energies, densities, spent = [], [], 0.0
     for number, temperature in enumerate(temperatures):
         begun = time.process_time()
         above = temperatures[max(0, number - 1)]
         _run(lammps, material, float(above), float(temperature), STEPS)
         spent += time.process_time() - begun
         densities.append(density_of(lammps))
-        minima.append(_minimum(lammps, material))
+        energies.append(_minimum_energy(lammps, material))
         progress(0.15 + 0.8 * (number + 1) / TEMPERATURES, f"cooling, {temperature:.3g}")
     taken = (TEMPERATURES - 1) * STEPS * material.time_step / material.unit_system.times
     rate = (hot - temperatures[-1]) / taken * material.unit_system.rates
     speed = lammps.get_natoms() * STEPS * TEMPERATURES / max(spent, 1e-9)
-    energies, pressures = np.array(minima).T
-    return _Cooled(temperatures, energies, np.array(densities), pressures, rate, speed)
+    return _Cooled(temperatures, np.array(energies), np.array(densities), rate, speed)
 
 
-def _minimum(lammps: Any, material: Material) -> tuple[float, float]:
-    """Energy per atom of the minimum below a state, in its cell, and its excess pressure as an energy a volume."""
+def _minimum_energy(lammps: Any, material: Material) -> float:
+    """Energy per atom of the minimum below a state, in the cell it has."""
     copy = resume(material, restart_of(lammps))
     try:
         minimise(copy, 10 * material.loose_tolerance)
-        copy.command("velocity all set 0 0 0")
-        copy.command("run 0 post no")
-        return energy_per_atom(copy, material), _excess(copy, material)
+        return energy_per_atom(copy, material)
     finally:
         copy.close()
-
-
-def _excess(lammps: Any, material: Material) -> float:
-    return (lammps.get_thermo("press") - material.pressure) * material.unit_system.stress * material.unit_system.work
-
-
-def _without_strain(cooled: _Cooled, glass: Any, material: Material) -> _Cooled:
-    """Energies as if every cell had been relaxed: without thermal expansion, and fluctuations of a small cell.
-
-    With the bulk modulus B of the glass, a minimum of pressure p lies p²Ω / 2B above that of its relaxed cell.
-    """
-    if material.fixed_density:
-        return cooled
-    before, strain = _excess(glass, material), 2e-3
-    scale_cell(glass, 1 + strain)
-    minimise(glass, material.force_tolerance)
-    modulus = -(_excess(glass, material) - before) / (3 * strain)
-    scale_cell(glass, 1 / (1 + strain))
-    _to_rest(glass, material)
-    if modulus <= 0:
-        return cooled
-    return replace(cooled, energies=cooled.energies - cooled.pressures**2 / (2 * modulus * cooled.densities))
 
 
 def kink(temperatures: NDArray, energies: NDArray, samples: int = 200) -> Kink:
@@ -293,6 +265,8 @@ def kink(temperatures: NDArray, energies: NDArray, samples: int = 200) -> Kink:
 
     Below it, a fast quench is stuck in one basin and its energy hardly changes; above it, the liquid finds higher ones
     the hotter it is. Far above, the energies level off, so that temperatures above `WARM` of the highest are left out.
+    In the cell of the moment, whose strain belongs to it, the energies bend once: in a quench of 2 000 Cu-Zr atoms the
+    kink stays at 790-860 K for half or all of the range; with cells relaxed to no pressure it moves by 230 K.
 
     Parameters
     ----------
