@@ -319,6 +319,13 @@ class StiffnessModel(LearnedModel):
             sample_extrapolation=of_sample,
         )
 
+    def novelty_blocks(self, structure: Structure) -> Iterator[tuple[str, NDArray, NDArray]]:
+        """See `LearnedModel`."""
+        for indices, rows in self.features.iterate_blocks(structure):
+            held = rows.any(axis=1)
+            for name, members in by_head(structure, indices[held], tuple(self.heads)):
+                yield name, indices[held][members], rows[held][members]
+
     def _neighbour_inputs(
         self, structure: Structure, features: LocalFeatures, needed: NDArray, progress: Progress | None
     ) -> NDArray[np.float32]:
