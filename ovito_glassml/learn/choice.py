@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ovito_glassml.learn.format import ModelError, ModelHeader, list_installed, list_models, read_header, remembered
 from ovito_glassml.learn.model import LearnedModel
 from ovito_glassml.structure import Structure
+from ovito_glassml.threads import one_blas_thread
 
 __all__ = ["Choice", "choose_model", "headers_of", "unfamiliarity"]
 
@@ -95,7 +96,10 @@ def choose_model(
     if len(fitting) == 1:
         return Choice(fitting[0], unusable=unusable)
     sample = _sample(structure)
-    scores = {name: unfamiliarity(model, sample) for name, model in models.items()}
+    of_each = {model.novelty_key: model for model in models.values()}
+    with one_blas_thread():
+        seen = {key: list(model.novelty_blocks(sample)) for key, model in of_each.items()}
+        scores = {name: unfamiliarity(model, seen[model.novelty_key]) for name, model in models.items()}
     return Choice(min(scores, key=lambda name: _rounded(scores[name])), scores, unusable)
 
 
@@ -113,8 +117,8 @@ def headers_of(kind: str = "") -> tuple[dict[str, ModelHeader], tuple[str, ...]]
     return headers, tuple(unusable)
 
 
-def unfamiliarity(model: LearnedModel, structure: Structure) -> float:
-    """How unlike the training atoms of a model the selected atoms scatter; NaN if none of them has neighbours.
+def unfamiliarity(model: LearnedModel, blocks: Iterable[tuple[str, NDArray, NDArray]]) -> float:
+    """How unlike the training atoms of a model the atoms of its `novelty_blocks` scatter; NaN without any.
 
     The Kullback-Leibler divergence of the normal distribution of the training atoms from that of these atoms, per
     descriptor, the mean of all heads. What a structure at rest lacks of the blur of a snapshot counts fully, and what
@@ -123,7 +127,7 @@ def unfamiliarity(model: LearnedModel, structure: Structure) -> float:
     composition, and least for the model that has seen the widest scatter.
     """
     rows: dict[str, list[NDArray]] = {}
-    for name, _, block in model.novelty_blocks(structure):
+    for name, _, block in blocks:
         rows.setdefault(name, []).append(model.score.uncorrelated(name, block))
     known = [table for blocks in rows.values() if len(table := np.concatenate(blocks))]
     if not known:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, ClassVar, Self
@@ -122,6 +122,11 @@ class LearnedModel(ABC):
     @abstractmethod
     def novelty_blocks(self, structure: Structure) -> Iterator[tuple[str, NDArray, NDArray]]:
         """Yield (head, atom indices, rows) for the selected atoms with neighbours: what `score` embeds."""
+
+    @property
+    def novelty_key(self) -> Hashable:
+        """Equal for models whose `novelty_blocks` are equal, which then are computed once."""
+        return id(self)
 
     @property
     def species(self) -> tuple[str, ...]:

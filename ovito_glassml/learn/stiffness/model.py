@@ -9,7 +9,7 @@ all, turn these inputs into a stiffness.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -318,6 +318,14 @@ class StiffnessModel(LearnedModel):
             extrapolation=extrapolation,
             sample_extrapolation=of_sample,
         )
+
+    @property
+    def novelty_key(self) -> Hashable:
+        """See `LearnedModel`: models for glasses at rest and for snapshots may see the same."""
+        features, angles = self.features, self.features.angles
+        tables = [features.table, None if angles is None else angles.table]
+        settings = repr((features.descriptor, None if angles is None else angles.cutoff, tuple(self.heads)))
+        return settings, *(None if table is None else table.tobytes() for table in tables)
 
     def novelty_blocks(self, structure: Structure) -> Iterator[tuple[str, NDArray, NDArray]]:
         """See `LearnedModel`."""
