@@ -116,6 +116,15 @@ def test_a_card_of_harmonic_stiffness_of_a_lennard_jones_glass_is_in_its_units(t
     assert not re.search("eV|Å|angstrom|Mendelev", text)
 
 
+def test_a_card_tells_the_data_from_others_in_files_of_the_same_names(tmp_path):
+    digests = []
+    for folder, seed in (("one", 1), ("again", 1), ("other", 2)):
+        (tmp_path / folder).mkdir()
+        files = write(tmp_path / folder, lambda number, seed=seed: {"seed": seed})
+        digests.append(train("activity", files, tmp_path / folder)[0].training["data_sha256"])
+    assert digests[0] == digests[1] != digests[2]
+
+
 def test_labels_of_other_species_teach_nothing(tmp_path):
     """The column may hold labels of all atoms; the model is of one species."""
     header, _ = train("activity", write(tmp_path), tmp_path)

@@ -213,8 +213,8 @@ def _one_of_each(candidates: Mapping[str, ModelHeader]) -> list[str]:
     firsts: dict[object, str] = {}
     for name, header in candidates.items():
         training = header.training
-        data = training.get("data") or [training.get(key) for key in ("samples", "shown", "atoms")]
-        firsts.setdefault(repr(data) if training.get("data") or training.get("samples") else name, name)
+        told = training.get("data_sha256") or [training.get(key) for key in ("samples", "shown", "atoms")]
+        firsts.setdefault(repr(told) if training.get("samples") else name, name)
     return list(firsts.values())
 
 

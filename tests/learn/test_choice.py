@@ -125,6 +125,15 @@ def test_of_models_of_the_same_data_the_first_is_taken_shipped_ones_before_insta
         chosen(GLASS)
 
 
+def test_files_that_are_only_called_alike_are_other_data(put):
+    put("a", samples=["one", "two"], atoms=10, data_sha256="ab")
+    put("b", samples=["one", "two"], atoms=10, data_sha256="ab")
+    assert chosen(GLASS) == "a"
+    put("c", samples=["one", "two"], atoms=10, data_sha256="cd")
+    with pytest.raises(AttributeError):
+        chosen(GLASS)
+
+
 @pytest.mark.parametrize("shift", [0.0, 3.0, 12.0])
 @pytest.mark.parametrize(("spread", "right"), [(1.0, "rest"), (1.3, "hot")])
 def test_the_scatter_of_the_atoms_decides_between_states_also_of_another_composition(put, spread, right, shift):
