@@ -12,6 +12,14 @@ from ovito_glassml import cli
 from ovito_glassml.structure import Structure
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_models_of_this_user(tmp_path_factory):
+    """Models that somebody has installed on this machine take no part."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GLASSML_MODELS", str(tmp_path_factory.mktemp("installed")))
+        yield
+
+
 def perfect_fcc(lattice_constant=4.0, repeat=4, species=("Cu",)):
     """A periodic fcc crystal; with several species they alternate."""
     basis = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])

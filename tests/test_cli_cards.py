@@ -7,8 +7,11 @@ import pytest
 from shaken_crystals import shaken_crystal
 from typer.testing import CliRunner
 
+from ovito_glassml.adapter.files import attributes_of
 from ovito_glassml.cli import app
 from ovito_glassml.learn.format import read_header
+from ovito_glassml.simulate.material import header_text, load_material, shipped_materials
+from ovito_glassml.simulate.material_header import stated
 from ovito_glassml.simulate.snapshots import provenance, write_snapshot
 from ovito_glassml.workflow.sample_data import sample_file
 
@@ -73,6 +76,53 @@ def test_what_the_files_state_is_on_the_card(method, tmp_path):
     assert header.length_unit == "angstrom"
     assert sum("Mendelev" in reference for reference in header.references) == 1
     assert "(eV/Å²)" in text or method != "stiffness"
+
+
+#: Every protocol whose files are learned from, and what it says about the cause of activity.
+PROTOCOLS = {
+    "quench": None,
+    "harmonic": None,
+    "vibrations": None,
+    "barriers": None,
+    "anneal": None,
+    "shear-aqs": "shear",
+    "shear-md": "shear",
+    "isoconfigurational": "thermal",
+}
+
+
+@pytest.mark.parametrize("name", shipped_materials())
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_files_of_every_protocol_and_material_state_units_and_sources(protocol, name, tmp_path):
+    """As the trainers read them: by OVITO, which has its own ways with quotes."""
+    material = load_material(name)
+    # Whoever learns from the files need not have the potential.
+    header = {**provenance(protocol, {"seed": 1}), "material": header_text(material.described())}
+    write_snapshot(tmp_path / "glass.xyz.gz", shaken_crystal(1, repeat=2), {}, header)
+    found = stated(attributes_of(tmp_path / "glass.xyz.gz"))
+    reduced = material.units == "lj"
+    assert (found["length_unit"], found["energy_unit"]) == (("sigma", "epsilon") if reduced else ("angstrom", "eV"))
+    assert found.get("reference", "") == material.reference != ""
+    assert found.get("activation") == PROTOCOLS[protocol]
+
+
+def test_a_card_of_harmonic_stiffness_of_a_lennard_jones_glass_is_in_its_units(tmp_path):
+    material = load_material("kob-andersen")
+    files = write(tmp_path, lambda number: provenance("harmonic", {"seed": number}, material))
+    header, text = train("stiffness", files, tmp_path)
+    assert (header.length_unit, header.output["unit"]) == ("sigma", "ε/σ²")
+    assert header.references[-1] == material.reference
+    assert "RMSE (ε/σ²)" in text
+    assert not re.search("eV|Å|angstrom|Mendelev", text)
+
+
+def test_a_card_tells_the_data_from_others_in_files_of_the_same_names(tmp_path):
+    digests = []
+    for folder, seed in (("one", 1), ("again", 1), ("other", 2)):
+        (tmp_path / folder).mkdir()
+        files = write(tmp_path / folder, lambda number, seed=seed: {"seed": seed})
+        digests.append(train("activity", files, tmp_path / folder)[0].training["data_sha256"])
+    assert digests[0] == digests[1] != digests[2]
 
 
 def test_labels_of_other_species_teach_nothing(tmp_path):

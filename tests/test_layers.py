@@ -122,10 +122,10 @@ def test_no_modules_import_each_other_in_a_circle():
 
 
 def learn_floor(module):
-    """0 numbers, files and scores; 1 any model; 2 the models; 3 what makes and judges them."""
+    """0 numbers, files, scores; 1 any model, and the choice of one; 2 the models; 3 what makes and judges them."""
     *package, name = module.split(".")[2:]
     if not package:
-        return 1 if name == "model" else 0 if name in LEARN_SHARED else None
+        return 1 if name in ("model", "choice") else 0 if name in LEARN_SHARED else None
     return 2 if name == "model" else 3 if name in LEARN_MAKES else 0
 
 

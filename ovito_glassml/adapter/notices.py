@@ -8,7 +8,7 @@ import numpy as np
 from ovito.data import DataCollection
 from traits.api import HasTraits
 
-__all__ = ["note_foreign_unit", "note_missing_cell", "say_once"]
+__all__ = ["note_foreign_unit", "note_missing_cell", "note_other_model", "say_once"]
 
 #: Atoms in the cube of a unit of length: more than any material has in a cubic ångström. Diamond, the densest,
 #: has 0.18; Lennard-Jones liquids have about 1.
@@ -20,6 +20,9 @@ FEWEST_FOR_DENSITY = 100
 
 #: What was said for which modifier: OVITO may drop a data cache between two frames.
 _SAID: WeakKeyDictionary[HasTraits, set[str]] = WeakKeyDictionary()
+
+#: Models that a modifier took for the frames that it has seen.
+_TAKEN: WeakKeyDictionary[HasTraits, set[str]] = WeakKeyDictionary()
 
 
 def say_once(cache: DataCollection, subject: str, sentence: str, modifier: HasTraits | None = None) -> None:
@@ -50,6 +53,21 @@ def note_missing_cell(data: DataCollection, cache: DataCollection, modifier: Has
             f"cell of {data.attributes.get('SourceFile')}",
             f"{_prefix(modifier)}: there is no simulation cell, so all boundaries are open and atoms at the surface "
             "lack neighbours; if the file should have a cell, it is written in a way that OVITO does not read.",
+            modifier,
+        )
+
+
+def note_other_model(cache: DataCollection, modifier: HasTraits, name: str) -> None:
+    """Say that frames take different models, where a modifier chooses them; the attribute is ``model``."""
+    taken = _TAKEN.setdefault(modifier, set())
+    taken.add(name)
+    if others := sorted(taken - {name}):
+        say_once(
+            cache,
+            "models",
+            f"{_prefix(modifier)}: this frame looks most like the training data of {name}, others like those of "
+            f"{' and '.join(others)}; {_prefix(modifier)}.model says which model a frame got, and values of different "
+            "models do not compare: set model to have one for all.",
             modifier,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from ovito.data import DataCollection
 
 from ovito_glassml.adapter.input import structure_from_data
-from ovito_glassml.adapter.notices import note_missing_cell
+from ovito_glassml.adapter.notices import note_missing_cell, note_other_model, say_once
 from ovito_glassml.adapter.output import mean_and_spread, write_attributes, write_histogram, write_property
 from ovito_glassml.adapter.progress import with_progress
 from ovito_glassml.structure import Structure
@@ -23,6 +24,15 @@ Result = TypeVar("Result")
 
 #: Above this fraction of extrapolating atoms the result as a whole is doubtful.
 WARNING_FRACTION = 0.1
+
+
+class Chosen(Protocol):
+    """A model that was chosen by its name, and why files of others were passed over."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def unusable(self) -> tuple[str, ...]: ...
 
 
 class Scored(Protocol):
@@ -42,6 +52,8 @@ class Output:
     ----------
     title : str
         How messages begin, such as ``Predicted stiffness``.
+    doing : str
+        What is said while it is computed.
     prefix : str
         Of the attributes, such as ``PredictedStiffness``.
     main : str
@@ -51,6 +63,7 @@ class Output:
     """
 
     title: str
+    doing: str
     prefix: str
     main: str
     axis: str = ""
@@ -60,33 +73,48 @@ def predict_particles(
     data: DataCollection,
     data_cache: DataCollection,
     modifier: Any,
-    load: Callable[[], Model],
-    doing: str,
+    output: Output,
+    choose: Callable[[Structure], Chosen],
+    load: Callable[[str], Model],
     predict: Callable[[Model, Structure, Callable[[float], None]], Result],
-) -> Generator[str | float, None, tuple[Model, Result]]:
-    """Load a model and predict for the particles of a frame, yielding progress; the model and the prediction.
+) -> Generator[str | float, None, tuple[str, Model, Result]]:
+    """Choose and load a model and predict for the particles of a frame, yielding progress.
 
     Parameters
     ----------
     data, data_cache : DataCollection
         What OVITO hands to a modifier.
     modifier : modifier
-        Whose parameters `species` and `only_selected` count.
+        Whose parameters `model`, `species` and `only_selected` count.
+    output : Output
+    choose : callable
+        Gives the model for a structure where the parameter is empty. Runs in the worker like `load` and `predict`:
+        parallel code must not run in two threads at once.
     load : callable
-        Gives the model. Runs in the worker like `predict`: parallel code must not run in two threads at once.
-    doing : str
-        What is said meanwhile.
+        Gives the model of a name or path.
     predict : callable
         Takes model, structure and a callback for the fraction done.
+
+    Returns
+    -------
+    name, model, prediction
     """
-    yield "Loading the model"
-    model = yield from with_progress(lambda report: load())
     structure = structure_from_data(data, species=modifier.species, only_selected=modifier.only_selected)
     note_missing_cell(data, data_cache, modifier)
-    yield doing
+    name = modifier.model
+    if not name:
+        yield "Choosing the model"
+        choice = yield from with_progress(lambda report: choose(structure))
+        name = choice.name
+        for why in choice.unusable:
+            say_once(data_cache, why, f"{output.title}: {why}", modifier)
+        note_other_model(data_cache, modifier, name)
+    yield "Loading the model"
+    model = yield from with_progress(lambda report: load(name))
+    yield output.doing
     prediction = yield from with_progress(lambda report: predict(model, structure, report))
     yield "Writing properties"
-    return model, prediction
+    return name, model, prediction
 
 
 def write_prediction(
@@ -104,12 +132,12 @@ def write_prediction(
     data : DataCollection
     output : Output
     model : str
-        Name or path, for the warnings.
+        Name or path, for the attribute ``model`` and the warnings.
     prediction : Scored
     columns : mapping of property to (N,) array
     statistics : mapping
-        Attributes without their prefix, beside ``extrapolating_fraction`` and ``sample_extrapolation``; with a
-        histogram also ``mean``, ``std`` and ``undefined`` of the main property.
+        Attributes without their prefix, beside ``model``, ``extrapolating_fraction`` and ``sample_extrapolation``;
+        with a histogram also ``mean``, ``std`` and ``undefined`` of the main property.
     """
     atoms, sample = prediction.extrapolation, prediction.sample_extrapolation
     for name, values in {**columns, f"{output.main} Extrapolation": atoms}.items():
@@ -122,7 +150,8 @@ def write_prediction(
         write_histogram(data, f"{name.replace(' ', '-')}-histogram", f"Histogram of {name}", main, output.axis)
         mean, spread = mean_and_spread(main)
         statistics = {"mean": mean, "std": spread, **statistics, "undefined": int(np.isnan(main).sum())}
-    told = {"extrapolating_fraction": fraction, "sample_extrapolation": sample}
+    told: dict[str, float | int | str] = {"extrapolating_fraction": fraction, "sample_extrapolation": sample}
+    told["model"] = Path(model).name.removesuffix(".safetensors")
     write_attributes(data, output.prefix, {**statistics, **told})
     if fraction > WARNING_FRACTION:
         print(

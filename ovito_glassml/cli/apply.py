@@ -38,7 +38,7 @@ def apply(
     ],
     modifier: Annotated[list[str], typer.Option("--modifier", "-m", help=f"One or more of: {SHORT_NAMES}.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Annotated file: .xyz, .dump, also with .gz.")],
-    model: Annotated[str | None, typer.Option(help="Shipped model name or model file.")] = None,
+    model: Annotated[str | None, typer.Option(help="Name of a shipped or installed model, or model file.")] = None,
     species: Annotated[str | None, typer.Option(help="Names for unnamed particle types, in type order: Cu,Zr.")] = None,
     parameter: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other parameter of the modifier.")

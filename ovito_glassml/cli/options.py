@@ -22,8 +22,8 @@ _INTERNAL = {"checkpoint_atom_steps", "steps_per_checkpoint", "frame"}
 def with_options_of(settings: type, only: Sequence[str] = ()) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorator of a command whose first parameter takes settings: its options become those of the command.
 
-    A field of many numbers is text with commas between them; one that follows from the material has no default. With
-    `only`, the other fields keep their defaults.
+    A field of many numbers is text with commas between them; one that follows from the material has no default, and
+    one without a default has to be given. With `only`, the other fields keep their defaults.
     """
     chosen = [field for field in fields(settings) if (field.name in only if only else field.name not in _INTERNAL)]
 
@@ -47,7 +47,10 @@ def with_options_of(settings: type, only: Sequence[str] = ()) -> Callable[[Calla
 
 
 def _parameter(field: Field, hint: Any, text: str) -> inspect.Parameter:
-    default = None if field.default is MISSING or field.default != field.default else field.default
+    default = None if field.default != field.default else field.default
+    if default is MISSING and field.default_factory is MISSING:
+        needed: Any = Annotated[hint, typer.Option(help=text)]
+        return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, annotation=needed)
     if hint == tuple[float, ...]:
         hint, default = str, ",".join(f"{value:g}" for value in field.default) or None  # type: ignore[union-attr]
     plain: Any = hint if default is not None or hint not in (int, float, str) else hint | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -13,7 +14,6 @@ from ovito_glassml.cli.common import UsageError, check_output, console, progress
 from ovito_glassml.cli.options import with_options_of
 from ovito_glassml.cli.samples import (
     BarrierColumn,
-    BarrierDesign,
     Species,
     barrier_design,
     barrier_samples,
@@ -21,7 +21,11 @@ from ovito_glassml.cli.samples import (
     labelled_samples,
     ule_samples,
 )
+from ovito_glassml.learn.activity.settings import ActivitySettings
 from ovito_glassml.learn.barcode.train import UleDesign, train_ule
+from ovito_glassml.learn.prototypes.settings import ScnnSettings
+from ovito_glassml.learn.stiffness.settings import StiffnessSettings
+from ovito_glassml.structure import combined_species
 
 train_app = typer.Typer()
 
@@ -44,14 +48,14 @@ References = Annotated[
 
 
 @train_app.command("stiffness")
+@with_options_of(StiffnessSettings)
 def train_stiffness(
+    settings: StiffnessSettings,
     files: Files,
     output: Output,
     test: Test = None,
     label: Annotated[str, typer.Option(help="Column with the measured stiffness.")] = "Stiffness",
-    design: Annotated[str, typer.Option(help="species (the default model) or rdf40 (the published one).")] = "species",
     species: Species = "",
-    seed: Annotated[int, typer.Option(help="Of the networks' first weights.")] = 1,
     scan: Annotated[bool, typer.Option("--scan", help="Also compare activations, depths and widths.")] = False,
     length_unit: LengthUnit = "",
     energy_unit: EnergyUnit = "",
@@ -65,36 +69,30 @@ def train_stiffness(
     from ovito_glassml.learn.stiffness.evaluate import score_sample, score_table
     from ovito_glassml.learn.stiffness.train import scan_networks, train
 
-    chosen = chosen_from({"species": BY_SPECIES, "rdf40": PUBLISHED}, design, "design")
+    chosen = chosen_from({"species": BY_SPECIES, "rdf40": PUBLISHED}, settings.design, "design")
     job = _job(files, output, test, length_unit, energy_unit, reference)
     samples, judges = (labelled_samples(part, label, species) for part in (job.training, job.held_out))
     with progress_bar("Training") as update:
-        model = train(samples, design=replace(chosen, units=job.units), seed=seed, progress=update)
+        model = train(samples, design=replace(chosen, units=job.units), seed=settings.seed, progress=update)
     scores = [score_sample(model, sample) for sample in judges]
     tables = [score_table("Held-out samples", scores, NOT_TRAINED_ON, units=job.units)]
     if scan:
         with progress_bar("Comparing networks") as update:
-            tables.append(scan_networks(samples, seed=seed, progress=update))
+            tables.append(scan_networks(samples, seed=settings.seed, progress=update))
     job.save(model, tables)
 
 
 @train_app.command("activity")
+@with_options_of(ActivitySettings)
 def train_activity_model(
+    settings: ActivitySettings,
     files: Annotated[list[Path], typer.Argument(help="Labelled structures; each file is one configuration.")],
     output: Output,
-    active_species: Annotated[str, typer.Option(help="The species that is labelled.")],
-    nearest: Annotated[float, typer.Option(help="Nearest-neighbour distance, in the unit of the files.")],
     test: Test = None,
     label: Annotated[str, typer.Option(help="Column with 1 active, 0 inactive, -1 neither.")] = "Activity",
     displacement: Annotated[
         str, typer.Option(help="Column with D²min; only the method ard needs it.")
     ] = "Nonaffine Squared Displacement",
-    cutoff: Annotated[float, typer.Option(help="Range of the descriptors, in nearest-neighbour distances.")] = 4.0,
-    order: Annotated[int, typer.Option(help="Neighbours in a correlation, 1 to 3.")] = 3,
-    method: Annotated[str, typer.Option(help="logistic, svm or ard.")] = "logistic",
-    activation: Annotated[
-        str, typer.Option(help="What moved the atoms, for the card: thermal or shear; by default what the files say.")
-    ] = "",
     species: Species = "",
     length_unit: LengthUnit = "",
     reference: References = None,
@@ -110,17 +108,18 @@ def train_activity_model(
     from ovito_glassml.learn.activity.evaluate import score_samples, score_table
     from ovito_glassml.learn.activity.train import METHODS, ActivityDesign, train_activity
 
-    chosen_from(dict.fromkeys(METHODS), method, "method")
+    chosen_from(dict.fromkeys(METHODS), settings.method, "method")
+    active, nearest = settings.active_species, settings.nearest
     job = _job(files, output, test, length_unit, "", reference)
     training, judges = (
-        [sample for file in part for sample in _activity_samples(file, (label, displacement), active_species, species)]
+        [sample for file in part for sample in _activity_samples(file, (label, displacement), active, species)]
         for part in (job.training, job.held_out)
     )
-    names = judges[0].structure.species_names
-    descriptor = ACEDescriptors(names, cutoff * nearest, nearest, order=order)
-    title = f"who rearranges among {active_species} atoms of {'-'.join(names)}"
-    cause = activation or job.activation
-    design = ActivityDesign(title, "", descriptor, active_species, cause, method, job.units.length)
+    names = combined_species(sample.structure for sample in training)
+    descriptor = ACEDescriptors(names, settings.cutoff * nearest, nearest, order=settings.order)
+    title = f"who rearranges among {active} atoms of {'-'.join(names)}"
+    cause = settings.activation or job.activation
+    design = ActivityDesign(title, "", descriptor, active, cause, settings.method, job.units.length)
     with progress_bar("Training") as update:
         model = train_activity(training, design, progress=update)
     job.save(model, [score_table("Held-out configurations", score_samples(model, judges), NOT_TRAINED_ON)])
@@ -143,14 +142,14 @@ def _activity_samples(file: Path, names: tuple[str, str], active: str, species: 
 
 
 @train_app.command("scnn")
+@with_options_of(ScnnSettings)
 def train_scnn_model(
+    settings: ScnnSettings,
     files: Files,
     output: Output,
     test: Test = None,
     label: BarrierColumn = "Activation_Energy",
-    design: BarrierDesign = "environment",
     species: Species = "",
-    seed: Annotated[int, typer.Option(help="Of the network's first weights.")] = 1,
     by_atom: Annotated[bool, typer.Option("--by-atom", help="Also judge as published, divided by atom.")] = False,
     length_unit: LengthUnit = "",
     energy_unit: EnergyUnit = "",
@@ -166,7 +165,7 @@ def train_scnn_model(
     from ovito_glassml.learn.prototypes.evaluate import by_atom_table, score_model, score_tables
     from ovito_glassml.learn.prototypes.train import train_scnn
 
-    chosen = barrier_design(design)
+    chosen = barrier_design(settings.design)
     job = _job(files, output, test, length_unit, energy_unit, reference)
     samples, judges = (barrier_samples(part, label, species) for part in (job.training, job.held_out))
     chosen = replace(chosen, units=job.units)
@@ -174,10 +173,10 @@ def train_scnn_model(
         data = describe_samples(samples, chosen, progress=update)
     rows = data.divided(range(len(samples)))
     with progress_bar("Training") as update:
-        model = train_scnn(data, *rows, design=chosen, seed=seed, progress=update)
+        model = train_scnn(data, *rows, design=chosen, seed=settings.seed, progress=update)
     tables = score_tables([score_model(model, sample) for sample in judges], "Held-out samples")
     if by_atom:
-        tables.append(by_atom_table(data, chosen, seed=seed))
+        tables.append(by_atom_table(data, chosen, seed=settings.seed))
     console.print(f"{data.left_out} atoms without a label were left out.", highlight=False)
     job.save(model, tables)
 
@@ -238,13 +237,18 @@ class _Job(NamedTuple):
         header = replace(
             model.header,
             results=tuple(tables),
-            training={**model.header.training, "source": source},
+            training={**model.header.training, "source": source, "data_sha256": _digest(self.training)},
             references=(*model.header.references, *self.references),
         )
         card = save_with_card(self.output, header, model.tensors())
         for table in tables:
             _print_table(table)
         console.print(f"Wrote {self.output} and its card {card}.", highlight=False, soft_wrap=True)
+
+
+def _digest(files: list[Path]) -> str:
+    """Of the files' contents: models of the same data are told from those of other files that are called alike."""
+    return hashlib.sha256("".join(hashlib.sha256(file.read_bytes()).hexdigest() for file in files).encode()).hexdigest()
 
 
 def _job(

@@ -71,8 +71,14 @@ class ExtrapolationScore:
 
     def embed(self, name: str, rows: NDArray) -> NDArray[np.float32]:
         """Coordinates of the atoms of one head: components, own distances and a one in that head's columns."""
-        mean, spread = self.means[name].astype(rows.dtype), self.spreads[name].astype(rows.dtype)
-        return _embed(name, (rows - mean) / spread, self.axes, self.components)
+        return _embed(name, self._standard(name, rows), self.axes, self.components)
+
+    def uncorrelated(self, name: str, rows: NDArray) -> NDArray:
+        """Rows of the atoms of one head along its principal axes: training atoms have mean 0 and unit covariance."""
+        return self._standard(name, rows) @ self.axes[name].astype(rows.dtype)
+
+    def _standard(self, name: str, rows: NDArray) -> NDArray:
+        return (rows - self.means[name].astype(rows.dtype)) / self.spreads[name].astype(rows.dtype)
 
     def evaluate(self, structure: Structure, embedding: NDArray, progress: Progress | None = None) -> NDArray:
         """Score of every atom from the coordinates of all; atoms without coordinates (NaN) do not count."""

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from platformdirs import user_data_path
 from safetensors import SafetensorError, safe_open
 from safetensors import numpy as safetensors_numpy
 
@@ -36,6 +37,8 @@ __all__ = [
     "ModelHeader",
     "ResultTable",
     "check_length",
+    "installed_folder",
+    "list_installed",
     "list_models",
     "loaded_as",
     "model_path",
@@ -62,6 +65,8 @@ LARGEST_NUMBER = 1e15
 Model = TypeVar("Model")
 Settings = TypeVar("Settings")
 SHIPPED_MODELS = Path(__file__).resolve().parent.parent / "models"
+#: Environment variable that names another folder of installed models.
+FOLDER_VARIABLE = "GLASSML_MODELS"
 
 
 class ModelError(GlassMLError):
@@ -272,7 +277,7 @@ def read_header(name_or_path: str | os.PathLike[str]) -> ModelHeader:
     Parameters
     ----------
     name_or_path : str or path
-        Name of a shipped model or a file.
+        Name of a shipped or installed model, or a file.
 
     Returns
     -------
@@ -298,7 +303,7 @@ def read_model(name_or_path: str | os.PathLike[str], kind: str) -> tuple[ModelHe
     Parameters
     ----------
     name_or_path : str or path
-        Name of a shipped model or a file.
+        Name of a shipped or installed model, or a file.
     kind : str
         What the caller can use, such as ``stiffness``.
 
@@ -340,7 +345,7 @@ def loaded_as(
     Parameters
     ----------
     name_or_path : str or path
-        Name of a shipped model or a file.
+        Name of a shipped or installed model, or a file.
     kind : str
         As for `read_model`.
     build : callable
@@ -456,7 +461,7 @@ def take_scale(header: ModelHeader, tensors: Mapping[str, NDArray], name: str, s
 
 
 def model_path(name_or_path: str | os.PathLike[str]) -> Path:
-    """File of a shipped model, given by name, or of any other, given by path.
+    """File of a shipped or installed model, given by name, or of any other, given by path.
 
     Raises
     ------
@@ -464,14 +469,17 @@ def model_path(name_or_path: str | os.PathLike[str]) -> Path:
         If there is no such model; the message lists those there are.
     """
     given = Path(name_or_path)
-    shipped = SHIPPED_MODELS / f"{name_or_path}{SUFFIX}"
-    if given.name == str(name_or_path) and given.suffix != SUFFIX and shipped.is_file():
-        return shipped
+    if given.name == str(name_or_path) and given.suffix != SUFFIX:
+        for folder in (SHIPPED_MODELS, installed_folder()):
+            named = folder / f"{name_or_path}{SUFFIX}"
+            if named.is_file():
+                return named
     if given.is_file():
         return given
+    installed = list_installed()
     raise ModelError(
         f"There is no model {str(name_or_path)!r}; give the path of a {SUFFIX} file or one of the shipped models: "
-        f"{', '.join(list_models()) or 'none'}."
+        f"{', '.join(list_models()) or 'none'}{'; or of those installed: ' if installed else ''}{', '.join(installed)}."
     )
 
 
@@ -519,7 +527,26 @@ def _identity(path: Path) -> tuple[object, ...]:
 
 def list_models() -> tuple[str, ...]:
     """Names of the shipped models, sorted."""
-    return tuple(sorted(path.stem for path in SHIPPED_MODELS.glob(f"*{SUFFIX}")))
+    return _names_in(SHIPPED_MODELS)
+
+
+def list_installed() -> tuple[str, ...]:
+    """Names of the user's models in `installed_folder`, sorted; one that is called as a shipped model is not found."""
+    return tuple(name for name in _names_in(installed_folder()) if not (SHIPPED_MODELS / f"{name}{SUFFIX}").is_file())
+
+
+def installed_folder() -> Path:
+    """Where the user's own models are found by name: the folder in ``GLASSML_MODELS``, or one for data of this user."""
+    chosen = os.environ.get(FOLDER_VARIABLE)
+    return Path(chosen).expanduser() if chosen else user_data_path("ovito-glassml", appauthor=False) / "models"
+
+
+def _names_in(folder: Path) -> tuple[str, ...]:
+    try:
+        names = os.listdir(folder)
+    except OSError:  # no folder, or none that may be read
+        return ()
+    return tuple(sorted(name.removesuffix(SUFFIX) for name in names if name.endswith(SUFFIX) and name[0] != "."))
 
 
 def _parse_header(path: Path, metadata: Mapping[str, str]) -> ModelHeader:

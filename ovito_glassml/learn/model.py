@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, ClassVar, Self
@@ -69,7 +69,7 @@ class LearnedModel(ABC):
         Parameters
         ----------
         name_or_path : str or path
-            Name of a shipped model, such as ``stiffness-cuzr``, or a file.
+            Name of a shipped or installed model, such as ``stiffness-cuzr``, or a file.
 
         Raises
         ------
@@ -119,6 +119,15 @@ class LearnedModel(ABC):
             For structures without neighbours that can be searched, see `build_cell_list`.
         """
 
+    @abstractmethod
+    def novelty_blocks(self, structure: Structure) -> Iterator[tuple[str, NDArray, NDArray]]:
+        """Yield (head, atom indices, rows) for the selected atoms with neighbours: what `score` embeds."""
+
+    @property
+    def novelty_key(self) -> Hashable:
+        """Equal for models whose `novelty_blocks` are equal, which then are computed once."""
+        return id(self)
+
     @property
     def species(self) -> tuple[str, ...]:
         """Names of the species the model knows."""
@@ -136,7 +145,7 @@ def load_model(name_or_path: str | os.PathLike[str]) -> LearnedModel:
     Parameters
     ----------
     name_or_path : str or path
-        Name of a shipped model or a file.
+        Name of a shipped or installed model, or a file.
 
     Returns
     -------

@@ -9,26 +9,27 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from pathlib import Path
 from typing import Any
 
 from ovito.data import DataCollection
 from ovito.pipeline import ModifierInterface
 from traits.api import Bool, Enum, HasStrictTraits, Str
 
-from ovito_glassml.adapter.input import structure_from_data
-from ovito_glassml.adapter.notices import note_missing_cell
 from ovito_glassml.adapter.output import color_by
-from ovito_glassml.adapter.prediction import Output, write_prediction
-from ovito_glassml.adapter.progress import with_progress
-from ovito_glassml.learn.activity.model import ACTIVATIONS, ActivityModel, ActivityPrediction, shipped_model_for
+from ovito_glassml.adapter.prediction import Output, predict_particles, write_prediction
+from ovito_glassml.learn.activity.model import ACTIVATIONS, KIND, ActivityModel, ActivityPrediction
+from ovito_glassml.learn.choice import choose_model
 from ovito_glassml.learn.format import remembered
 
 __all__ = ["PredictedActivityModifier"]
 
 
 OUTPUT = Output(
-    "Predicted activity", "PredictedActivity", "Activity Probability", "Probability of being active (0 to 1)"
+    "Predicted activity",
+    "Predicting activity",
+    "PredictedActivity",
+    "Activity Probability",
+    "Probability of being active (0 to 1)",
 )
 
 _loaded = remembered(ActivityModel.load)
@@ -55,7 +56,8 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
     * ``Activity Probability Extrapolation``: particle property, distance from the training data;
       1 is the 99th percentile of the training atoms.
     * ``activity-probability-histogram``: table.
-    * ``PredictedActivity.model``: attribute, name of the model used.
+    * ``PredictedActivity.model``: attribute, name of the model used. If frames get different ones, that is said in
+      a line.
     * ``PredictedActivity.mean``, ``PredictedActivity.std``: attributes, mean and standard
       deviation of the probability.
     * ``PredictedActivity.likely_active``: attribute, number of atoms with a probability above 0.5.
@@ -76,14 +78,13 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
     the atomic cluster expansion, arXiv:2410.03216 (2024).
     """
 
-    model = Str(
-        "", label="Model (shipped name or file)", ovito_group="Predicted activity", ovito_placeholder="by species"
-    )
+    model = Str("", label="Model (name or file)", ovito_group="Predicted activity", ovito_placeholder="by structure")
     """
-    Name of a shipped model or path of a model file.
+    Name of a shipped or installed model, or path of a model file.
 
-    :Default: ``""``, the shipped model that knows all species and whose training data are closest in
-              composition; of two for the same glass, the one for `activation`.
+    :Default: ``""``, the model that knows all species and whose training data are closest in composition; of
+              two for the same glass, the one for `activation`, and then the one whose training data the structure
+              resembles most.
     """
 
     activation = Enum(*ACTIVATIONS, label="Rearrangements by", ovito_group="Predicted activity")
@@ -119,14 +120,11 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
     def modify(
         self, data: DataCollection, *, data_cache: DataCollection, **kwargs: Any
     ) -> Generator[str | float, None, None]:
-        structure = structure_from_data(data, species=self.species, only_selected=self.only_selected)
-        note_missing_cell(data, data_cache, self)
-        yield "Loading the model"
-        name = self.model or shipped_model_for(structure, self.activation)
-        model = yield from with_progress(lambda report: _loaded(name))
-        yield "Predicting activity"
-        prediction = yield from with_progress(lambda report: model.predict(structure, progress=report))
-        yield "Writing properties"
+        wanted = {"activation": self.activation}
+        name, _, prediction = yield from predict_particles(
+            data, data_cache, self, OUTPUT, lambda structure: choose_model(structure, KIND, _loaded, wanted), _loaded,
+            lambda model, structure, report: model.predict(structure, progress=report),
+        )  # fmt: skip
         _write(data, prediction, name)
         if self.color_by_result:
             color_by(data, "Activity Probability")
@@ -134,5 +132,5 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
 
 def _write(data: DataCollection, prediction: ActivityPrediction, name: str) -> None:
     likely = int((prediction.probability > 0.5).sum())
-    statistics: dict[str, float | int | str] = {"model": Path(name).stem, "likely_active": likely}
-    write_prediction(data, OUTPUT, name, prediction, {OUTPUT.main: prediction.probability}, statistics)
+    columns = {OUTPUT.main: prediction.probability}
+    write_prediction(data, OUTPUT, name, prediction, columns, {"likely_active": likely})

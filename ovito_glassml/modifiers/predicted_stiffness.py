@@ -17,12 +17,19 @@ from traits.api import Bool, HasStrictTraits, Range, Str
 
 from ovito_glassml.adapter.output import color_by
 from ovito_glassml.adapter.prediction import Output, predict_particles, write_prediction
+from ovito_glassml.learn.choice import choose_model
 from ovito_glassml.learn.format import remembered
-from ovito_glassml.learn.stiffness.model import StiffnessModel, StiffnessPrediction
+from ovito_glassml.learn.stiffness.model import KIND, StiffnessModel, StiffnessPrediction
 
 __all__ = ["PredictedStiffnessModifier"]
 
-OUTPUT = Output("Predicted stiffness", "PredictedStiffness", "Predicted Stiffness", "Predicted stiffness (eV/Å²)")
+OUTPUT = Output(
+    "Predicted stiffness",
+    "Predicting stiffness",
+    "PredictedStiffness",
+    "Predicted Stiffness",
+    "Predicted stiffness (eV/Å²)",
+)
 
 _loaded = remembered(StiffnessModel.load)
 
@@ -46,6 +53,8 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
     * ``Predicted Stiffness Extrapolation``: particle property, distance from the training data;
       1 is the 99th percentile of the training atoms.
     * ``predicted-stiffness-histogram``: table.
+    * ``PredictedStiffness.model``: attribute, name of the model used. If frames get different ones, that is said in
+      a line.
     * ``PredictedStiffness.mean``, ``PredictedStiffness.std``: attributes, mean and standard
       deviation of K in eV/Å².
     * ``PredictedStiffness.extrapolating_fraction``: attribute, the fraction of atoms whose
@@ -68,13 +77,14 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
     angles.
     """
 
-    model = Str("stiffness-cuzr", label="Model (shipped name or file)", ovito_group="Predicted stiffness")
+    model = Str("", label="Model (name or file)", ovito_group="Predicted stiffness", ovito_placeholder="by structure")
     """
-    Name of a shipped model or path of a model file.
+    Name of a shipped or installed model, or path of a model file.
 
-    :Default: ``"stiffness-cuzr"``, for inherent structures of Cu-Zr. ``"stiffness-cuzr-300k"`` is for
-              snapshots at 300 K, whose stiffness the default underestimates by a fifth;
-              ``"stiffness-cuzr-rdf40"`` sees the 40 values of the published, species-blind network.
+    :Default: ``""``, the model that knows all species and whose training data the structure resembles most:
+              of Cu-Zr ``"stiffness-cuzr"`` for inherent structures, and ``"stiffness-cuzr-300k"`` for snapshots at
+              300 K, whose stiffness the first underestimates by a fifth. ``"stiffness-cuzr-rdf40"``, which sees the
+              40 values of the published, species-blind network, has to be named.
     """
 
     species = Str("", label="Species of unnamed types", ovito_group="Predicted stiffness", ovito_placeholder="Cu,Zr")
@@ -123,13 +133,13 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
         self, data: DataCollection, *, data_cache: DataCollection, **kwargs: Any
     ) -> Generator[str | float, None, None]:
         radius, density = self.coarse_graining_radius, self.number_density or None
-        _, prediction = yield from predict_particles(
-            data, data_cache, self, lambda: _loaded(self.model), "Predicting stiffness",
+        name, _, prediction = yield from predict_particles(
+            data, data_cache, self, OUTPUT, lambda structure: choose_model(structure, KIND, _loaded), _loaded,
             lambda model, structure, report: model.predict(
                 structure, coarse_graining_radius=radius, number_density=density, progress=report
             ),
         )  # fmt: skip
-        _write(data, self.model, prediction)
+        _write(data, name, prediction)
         if self.color_by_result:
             color_by(data, "Predicted Stiffness")
 

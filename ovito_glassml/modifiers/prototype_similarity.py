@@ -29,8 +29,9 @@ from ovito_glassml.adapter.output import (
     write_typed_property,
 )
 from ovito_glassml.adapter.prediction import Output, predict_particles, write_prediction
+from ovito_glassml.learn.choice import choose_model
 from ovito_glassml.learn.format import remembered
-from ovito_glassml.learn.prototypes.model import PROTOTYPES, ScnnModel, ScnnPrediction, centre_of, fingerprint
+from ovito_glassml.learn.prototypes.model import KIND, PROTOTYPES, ScnnModel, ScnnPrediction, centre_of, fingerprint
 from ovito_glassml.neighbours import stage
 from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
@@ -59,7 +60,7 @@ _COLOURS = {
 _NAMES = ("0 low barrier", "1 low barrier", "2 high barrier", "3 high barrier")
 
 
-OUTPUT = Output("Prototype similarity", "PrototypeSimilarity", "Prototype Similarity")
+OUTPUT = Output("Prototype similarity", "Comparing with prototypes", "PrototypeSimilarity", "Prototype Similarity")
 
 
 class PrototypeSimilarityModifier(HasStrictTraits, ModifierInterface):
@@ -87,6 +88,8 @@ class PrototypeSimilarityModifier(HasStrictTraits, ModifierInterface):
     * ``prototype-environments``: table of the prototype atoms: their barrier (eV), the number of
       neighbours in their largest standard cluster, its signature and its label.
     * ``high-activation-probability-histogram``: table.
+    * ``PrototypeSimilarity.model``: attribute, name of the model used. If frames get different ones, that is said in
+      a line.
     * ``PrototypeSimilarity.share_0``, ``PrototypeSimilarity.share_1``, ``PrototypeSimilarity.share_2``,
       ``PrototypeSimilarity.share_3``: attributes, fractions of atoms by prototype.
     * ``PrototypeSimilarity.mean_probability``, ``PrototypeSimilarity.mean_logit``: attributes.
@@ -121,12 +124,13 @@ class PrototypeSimilarityModifier(HasStrictTraits, ModifierInterface):
     with the structural constraint neural network, arXiv:2401.03743 (2024).
     """
 
-    model = Str("scnn-cuzr", label="Model (shipped name or file)", ovito_group="Prototype similarity")
+    model = Str("", label="Model (name or file)", ovito_group="Prototype similarity", ovito_placeholder="by structure")
     """
-    Name of a shipped model or path of a model file.
+    Name of a shipped or installed model, or path of a model file.
 
-    :Default: ``"scnn-cuzr"``, for inherent structures of Cu-Zr. ``"scnn-cuzr-264"`` sees the published
-              264 parameters.
+    :Default: ``""``, the model that knows all species and whose training data the structure resembles most:
+              ``"scnn-cuzr"`` for Cu-Zr. ``"scnn-cuzr-264"``, which sees the published 264 parameters, has to be
+              named.
     """
 
     species = Str("", label="Species of unnamed types", ovito_group="Prototype similarity", ovito_placeholder="Cu,Zr")
@@ -154,51 +158,54 @@ class PrototypeSimilarityModifier(HasStrictTraits, ModifierInterface):
     def modify(
         self, data: DataCollection, *, data_cache: DataCollection, **kwargs: Any
     ) -> Generator[str | float, None, None]:
-        (_, environments), prediction = yield from predict_particles(
-            data, data_cache, self, lambda: _loaded(self.model), "Comparing with prototypes",
+        name, (_, environments), prediction = yield from predict_particles(
+            data, data_cache, self, OUTPUT,
+            lambda structure: choose_model(structure, KIND, lambda name: _loaded(name)[0]), _loaded,
             lambda loaded, structure, report: _predict(loaded[0], structure, report),
         )  # fmt: skip
-        self._write(data, prediction)
+        _write(data, name, prediction)
         _write_environments(data, environments)
         if self.color_by_result:
             color_by_type(data, "Prototype")
 
-    def _write(self, data: DataCollection, prediction: ScnnPrediction) -> None:
-        write_property(data, "Prototype Similarity", prediction.similarity, COMPONENT_NAMES)
-        kinds = {-1: "none", **dict(enumerate(_NAMES))}
-        write_typed_property(data, "Prototype", prediction.prototype, kinds, _COLOURS)
-        defined = prediction.prototype >= 0
-        counts = np.bincount(prediction.prototype[defined], minlength=PROTOTYPES)
-        shares = counts / max(int(counts.sum()), 1)
-        means = prediction.similarity[defined].mean(axis=0, dtype=np.float64) if defined.any() else np.full(4, np.nan)
-        table = write_bar_chart(
-            data,
-            "prototype-shares",
-            "Atoms by most similar prototype",
-            x=("Prototype (number)", _NAMES),
-            y={"Share": 100 * shares},
-            y_label="Share (%)",
-        )
-        table.create_property("Mean similarity (cosine)", data=means)
-        write_histogram(
-            data,
-            "high-activation-probability-histogram",
-            "Histogram of the probability of a high activation energy",
-            prediction.probability,
-            "High activation probability (at 50 % prevalence)",
-        )
-        self._write_statistics(data, prediction, shares)
 
-    def _write_statistics(self, data: DataCollection, prediction: ScnnPrediction, shares: NDArray) -> None:
-        defined = prediction.prototype >= 0
-        columns = {"High Activation Probability": prediction.probability, "SCNN Logit": prediction.logit}
-        statistics = {
-            **{f"share_{number}": float(share) for number, share in enumerate(shares)},
-            "mean_probability": mean_and_spread(prediction.probability)[0],
-            "mean_logit": mean_and_spread(prediction.logit)[0],
-            "undefined": int((~defined).sum()),
-        }
-        write_prediction(data, OUTPUT, self.model, prediction, columns, statistics)
+def _write(data: DataCollection, name: str, prediction: ScnnPrediction) -> None:
+    write_property(data, "Prototype Similarity", prediction.similarity, COMPONENT_NAMES)
+    kinds = {-1: "none", **dict(enumerate(_NAMES))}
+    write_typed_property(data, "Prototype", prediction.prototype, kinds, _COLOURS)
+    defined = prediction.prototype >= 0
+    counts = np.bincount(prediction.prototype[defined], minlength=PROTOTYPES)
+    shares = counts / max(int(counts.sum()), 1)
+    means = prediction.similarity[defined].mean(axis=0, dtype=np.float64) if defined.any() else np.full(4, np.nan)
+    table = write_bar_chart(
+        data,
+        "prototype-shares",
+        "Atoms by most similar prototype",
+        x=("Prototype (number)", _NAMES),
+        y={"Share": 100 * shares},
+        y_label="Share (%)",
+    )
+    table.create_property("Mean similarity (cosine)", data=means)
+    write_histogram(
+        data,
+        "high-activation-probability-histogram",
+        "Histogram of the probability of a high activation energy",
+        prediction.probability,
+        "High activation probability (at 50 % prevalence)",
+    )
+    _write_statistics(data, name, prediction, shares)
+
+
+def _write_statistics(data: DataCollection, name: str, prediction: ScnnPrediction, shares: NDArray) -> None:
+    defined = prediction.prototype >= 0
+    columns = {"High Activation Probability": prediction.probability, "SCNN Logit": prediction.logit}
+    statistics = {
+        **{f"share_{number}": float(share) for number, share in enumerate(shares)},
+        "mean_probability": mean_and_spread(prediction.probability)[0],
+        "mean_logit": mean_and_spread(prediction.logit)[0],
+        "undefined": int((~defined).sum()),
+    }
+    write_prediction(data, OUTPUT, name, prediction, columns, statistics)
 
 
 def _write_environments(data: DataCollection, environments: tuple[tuple[float, int, str, str], ...]) -> None:

@@ -24,7 +24,8 @@ from ovito_glassml.adapter.output import (
     write_typed_property,
 )
 from ovito_glassml.adapter.prediction import Output, predict_particles, write_prediction
-from ovito_glassml.learn.barcode.model import UleModel, UlePrediction
+from ovito_glassml.learn.barcode.model import KIND, UleModel, UlePrediction
+from ovito_glassml.learn.choice import choose_model
 from ovito_glassml.learn.format import remembered
 
 __all__ = ["ULEBarcodeModifier"]
@@ -32,7 +33,7 @@ __all__ = ["ULEBarcodeModifier"]
 #: Grey of atoms without an environment.
 _NO_COLOUR = (0.8, 0.8, 0.8)
 
-OUTPUT = Output("ULE barcode", "ULEBarcode", "ULE")
+OUTPUT = Output("ULE barcode", "Comparing environments", "ULEBarcode", "ULE")
 
 _loaded = remembered(UleModel.load)
 
@@ -72,6 +73,8 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
       percentile of the training atoms.
     * ``ule-barcode``: table, share of each environment and of the reference at this energy, with
       its contribution to the energy and its group.
+    * ``ULEBarcode.model``: attribute, name of the model used. If frames get different ones, that is said in
+      a line.
     * ``ULEBarcode.energy_per_atom``: attribute (eV), base_energy + the mean contribution of the
       atoms + energy_from_absent.
     * ``ULEBarcode.base_energy``: attribute (eV), what contributions count from.
@@ -102,11 +105,13 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
     interpretable machine learning; code by its authors: github.com/fanyue-um/Metallic_Glasses.
     """
 
-    model = Str("ule-zr44cu56", label="Model (shipped name or file)", ovito_group="ULE barcode")
+    model = Str("", label="Model (name or file)", ovito_group="ULE barcode", ovito_placeholder="by structure")
     """
-    Name of a shipped model or path of a model file.
+    Name of a shipped or installed model, or path of a model file.
 
-    :Default: ``"ule-zr44cu56"``, for inherent structures of Zr44Cu56.
+    :Default: ``""``, the model that knows all species and whose training data are closest in composition; of
+              two for the same glass, the one whose training data the structure resembles most. Of Cu-Zr this is
+              ``"ule-zr44cu56"``, for inherent structures of Zr44Cu56.
     """
 
     species = Str("", label="Species of unnamed types", ovito_group="ULE barcode", ovito_placeholder="Cu,Zr")
@@ -135,36 +140,37 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
     def modify(
         self, data: DataCollection, *, data_cache: DataCollection, **kwargs: Any
     ) -> Generator[str | float, None, None]:
-        model, prediction = yield from predict_particles(
-            data, data_cache, self, lambda: _loaded(self.model), "Comparing environments",
+        name, model, prediction = yield from predict_particles(
+            data, data_cache, self, OUTPUT, lambda structure: choose_model(structure, KIND, _loaded), _loaded,
             lambda model, structure, report: model.predict(structure, progress=report),
         )  # fmt: skip
         _write_properties(data, model, prediction)
         _write_barcode(data, model, prediction)
-        self._write_statistics(data, model, prediction)
+        _write_statistics(data, name, model, prediction)
         if self.color_by_result:
             color_by_type(data, "ULE")
 
-    def _write_statistics(self, data: DataCollection, model: UleModel, prediction: UlePrediction) -> None:
-        statistics = {
-            "energy_per_atom": prediction.energy,
-            "base_energy": prediction.base,
-            "energy_from_absent": prediction.energy_from_absent,
-            "matched_fraction": prediction.matched_fraction,
-            "heterogeneity": prediction.heterogeneity,
-            "excess_variance": prediction.excess_variance,
-            "group1_fraction": prediction.group1_fraction,
-            "same_composition": int(prediction.same_composition),
-            "energy_in_range": int(prediction.energy_in_range),
-            "undefined": int((prediction.environment < 0).sum()),
-        }
-        columns: dict[str, NDArray] = {
-            "ULE Similarity": prediction.similarity,
-            "ULE Energy Contribution": prediction.contribution,
-        }
-        for warning in _warnings(self.model, model, prediction):
-            print(f"ULE barcode: {warning}")
-        write_prediction(data, OUTPUT, self.model, prediction, columns, statistics)
+
+def _write_statistics(data: DataCollection, name: str, model: UleModel, prediction: UlePrediction) -> None:
+    statistics = {
+        "energy_per_atom": prediction.energy,
+        "base_energy": prediction.base,
+        "energy_from_absent": prediction.energy_from_absent,
+        "matched_fraction": prediction.matched_fraction,
+        "heterogeneity": prediction.heterogeneity,
+        "excess_variance": prediction.excess_variance,
+        "group1_fraction": prediction.group1_fraction,
+        "same_composition": int(prediction.same_composition),
+        "energy_in_range": int(prediction.energy_in_range),
+        "undefined": int((prediction.environment < 0).sum()),
+    }
+    columns: dict[str, NDArray] = {
+        "ULE Similarity": prediction.similarity,
+        "ULE Energy Contribution": prediction.contribution,
+    }
+    for warning in _warnings(name, model, prediction):
+        print(f"ULE barcode: {warning}")
+    write_prediction(data, OUTPUT, name, prediction, columns, statistics)
 
 
 def _warnings(name: str, model: UleModel, prediction: UlePrediction) -> Iterator[str]:

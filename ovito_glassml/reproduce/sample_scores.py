@@ -15,33 +15,33 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.errors import TrainingError
-from ovito_glassml.learn.barcode.model import HEAD, UleModel
 from ovito_glassml.learn.card import write_card
 from ovito_glassml.learn.extrapolation import with_sample_score
-from ovito_glassml.learn.format import model_path, read_header, save_model
-from ovito_glassml.learn.stiffness.model import KIND as STIFFNESS
-from ovito_glassml.learn.stiffness.model import StiffnessModel, by_head
+from ovito_glassml.learn.format import model_path, save_model
+from ovito_glassml.learn.model import LearnedModel, load_model
 from ovito_glassml.simulate.snapshots import read_frames
 from ovito_glassml.structure import Structure
 
 __all__ = ["give_sample_score", "novelty_rows"]
 
-Model = StiffnessModel | UleModel
+Model = TypeVar("Model", bound=LearnedModel)
 
 
-def novelty_rows(model: Model, structure: Structure) -> tuple[NDArray, Mapping[str, NDArray]]:
+def novelty_rows(model: LearnedModel, structure: Structure) -> tuple[NDArray, Mapping[str, NDArray]]:
     """What a model measures novelty in: (N, F) rows, and the atoms that each head is for."""
-    if isinstance(model, UleModel):
-        return model.novelty_rows(structure), {HEAD: np.arange(len(structure))}
-    rows = np.empty((len(structure), model.features.width))
-    for indices, block in model.features.iterate_blocks(structure):
+    found = list(model.novelty_blocks(structure))
+    rows = np.zeros((len(structure), found[0][2].shape[1]))
+    members: dict[str, list[NDArray]] = {}
+    for name, indices, block in found:
         rows[indices] = block
-    return rows, dict(by_head(structure, np.arange(len(structure)), tuple(model.heads)))
+        members.setdefault(name, []).append(indices)
+    return rows, {name: np.sort(np.concatenate(members[name])) for name in model.score.axes}
 
 
 def give_sample_score(model: Model, samples: Mapping[str, Sequence[Structure]]) -> Model:
@@ -49,7 +49,7 @@ def give_sample_score(model: Model, samples: Mapping[str, Sequence[Structure]]) 
 
     Parameters
     ----------
-    model : StiffnessModel or UleModel
+    model : LearnedModel
     samples : mapping of name to structures
         Each sample at one time or several.
 
@@ -65,13 +65,12 @@ def give_sample_score(model: Model, samples: Mapping[str, Sequence[Structure]]) 
     rows, members = zip(*(novelty_rows(model, structure) for structure in structures), strict=True)
     score = with_sample_score(model.score, structures, rows, members, runs)
     training = {**model.header.training, "sample_score_from": sorted(samples)}
-    return replace(model, header=replace(model.header, training=training), score=score)
+    return replace(model, header=replace(model.header, training=training), score=score)  # type: ignore[type-var]
 
 
 def _main(name: str, files: Sequence[str]) -> None:
-    header = read_header(name)
-    model: Model = (StiffnessModel if header.kind == STIFFNESS else UleModel).load(name)
-    known = tuple(header.training["samples"])
+    model = load_model(name)
+    known = tuple(model.header.training["samples"])
     chosen = {Path(file).name.removesuffix(".xyz.gz"): file for file in files}
     samples = {
         sample: [frame.structure for frame in read_frames(Path(file))]

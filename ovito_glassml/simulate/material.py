@@ -9,11 +9,13 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.elements import ATOMIC_MASS
@@ -25,11 +27,16 @@ __all__ = [
     "POTENTIALS",
     "Material",
     "PotentialFile",
+    "header_text",
     "load_material",
     "parse_composition",
     "read_material",
     "shipped_materials",
+    "table_of_header",
 ]
+
+#: Letters that stand for themselves in the texts of a header.
+_PLAIN = "".join(letter for letter in map(chr, range(32, 127)) if letter not in "%\"'\\")
 
 #: What every protocol needs and ``glassml material check`` measures where a file does not say it.
 MEASURED = (
@@ -278,7 +285,7 @@ class Material:
 
     def provenance(self) -> dict[str, object]:
         """Header entry ``material``: what the file says, with the SHA-256 of the potential files that were used."""
-        return {"material": json.dumps(self.fingerprinted().described()).replace("'", "\\u0027")}
+        return {"material": header_text(self.fingerprinted().described())}
 
     def fingerprinted(self) -> Material:
         """With the SHA-256 of every potential file."""
@@ -355,6 +362,32 @@ def read_material(file: Path) -> Material:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SimulationError(f"The material file {file} cannot be read: {error}.") from error
     return material_of({"name": Path(file).stem, **table}, Path(file).resolve().parent)
+
+
+def header_text(table: Mapping[str, Any]) -> str:
+    """A table as an entry of a header, to be read with `table_of_header`.
+
+    Quotes, backslashes and letters beyond ASCII in texts become ``%22`` and the like: readers of extended XYZ files,
+    OVITO's among them, have ways of their own with them.
+    """
+    return json.dumps(_with_texts(table, partial(quote, safe=_PLAIN)))
+
+
+def table_of_header(text: str) -> dict[str, Any]:
+    """The table of `header_text`, whose quotes may have become single ones; empty for other texts."""
+    try:
+        table = json.loads(text.replace("'", '"'))
+    except ValueError:
+        return {}
+    return _with_texts(table, unquote) if isinstance(table, dict) else {}
+
+
+def _with_texts(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {key: _with_texts(one, change) for key, one in value.items()}
+    return [_with_texts(one, change) for one in value] if isinstance(value, list | tuple) else value
 
 
 def material_of(table: Mapping[str, Any], folder: Path | None = None) -> Material:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ovito_glassml.errors import SimulationError
-from ovito_glassml.simulate.material import Material, load_material, material_of, shipped_materials
+from ovito_glassml.simulate.material import (
+    Material,
+    load_material,
+    material_of,
+    shipped_materials,
+    table_of_header,
+)
 from ovito_glassml.simulate.snapshots import made_with
 from ovito_glassml.structure import Structure
 
@@ -32,7 +37,7 @@ def material_of_header(header: Mapping[str, object], folder: Path | None = None)
     folder : Path, optional
         Where potential files may lie.
     """
-    if told := _table(header.get("material")):
+    if told := table_of_header(str(header.get("material"))):
         return material_of(told, folder)
     if str(header.get("protocol", "")) not in _PROTOCOLS or not {"settings", "lammps"} <= header.keys():
         return None
@@ -103,11 +108,3 @@ def _settings(header: Mapping[str, object], entry: str = "settings") -> dict[str
         return made_with(header, entry)
     except ValueError:  # not written by us
         return {"system": None}
-
-
-def _table(entry: object) -> dict[str, Any]:
-    try:
-        table = json.loads(str(entry).replace("'", '"'))
-    except ValueError:
-        return {}
-    return table if isinstance(table, dict) else {}

@@ -8,7 +8,13 @@ from ovito.data import DataCollection
 
 from ovito_glassml.adapter.prediction import Output, write_prediction
 
-STIFFNESS = Output("Predicted stiffness", "PredictedStiffness", "Predicted Stiffness", "Predicted stiffness (eV/Å²)")
+STIFFNESS = Output(
+    "Predicted stiffness",
+    "Predicting stiffness",
+    "PredictedStiffness",
+    "Predicted Stiffness",
+    "Predicted stiffness (eV/Å²)",
+)
 
 
 def written(atoms, sample):
@@ -51,5 +57,6 @@ def test_columns_statistics_and_histogram_are_written():
     np.testing.assert_array_equal(data.particles["Predicted Stiffness"], [1.5, 0.5, np.nan])
     found = {name.split(".")[1]: value for name, value in data.attributes.items() if name.startswith("PredictedS")}
     assert (found["mean"], found["std"], found["negative"], found["undefined"]) == (1.0, 0.5, 3, 1)
+    assert found["model"] == "stiffness-cuzr"
     table = data.tables["predicted-stiffness-histogram"]
     assert (table.axis_label_x, table.y[...].sum()) == ("Predicted stiffness (eV/Å²)", 2)

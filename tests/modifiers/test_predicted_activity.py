@@ -101,7 +101,7 @@ def test_species_that_no_model_knows_are_refused():
     data.create_particles(count=2).create_property("Position", data=[[0, 0, 0], [2, 0, 0]])
     pipeline = Pipeline(source=StaticSource(data=data))
     pipeline.modifiers.append(PredictedActivityModifier(species="Ge"))
-    with pytest.raises(ModelError, match=r"No shipped activity model knows Ge"):
+    with pytest.raises(ModelError, match=r"No activity model knows Ge"):
         pipeline.compute()
 
 

@@ -1,19 +1,21 @@
 """Predicted stiffness in OVITO, by a model whose answer is known: it counts the first shell of an fcc crystal."""
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ovito_glassml import PredictedStiffnessModifier
+from ovito_glassml.adapter.files import open_trajectory
 from ovito_glassml.descriptors.rdf import RDFDescriptors
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
 from ovito_glassml.learn.format import ModelError, ModelHeader, save_model
 from ovito_glassml.learn.model import ANY_SPECIES
 from ovito_glassml.learn.stiffness.model import Head, LocalFeatures, StiffnessModel
 from ovito_glassml.structure import Structure, StructureError
+from ovito_glassml.workflow.sample_data import sample_file
 
 DENSITY = 4 / 4.0**3
 FIRST_SHELL = 4  # bin of 2.8 to 3.0 Å
@@ -225,3 +227,53 @@ def test_a_changed_model_file_is_read_again(as_data, fcc, neighbour_counter, tmp
     saved(neighbour_counter(slope=0.02), file)
     os.utime(file, ns=(1, 1))
     assert predicted(as_data(fcc), model).attributes["PredictedStiffness.mean"] == pytest.approx(0.74)
+
+
+# The choice of a model.
+
+GLASS = "stiffness/vibrations-cu50zr50-1e12-1.xyz.gz"
+SNAPSHOT = "stiffness/snapshots/300K-vibrations-cu50zr50-1e12-1.xyz.gz"
+
+
+def frame_of(name):
+    return open_trajectory(sample_file(name)).compute()
+
+
+@pytest.mark.parametrize(("file", "right"), [(GLASS, "stiffness-cuzr"), (SNAPSHOT, "stiffness-cuzr-300k")])
+def test_the_structure_gets_the_model_of_its_state(file, right):
+    data = frame_of(file)
+    chosen, named = predicted(data, ""), predicted(data, right)
+    assert chosen.attributes["PredictedStiffness.model"] == named.attributes["PredictedStiffness.model"] == right
+    np.testing.assert_array_equal(chosen.particles["Predicted Stiffness"], named.particles["Predicted Stiffness"])
+
+
+def test_frames_choose_for_themselves_in_any_order_and_that_is_said_once(as_pipeline, capfd):
+    frames = [frame_of(GLASS), frame_of(SNAPSHOT)]
+    found = []
+    for order in ((0, 1, 0, 1), (1, 0)):
+        pipeline = as_pipeline(frames)
+        pipeline.modifiers.append(PredictedStiffnessModifier())
+        found.append({frame: pipeline.compute(frame).attributes["PredictedStiffness.model"] for frame in order})
+        said = [line for line in capfd.readouterr().out.splitlines() if "PredictedStiffness.model says" in line]
+        assert len(said) == 1
+    assert found[0] == found[1] == {0: "stiffness-cuzr", 1: "stiffness-cuzr-300k"}
+
+
+def test_an_installed_model_is_chosen_for_its_species_and_found_by_name(
+    as_data, fcc, neighbour_counter, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.setenv("GLASSML_MODELS", str(tmp_path))
+    model = neighbour_counter()
+    saved(replace(model, header=replace(model.header, species=("Al", "Sm"))), tmp_path / "of-al.safetensors")
+    (tmp_path / "broken.safetensors").write_bytes(b"x" * 50)
+    data = as_data(replace(fcc, species_names=("Al",)))
+    for name in ("", "of-al"):
+        result = predicted(data, name)
+        assert result.attributes["PredictedStiffness.model"] == "of-al"
+        np.testing.assert_allclose(result.particles["Predicted Stiffness"], 0.62, rtol=1e-6)
+    assert capfd.readouterr().out.count("broken.safetensors") == 1
+
+
+def test_species_without_a_model_are_told_what_to_do(as_data, fcc):
+    with pytest.raises(ModelError, match=r"No stiffness model knows Al .*for Cu-Zr .*glassml train stiffness"):
+        predicted(as_data(replace(fcc, species_names=("Al",))), "")

@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ovito_glassml.adapter.files import attributes_of
 from ovito_glassml.errors import SimulationError
-from ovito_glassml.simulate.material import load_material, material_of
+from ovito_glassml.simulate.material import header_text, load_material, material_of
 from ovito_glassml.simulate.material_header import FORMERLY, former_record, material_for, material_of_header, stated
 from ovito_glassml.simulate.snapshots import Snapshot, provenance, read_frames, write_frames
 from ovito_glassml.structure import Structure
@@ -94,6 +95,26 @@ def test_a_structure_without_a_header_is_of_the_shipped_material_of_its_species(
         material_for(structure_of("A", "B"), {})
     with pytest.raises(SimulationError, match=r"No shipped material holds Xe; say which it is with --material"):
         material_for(structure_of("Xe"), {})
+
+
+def test_a_header_reads_the_same_through_ovito(tmp_path):
+    """Commands of alloys hold quotes, references apostrophes, backslashes and umlauts."""
+    material = replace(
+        load_material("kob-andersen"),
+        reference='O\'Neil, "50 %27" by Wahnström, \\n',
+        interactions=("pair_style lj/cut 2.5", 'pair_coeff * * "a file.alloy" 1'),
+    )
+    structure = structure_of("A", "B")
+    write_frames(tmp_path / "x.xyz.gz", [Snapshot(structure, {}, {"material": header_text(material.described())})])
+    assert material_of_header(attributes_of(tmp_path / "x.xyz.gz")) == material
+    assert material_of_header(read_frames(tmp_path / "x.xyz.gz")[0].header) == material
+
+
+def test_headers_written_with_escapes_are_read_as_before():
+    material = load_material("wahnstrom")
+    text = json.dumps(material.described()).replace('"', "'")
+    assert "\\u00f6" in text
+    assert material_of_header({"material": text}) == material
 
 
 def test_a_material_of_a_header_is_that_of_its_json():

@@ -5,7 +5,7 @@ Inference with NumPy and Numba; training is in `activity_training`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -15,12 +15,8 @@ from numpy.typing import NDArray
 from ovito_glassml.descriptors.ace import ACEDescriptors
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
 from ovito_glassml.learn.format import (
-    ModelError,
     ModelHeader,
-    list_models,
-    read_header,
     rebuilt,
-    remembered,
     take_scale,
     take_tensor,
 )
@@ -37,7 +33,6 @@ __all__ = [
     "ActivityPrediction",
     "LinearClassifier",
     "active_atoms",
-    "shipped_model_for",
 ]
 
 KIND = "activity"
@@ -173,6 +168,14 @@ class ActivityModel(LearnedModel):
             of_sample = self.score.evaluate_sample(embedding[wanted])
         return ActivityPrediction(probability=probability, extrapolation=extrapolation, sample_extrapolation=of_sample)
 
+    def novelty_blocks(self, structure: Structure) -> Iterator[tuple[str, NDArray, NDArray]]:
+        """See `LearnedModel`; atoms of the active species alone."""
+        active = active_atoms(structure, self.active_species)
+        chosen = active if structure.mask is None else active & structure.mask
+        for indices, rows in self.descriptor.iterate_blocks(replace(structure, mask=chosen)):
+            caged = rows.any(axis=1)
+            yield self.active_species, indices[caged], rows[caged]
+
     def _evaluate(
         self,
         structure: Structure,
@@ -201,41 +204,3 @@ def active_atoms(structure: Structure, species: str) -> NDArray[np.bool_]:
     if species not in structure.species_names:
         return np.zeros(len(structure), dtype=bool)
     return structure.species == structure.species_names.index(species)
-
-
-#: Asked for at every frame of a trajectory.
-_header = remembered(read_header, count=64)
-
-
-def shipped_model_for(structure: Structure, activation: str = "thermal") -> str:
-    """Name of the shipped model for the species and the composition of a structure.
-
-    Parameters
-    ----------
-    structure : Structure
-        Its species must be among those of a model. Where several models know them, as in the binary
-        Lennard-Jones mixtures, the closest composition decides.
-    activation : {'thermal', 'shear'}
-        Which model to prefer where a glass has both.
-
-    Raises
-    ------
-    ModelError
-        If no shipped model knows all species.
-    """
-    counts = np.bincount(structure.species, minlength=len(structure.species_names))
-    total = max(1, len(structure))
-    present = {name: count / total for name, count in zip(structure.species_names, counts, strict=True) if count}
-    candidates = []
-    for name in list_models():
-        header = _header(name)
-        if header.kind == KIND and set(present) <= set(header.species):
-            composition = header.training["composition"]
-            distance = sum(abs(present.get(key, 0.0) - share) for key, share in composition.items())
-            candidates.append((round(distance, 6), header.training["activation"] != activation, name))
-    if not candidates:
-        raise ModelError(
-            f"No shipped activity model knows {', '.join(present) or 'an empty structure'}; name the particle types "
-            "with `species` (such as Cu,Zr, or A,B for a Lennard-Jones mixture), or give a model of your own."
-        )
-    return min(candidates)[2]

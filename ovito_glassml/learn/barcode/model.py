@@ -7,7 +7,7 @@ unevenly the glass is disordered. Inference with NumPy, Numba and XGBoost; train
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -420,16 +420,14 @@ class UleModel(LearnedModel):
         compared.environment[~wanted | compared.alone], compared.similarity[~wanted] = -1, np.nan
         return self._summarised(structure, wanted & ~compared.alone, compared, extrapolation)
 
-    def novelty_rows(self, structure: Structure) -> NDArray[np.float32]:
-        """What novelty is measured in, for all atoms (N, K), see `score`."""
-        compared = _Compared(structure, self)
-        table = np.empty((len(structure), len(self)), dtype=np.float32)
-        for indices, products in self.descriptor.iterate_products(replace(structure, mask=None), self.rows.T):
-            table[indices] = products
-        if not isinstance(self.energy, SimilarityEnergy):
-            return table
-        kernels = kernel(table, compared.kinds, self.energy.species).astype(np.float64)
-        return with_energies(table, self.energy.differences(kernels, compared.kinds))
+    def novelty_blocks(self, structure: Structure) -> Iterator[tuple[str, NDArray, NDArray]]:
+        """See `LearnedModel`; atoms without neighbours as well."""
+        kinds = _Compared(structure, self).kinds
+        for indices, products in self.descriptor.iterate_products(structure, self.rows.T):
+            if isinstance(self.energy, SimilarityEnergy):
+                kernels = kernel(products, kinds[indices], self.energy.species).astype(np.float64)
+                products = with_energies(products, self.energy.differences(kernels, kinds[indices]))
+            yield HEAD, indices, products
 
     def _compare(
         self, structure: Structure, wanted: NDArray[np.bool_], compared: _Compared, progress: Progress | None

@@ -7,7 +7,7 @@ have low barriers, 2 and 3 high ones. The logits are W_h D. Inference with NumPy
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Self
 
@@ -294,6 +294,12 @@ class ScnnModel(LearnedModel):
             extrapolation=extrapolation,
             sample_extrapolation=of_sample,
         )
+
+    def novelty_blocks(self, structure: Structure) -> Iterator[tuple[str, NDArray, NDArray]]:
+        """See `LearnedModel`."""
+        for indices, rows in self.descriptor.iterate_blocks(structure):
+            known = np.isfinite(rows).all(axis=1)
+            yield ANY_SPECIES, indices[known], rows[known]
 
     def needed(self, structure: Structure) -> Structure:
         """The structure with all atoms selected whose rows the prediction reads: the selected ones and their region."""

@@ -9,7 +9,7 @@ all, turn these inputs into a stiffness.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -318,6 +318,21 @@ class StiffnessModel(LearnedModel):
             extrapolation=extrapolation,
             sample_extrapolation=of_sample,
         )
+
+    @property
+    def novelty_key(self) -> Hashable:
+        """See `LearnedModel`: models for glasses at rest and for snapshots may see the same."""
+        features, angles = self.features, self.features.angles
+        tables = [features.table, None if angles is None else angles.table]
+        settings = repr((features.descriptor, None if angles is None else angles.cutoff, tuple(self.heads)))
+        return settings, *(None if table is None else table.tobytes() for table in tables)
+
+    def novelty_blocks(self, structure: Structure) -> Iterator[tuple[str, NDArray, NDArray]]:
+        """See `LearnedModel`."""
+        for indices, rows in self.features.iterate_blocks(structure):
+            held = rows.any(axis=1)
+            for name, members in by_head(structure, indices[held], tuple(self.heads)):
+                yield name, indices[held][members], rows[held][members]
 
     def _neighbour_inputs(
         self, structure: Structure, features: LocalFeatures, needed: NDArray, progress: Progress | None

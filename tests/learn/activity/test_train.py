@@ -6,8 +6,7 @@ from activity_mixtures import crowded_sample, crowding
 
 from ovito_glassml.descriptors.ace import ACEDescriptors
 from ovito_glassml.errors import TrainingError
-from ovito_glassml.learn import format as model_file
-from ovito_glassml.learn.activity.model import ActivityModel, shipped_model_for
+from ovito_glassml.learn.activity.model import ActivityModel
 from ovito_glassml.learn.activity.train import (
     METHODS,
     ActivityDesign,
@@ -17,8 +16,7 @@ from ovito_glassml.learn.activity.train import (
     fit_line,
     train_activity,
 )
-from ovito_glassml.learn.format import ModelError, save_model
-from ovito_glassml.structure import Structure
+from ovito_glassml.learn.format import save_model
 
 DESCRIPTOR = ACEDescriptors(("A", "B"), cutoff=3.0, nearest=1.0, order=1, n_max=6)
 
@@ -115,16 +113,3 @@ def test_a_saved_model_predicts_the_same(model, samples, tmp_path):
     np.testing.assert_allclose(again.extrapolation, before.extrapolation, rtol=1e-5)
     assert loaded.header.training["samples"] == ["configuration 0", "configuration 1", "configuration 2"]
     assert loaded.header.training["composition"]["A"] == pytest.approx(0.8, abs=0.05)
-
-
-def test_shipped_model_is_found_by_species_and_composition(samples):
-    with pytest.raises(ModelError, match="No shipped activity model knows Ge"):
-        shipped_model_for(Structure(np.zeros((1, 3)), [0], ("Ge",)))
-
-
-def test_choosing_a_model_again_reads_no_files(monkeypatch):
-    """Frames of a trajectory ask for it one by one, and opening files thousands of times costs time and memory."""
-    mixture = Structure(np.zeros((1, 3)), [0], ("A",))
-    chosen = shipped_model_for(mixture)
-    monkeypatch.setattr(model_file, "safe_open", None)
-    assert shipped_model_for(mixture) == chosen
