@@ -1,7 +1,7 @@
 """Predicted stiffness in OVITO, by a model whose answer is known: it counts the first shell of an fcc crystal."""
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +80,19 @@ def saved(model, file):
 @pytest.fixture(scope="module")
 def model(neighbour_counter, tmp_path_factory):
     return saved(neighbour_counter(), tmp_path_factory.mktemp("models") / "counter.safetensors")
+
+
+def test_cage_stiffness_is_written_where_the_model_was_taught_it(neighbour_counter, model, fcc, as_data, tmp_path):
+    alone = neighbour_counter()
+    (head,) = alone.heads.values()
+    header = replace(alone.header, output={**alone.header.output, "also": "Predicted Cage Stiffness", "unit": "ε/σ²"})
+    cage = {ANY_SPECIES: replace(head, offset=np.array(1.5))}
+    both = saved(replace(alone, header=header, cage_heads=cage), tmp_path / "both.safetensors")
+    result = predicted(as_data(fcc), both)
+    np.testing.assert_allclose(result.particles["Predicted Stiffness"], 0.5 + 0.12, rtol=1e-6)
+    np.testing.assert_allclose(result.particles["Predicted Cage Stiffness"], 1.5 + 0.12, rtol=1e-6)
+    assert "ε/σ²" in result.tables["predicted-stiffness-histogram"].axis_label_x
+    assert "Predicted Cage Stiffness" not in predicted(as_data(fcc), model).particles
 
 
 def predicted(data, model, **parameters):

@@ -53,7 +53,7 @@ def test_training_again_gives_the_same_bits_and_another_seed_does_not(spring_gla
 
 
 def test_atoms_without_labels_are_left_out(spring_glasses):
-    structure, stiffness, name = spring_glasses[0]
+    structure, stiffness, name = spring_glasses[0][:3]
     most = np.where(np.arange(len(structure)) % 4 != 0, stiffness, np.nan)
     model = train([(structure, most, name)])
     assert model.header.training["atoms"] == np.isfinite(most).sum()
@@ -80,7 +80,7 @@ def test_networks_learn_what_is_not_linear():
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")  # of means over nothing
 def test_species_may_be_spread_over_samples(spring_glasses):
-    structure, stiffness, _ = spring_glasses[0]
+    structure, stiffness, _ = spring_glasses[0][:3]
     pure = Structure(structure.positions, np.zeros(len(structure)), ("Zr",), structure.cell, pbc=(True, True, True))
     model = train([spring_glasses[0], (pure, stiffness, "pure Zr")])
     assert model.species == ("Cu", "Zr")
@@ -108,7 +108,7 @@ def test_progress_says_how_much_time_is_left(spring_glasses):
     ],
 )
 def test_useless_data_are_refused(samples, message, spring_glasses):
-    structure, stiffness, name = spring_glasses[0]
+    structure, stiffness, name = spring_glasses[0][:3]
     rare = np.zeros(len(structure), dtype=int)
     rare[:5] = 1
     mostly_copper = Structure(structure.positions, rare, ("Cu", "Zr"), structure.cell, pbc=(True, True, True))
