@@ -186,6 +186,13 @@ class DescribedSamples(NamedTuple):
     folds: list[NDArray]  # cross-validation fold of every atom, -1 without a label
 
     @property
+    def sample_folds(self) -> list[NDArray]:
+        """As `folds`, of whole samples where there are two: slabs of one glass are more alike than two glasses are."""
+        if not 1 < len(self.samples) < FOLDS:
+            return self.folds
+        return [np.where(fold >= 0, number, -1) for number, fold in enumerate(self.folds)]
+
+    @property
     def caged(self) -> bool:
         """Whether there is a cage stiffness to learn."""
         return self.samples[0].cage is not None

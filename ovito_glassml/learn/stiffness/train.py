@@ -100,7 +100,7 @@ def train(
         cage_heads = _train_heads(data, inputs, "cage", seed, nth_of(span_of(report, 0.3, 0.95), 1, parts))
     report(0.95, "measuring where the training data lie")
     structures, radius = [sample.structure for sample in data.samples], data.design.extrapolation_radius
-    score = fit_extrapolation(structures, data.rows, data.members, data.folds, radius=radius)
+    score = fit_extrapolation(structures, data.rows, data.members, data.sample_folds, radius=radius)
     header = _header(data, training or {}, results)
     report(1.0, "done")
     return StiffnessModel(header, features_of(data.design, data.species), neighbours, heads, score, cage_heads)

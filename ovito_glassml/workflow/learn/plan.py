@@ -38,8 +38,8 @@ MATERIAL_FILE = "material.toml"
 #: Glasses left out have seeds that begin here, above those of the others.
 ASIDE_SEEDS = 500
 #: Core seconds of training a method, on a glass of a thousand atoms; of judging and drawing; and of the check.
-TRAINING = {"stiffness": 25.0, "activity": 20.0, "prototypes": 60.0, "barcode": 90.0}
-REPORTING, CHECKING = 40.0, 60.0
+TRAINING = {"stiffness": 5.0, "activity": 20.0, "prototypes": 60.0, "barcode": 90.0}
+REPORTING, CHECKING = 20.0, 60.0
 #: Bytes that an atom takes in a frame, and those of models, cards and pictures.
 BYTES_PER_ATOM, BYTES_OF_MODELS = 80, 4_000_000
 #: Events in which shear by steps ends, for the disk only.

@@ -7,8 +7,9 @@ import pytest
 
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.stiffness import train as stiffness_training
-from ovito_glassml.learn.stiffness.data import BY_SPECIES, PUBLISHED, LabelledSample
+from ovito_glassml.learn.stiffness.data import BY_SPECIES, PUBLISHED, LabelledSample, describe_samples
 from ovito_glassml.learn.stiffness.train import scan_networks, train
+from ovito_glassml.progress import silent
 from ovito_glassml.structure import Structure
 
 
@@ -133,3 +134,11 @@ def test_scan_covers_activations_depths_and_widths(spring_glasses):
     scores = [row[2] for row in table.rows]
     assert min(scores) > 0.2
     assert table.note == "Mean of 5 folds of sample-1, sample-2."
+
+
+def test_of_few_samples_the_extrapolation_score_leaves_out_whole_ones(spring_glasses):
+    """Or a glass never seen, which differs from all as much as they do from each other, would pass for a stranger."""
+    model = train(spring_glasses[:2], design=PUBLISHED)
+    data = describe_samples(spring_glasses[:2], PUBLISHED, silent)
+    assert [set(fold.tolist()) for fold in data.sample_folds] == [{0}, {1}]
+    assert (model.predict(spring_glasses[2].structure).extrapolation > 1).mean() < 0.2
