@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from contextlib import contextmanager
+from importlib import import_module
 
 import numpy as np
 import pytest
 
-from ovito_glassml import cli
 from ovito_glassml.structure import Structure
 
 
@@ -191,8 +191,8 @@ def interrupted(monkeypatch):
             yield update
 
         with monkeypatch.context() as patch:
-            for module in (cli.apply, cli.figures, cli.simulate, cli.study, cli.train):
-                patch.setattr(module, "progress_bar", bar)
+            for name in ("apply", "figures", "simulate", "study", "train"):
+                patch.setattr(import_module(f"ovito_glassml.cli.{name}"), "progress_bar", bar)
             yield
         assert reached, f"the command never got to {moment:.0%} of {part}"
 

@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from ovito_glassml.cli import apply
+from ovito_glassml.cli import apply, learn
 from ovito_glassml.cli.figures import figures_app
 from ovito_glassml.cli.lazy import add_lazily
 from ovito_glassml.cli.models import models_app
@@ -29,6 +29,7 @@ app = typer.Typer(
 
 
 apply.add_commands(app)
+learn.add_commands(app)
 for group, name in (
     (modifiers_app, "modifiers"),
     (models_app, "models"),

@@ -21,16 +21,43 @@ class UsageError(GlassMLError):
     """The command line asks for something that does not exist."""
 
 
-@contextmanager
-def progress_bar(text: str) -> Iterator[Callable[[float, str], None]]:
-    """A bar with time left; yields ``update(fraction, text)``."""
+def _bars() -> Progress:
     columns = (
         _Description("{task.description}"),
         BarColumn(),
         TaskProgressColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    with Progress(*columns, console=Console(stderr=True)) as bar:
+    return Progress(*columns, console=Console(stderr=True))
+
+
+@contextmanager
+def two_bars(text: str) -> Iterator[tuple[Callable[[float, float, str], None], Callable[[str], None]]]:
+    """Bars with time left for the whole and its part; yields ``update(whole, part, text)``, and what prints a line."""
+    with _bars() as bar:
+        whole, part = bar.add_task(text, total=1.0), bar.add_task("", total=1.0)
+        begun = ""
+
+        def update(fraction: float, of_part: float, description: str) -> None:
+            nonlocal begun
+            step = description.split(",")[0].split(":")[0]
+            if step != begun:  # its pace says nothing about that of the next
+                begun = step
+                bar.reset(part)
+            bar.update(whole, completed=fraction)
+            bar.update(part, completed=of_part, description=description)
+
+        def say(line: str) -> None:
+            console.print(line, highlight=False, soft_wrap=True)  # above the bars
+
+        yield update, say
+        bar.update(whole, completed=1.0)
+
+
+@contextmanager
+def progress_bar(text: str) -> Iterator[Callable[[float, str], None]]:
+    """A bar with time left; yields ``update(fraction, text)``."""
+    with _bars() as bar:
         task = bar.add_task(text, total=1.0)
 
         def update(fraction: float, description: str = "") -> None:

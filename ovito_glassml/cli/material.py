@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from ovito_glassml.cli.common import UsageError, console, progress_bar
-from ovito_glassml.cli.simulate import Composition, LammpsArguments, Potentials
+from ovito_glassml.cli.lammps import Composition, LammpsArguments, Potentials
 
 material_app = typer.Typer()
 

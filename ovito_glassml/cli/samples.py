@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -40,21 +41,38 @@ def ule_samples(files: list[Path], energy: str, species: str, kind: str = "") ->
 def barrier_samples(files: list[Path], label: str, species: str) -> list[Any]:
     from ovito_glassml.learn.prototypes.data import BarrierSample
 
-    return [BarrierSample(*sample) for sample in labelled_samples(files, label, species)]
+    return [
+        BarrierSample(structure, columns[label], name) for structure, columns, name in _frames(files, label, species)
+    ]
 
 
-def labelled_samples(files: list[Path], label: str, species: str) -> list[Any]:
-    from ovito_glassml.adapter.files import read_labelled
+def labelled_samples(files: list[Path], label: str, species: str, cage: str = "") -> list[Any]:
+    """Samples with their stiffness and, from the column `cage` where the files have it, their cage stiffness."""
+    from ovito_glassml.adapter.input import plain_name
     from ovito_glassml.learn.stiffness.data import LabelledSample
 
-    samples = []
+    if plain_name(label) == plain_name(cage):
+        raise UsageError(
+            f"The column {label} is a cage stiffness, which is learned beside another stiffness and not in its place; "
+            "name the column of that as the label."
+        )
+    return [
+        LabelledSample(structure, columns[label], name, columns.get(cage))
+        for structure, columns, name in _frames(files, label, species, (cage,) if cage else ())
+    ]
+
+
+def _frames(
+    files: list[Path], label: str, species: str, optional: tuple[str, ...] = ()
+) -> Iterator[tuple[Any, dict[str, Any], str]]:
+    """Structure, columns and name of every frame."""
+    from ovito_glassml.adapter.files import read_columns
+
     for file in files:
-        frames = list(read_labelled(file, label, species=species))
+        frames = list(read_columns(file, (label,), optional, species=species))
         stem = file.name.split(".")[0]
-        for number, (structure, stiffness) in enumerate(frames):
-            name = stem if len(frames) == 1 else f"{stem} frame {number}"
-            samples.append(LabelledSample(structure, stiffness, name))
-    return samples
+        for number, (structure, columns) in enumerate(frames):
+            yield structure, columns, stem if len(frames) == 1 else f"{stem} frame {number}"
 
 
 def chosen_from(named: dict[str, Any], name: str, what: str) -> Any:

@@ -11,6 +11,7 @@ import typer
 from rich.table import Table
 
 from ovito_glassml.cli.common import UsageError, check_output, console, progress_bar
+from ovito_glassml.cli.lammps import Composition, LammpsArguments, Potentials, Scheduler
 from ovito_glassml.cli.options import with_options_of
 from ovito_glassml.simulate.campaign import PROTOCOLS
 from ovito_glassml.simulate.material import Material, load_material
@@ -19,64 +20,12 @@ from ovito_glassml.simulate.material_header import FORMERLY, material_for
 simulate_app = typer.Typer()
 
 
-def _use(context: typer.Context, text: str | None) -> str | None:
-    """Start LAMMPS with a user's own switches as long as the command runs."""
-    if text is not None:
-        from ovito_glassml.simulate.lammps_module import with_lammps_arguments
-
-        context.with_resource(with_lammps_arguments(text))
-    return text
-
-
-def _look_in(context: typer.Context, folder: Path | None) -> Path | None:
-    """Look for potential files there, too, as long as the command runs."""
-    if folder is not None:
-        from ovito_glassml.simulate.potential_files import with_potentials
-
-        if not folder.is_dir():
-            raise UsageError(f"The folder of potentials {folder} does not exist; check the path.")
-        context.with_resource(with_potentials(folder))
-    return folder
-
-
-LammpsArguments = Annotated[
-    str | None,
-    typer.Option(
-        "--lammps-args",
-        metavar="SWITCHES",
-        envvar="GLASSML_LAMMPS_ARGS",
-        callback=_use,
-        help="Switches for your own accelerated LAMMPS, such as '-k on g 1 -sf kk', instead of ours. A stopped run "
-        "still goes on, but only without them are its numbers the same to the last bit.",
-    ),
-]
-
-Potentials = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FOLDER",
-        callback=_look_in,
-        is_eager=True,
-        help="Folder of potential files, searched after that of the material's own file; also GLASSML_POTENTIALS.",
-    ),
-]
-
-Scheduler = Annotated[
-    str | None,
-    typer.Option(
-        metavar="ADDRESS",
-        help="Let the workers of this Dask scheduler do it, such as tcp://host:8786. They must share the folder of "
-        "the output. Needs the extra: pip install 'ovito-glassml[cluster]'.",
-    ),
-]
-
 _MATERIAL = typer.Option("--material", "--system", help="A shipped material (glassml material list) or a .toml file.")
 CopperZirconium = Annotated[str, _MATERIAL]
 OfTheStructure = Annotated[
     str | None,
     typer.Option(help="A shipped material or a .toml file; by default what the structure's file or species say."),
 ]
-Composition = Annotated[str, typer.Option(help="Such as Cu64Zr36, in percent; by default that of the material.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Result, ends in .xyz.gz.")]
 Glass = Annotated[Path, typer.Argument(help="Structure at rest in a periodic cell; of several frames, the last.")]
 Species = Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")]

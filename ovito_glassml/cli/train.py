@@ -55,6 +55,10 @@ def train_stiffness(
     output: Output,
     test: Test = None,
     label: Annotated[str, typer.Option(help="Column with the measured stiffness.")] = "Stiffness",
+    cage_label: Annotated[
+        str,
+        typer.Option(help="Column with the stiffness relative to the first shell, learned too if it is there."),
+    ] = "Cage_Stiffness",
     species: Species = "",
     scan: Annotated[bool, typer.Option("--scan", help="Also compare activations, depths and widths.")] = False,
     length_unit: LengthUnit = "",
@@ -66,16 +70,15 @@ def train_stiffness(
     Example: glassml train stiffness labels-1.xyz.gz labels-2.xyz.gz labels-3.xyz.gz -o mine.safetensors
     """
     from ovito_glassml.learn.stiffness.data import BY_SPECIES, PUBLISHED
-    from ovito_glassml.learn.stiffness.evaluate import score_sample, score_table
+    from ovito_glassml.learn.stiffness.evaluate import score_tables
     from ovito_glassml.learn.stiffness.train import scan_networks, train
 
     chosen = chosen_from({"species": BY_SPECIES, "rdf40": PUBLISHED}, settings.design, "design")
     job = _job(files, output, test, length_unit, energy_unit, reference)
-    samples, judges = (labelled_samples(part, label, species) for part in (job.training, job.held_out))
+    samples, judges = (labelled_samples(part, label, species, cage_label) for part in (job.training, job.held_out))
     with progress_bar("Training") as update:
         model = train(samples, design=replace(chosen, units=job.units), seed=settings.seed, progress=update)
-    scores = [score_sample(model, sample) for sample in judges]
-    tables = [score_table("Held-out samples", scores, NOT_TRAINED_ON, units=job.units)]
+    tables = score_tables(model, judges, NOT_TRAINED_ON, units=job.units)
     if scan:
         with progress_bar("Comparing networks") as update:
             tables.append(scan_networks(samples, seed=settings.seed, progress=update))

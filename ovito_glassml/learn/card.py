@@ -32,7 +32,7 @@ def render_card(header: ModelHeader, name: str) -> str:
         "## Input and output",
         _listing(
             {
-                "Predicts": f"{header.output.get('property', '')} ({header.output.get('unit', '')})",
+                "Predicts": f"{_predicted(header)} ({header.output.get('unit', '')})",
                 "Species": ", ".join(header.species),
                 "Sees an atom's surroundings up to": header.reach,
                 "Descriptor": header.descriptor,
@@ -58,6 +58,11 @@ def render_card(header: ModelHeader, name: str) -> str:
         ),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _predicted(header: ModelHeader) -> str:
+    names = (header.output.get(entry) for entry in ("property", "also"))
+    return " and ".join(str(name) for name in names if name)
 
 
 def write_card(name_or_path: str | os.PathLike[str]) -> Path:

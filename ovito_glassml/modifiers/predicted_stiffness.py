@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 from ovito.data import DataCollection
@@ -19,17 +20,11 @@ from ovito_glassml.adapter.output import color_by
 from ovito_glassml.adapter.prediction import Output, predict_particles, write_prediction
 from ovito_glassml.learn.choice import choose_model
 from ovito_glassml.learn.format import remembered
-from ovito_glassml.learn.stiffness.model import KIND, StiffnessModel, StiffnessPrediction
+from ovito_glassml.learn.stiffness.model import CAGE_STIFFNESS, KIND, STIFFNESS, StiffnessModel, StiffnessPrediction
 
 __all__ = ["PredictedStiffnessModifier"]
 
-OUTPUT = Output(
-    "Predicted stiffness",
-    "Predicting stiffness",
-    "PredictedStiffness",
-    "Predicted Stiffness",
-    "Predicted stiffness (eV/Å²)",
-)
+OUTPUT = Output("Predicted stiffness", "Predicting stiffness", "PredictedStiffness", STIFFNESS)
 
 _loaded = remembered(StiffnessModel.load)
 
@@ -48,6 +43,8 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
     * ``Predicted Stiffness``: particle property, K in eV/Å². NaN for atoms without neighbours in the range of the
       model. Where the model comes to less than 0, as in hot liquids, it is led beyond its data and the value is 0,
       that of an atom which nothing holds: such atoms remain the softest in maps and means.
+    * ``Predicted Cage Stiffness``: particle property, k_B T / u² of the motion relative to the atom's first shell in
+      the harmonic limit, in the same unit. Only where the model was taught it: its card says so.
     * ``Predicted Stiffness Coarse``: particle property, mean of K over all atoms within
       `coarse_graining_radius`, the atom included.
     * ``Predicted Stiffness Extrapolation``: particle property, distance from the training data;
@@ -62,8 +59,8 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
     * ``PredictedStiffness.sample_extrapolation``: attribute, the same score for the sample as a whole: above 1
       it is none like those of the training, and a warning is printed. A state that shifts all atoms a
       little, such as a liquid, shows here. NaN for models that do not know.
-    * ``PredictedStiffness.negative``: attribute, the number of atoms for which the model came to less than 0. If
-      there are any, a warning is printed.
+    * ``PredictedStiffness.negative``: attribute, the number of atoms for which the model came to less than 0, in
+      either of the two. If there are any, a warning is printed.
     * ``PredictedStiffness.no_cell``: attribute, 1 if there is no simulation cell: all boundaries are open,
       which is said in a line. Else 0.
     * ``PredictedStiffness.undefined``: attribute, the number of atoms without a value (NaN):
@@ -133,20 +130,23 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
         self, data: DataCollection, *, data_cache: DataCollection, **kwargs: Any
     ) -> Generator[str | float, None, None]:
         radius, density = self.coarse_graining_radius, self.number_density or None
-        name, _, prediction = yield from predict_particles(
+        name, model, prediction = yield from predict_particles(
             data, data_cache, self, OUTPUT, lambda structure: choose_model(structure, KIND, _loaded), _loaded,
             lambda model, structure, report: model.predict(
                 structure, coarse_graining_radius=radius, number_density=density, progress=report
             ),
         )  # fmt: skip
-        _write(data, name, prediction)
+        _write(data, name, str(model.header.output["unit"]), prediction)
         if self.color_by_result:
             color_by(data, "Predicted Stiffness")
 
 
-def _write(data: DataCollection, name: str, prediction: StiffnessPrediction) -> None:
+def _write(data: DataCollection, name: str, unit: str, prediction: StiffnessPrediction) -> None:
+    output = replace(OUTPUT, axis=f"Predicted stiffness ({unit})")
     columns = {OUTPUT.main: prediction.stiffness, f"{OUTPUT.main} Coarse": prediction.coarse}
-    write_prediction(data, OUTPUT, name, prediction, columns, {"negative": prediction.negative})
+    if prediction.cage is not None:
+        columns[CAGE_STIFFNESS] = prediction.cage
+    write_prediction(data, output, name, prediction, columns, {"negative": prediction.negative})
     if prediction.negative:
         print(
             f"Predicted stiffness: {name} came to less than 0 for {prediction.negative} atoms, which "

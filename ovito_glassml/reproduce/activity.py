@@ -37,7 +37,6 @@ from ovito_glassml.learn.card import save_with_card
 from ovito_glassml.learn.format import ResultTable
 from ovito_glassml.progress import Report, nth_of, printed, span_of
 from ovito_glassml.reproduce.activity_data import (
-    LEARNED_AVALANCHE_SHARE,
     compact_shear,
     compact_thermal,
     read_shear,
@@ -47,6 +46,7 @@ from ovito_glassml.reproduce.activity_data import (
 )
 from ovito_glassml.reproduce.costs import core_hours, shipped_timings
 from ovito_glassml.simulate.snapshots import made_with, read_frames, read_header
+from ovito_glassml.workflow.learn.events import LEARNED_AVALANCHE_SHARE
 
 __all__ = ["GLASSES", "Glass", "collect", "kept_aside", "make_activity_models", "read_configurations"]
 

@@ -7,26 +7,23 @@ structure, with how far every atom's neighbourhood moved in each of several runs
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.errors import SimulationError
 from ovito_glassml.labels.activity import NEITHER, label_by_quantile
 from ovito_glassml.labels.nonaffine import nonaffine_squared_displacement
 from ovito_glassml.learn.activity.data import EXTREME_SHARE, ActivitySample
 from ovito_glassml.learn.activity.model import active_atoms
 from ovito_glassml.simulate.material import Material, load_material
-from ovito_glassml.simulate.material_header import material_of_header
-from ovito_glassml.simulate.protocols.shear_aqs import label_events
-from ovito_glassml.simulate.snapshots import Snapshot, made_with, provenance, read_frames, write_frames
+from ovito_glassml.simulate.snapshots import Snapshot, provenance, read_frames, write_frames
 from ovito_glassml.structure import Structure
+from ovito_glassml.workflow.learn.events import labels_of_larger_events
 
 __all__ = [
-    "LEARNED_AVALANCHE_SHARE",
     "compact_shear",
     "compact_thermal",
     "read_shear",
@@ -38,12 +35,6 @@ __all__ = [
 
 #: Radius of the neighbourhoods of D²min in nearest-neighbour distances, as published.
 NEIGHBOURHOOD = 2.5
-
-#: Events of sheared glasses in which at most this share of the atoms is active are learned from, if not judged by.
-#: Beyond the protocol's tenth this raises what is recognised in local events (balanced accuracy, 20 radial features
-#: up to 4 nearest-neighbour distances: Cu50Zr50 0.64 to 0.68, polymer 0.70 to 0.73, Kob-Andersen 0.73 to 0.78,
-#: Wahnström 0.65 to 0.67); twice as much changes little.
-LEARNED_AVALANCHE_SHARE = 0.3
 
 LEARNED = "Learned_Activity"
 REPLICAS = "Replica_Nonaffine_Squared_Displacement"
@@ -107,7 +98,7 @@ def compact_shear(source: Path, target: Path) -> None:
     """
     frames = []
     events = read_frames(source)
-    for frame, larger in zip(events, _labels_of_larger_events(events), strict=True):
+    for frame, larger in zip(events, labels_of_larger_events(events), strict=True):
         judged = frame.columns["Activity"]
         learned = judged if (judged != NEITHER).any() else larger
         if (learned != NEITHER).any():
@@ -115,31 +106,6 @@ def compact_shear(source: Path, target: Path) -> None:
             columns = {"Activity": judged, LEARNED: learned, "Nonaffine_Squared_Displacement": moved}
             frames.append(Snapshot(frame.structure, columns, frame.header))
     write_frames(target, frames)
-
-
-def _labels_of_larger_events(frames: Sequence[Snapshot]) -> NDArray[np.int64]:
-    """(events, N) labels of the events that the protocol left without, by its own rule."""
-    labels = np.full((len(frames), len(frames[0].structure)), NEITHER)
-    larger = [number for number, frame in enumerate(frames) if str(frame.header.get("avalanche")) == "1"]
-    if not larger:
-        return labels
-    settings = made_with(frames[0].header)
-    material = material_of_header(frames[0].header)
-    if material is None:
-        raise SimulationError("The frames do not say what material they are of; collect files of glassml simulate.")
-    length = material.nearest_neighbour_distance
-    moved, largest = (
-        np.array([frames[number].columns[name] for number in larger]) / length**2
-        for name in ("Nonaffine_Squared_Displacement", "Largest_Nonaffine_Squared_Displacement")
-    )
-    strain = np.array([float(str(frames[number].header["strain"])) for number in larger])
-    # Blocks end where a step ends; the middle of the step lies safely inside.
-    middle = strain - settings["discarded_strain"] + settings["step"] / 2
-    _, place, block = np.unique((middle / settings["block"]).astype(int), return_index=True, return_inverse=True)
-    eligible = active_atoms(frames[0].structure, material.active_species)
-    limits = settings["threshold"], LEARNED_AVALANCHE_SHARE, settings["seed"]
-    labels[larger] = label_events(moved, block, largest[place], eligible, *limits)
-    return labels
 
 
 def compact_thermal(source: Path, target: Path, length: float = 1.0) -> None:

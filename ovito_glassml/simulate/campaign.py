@@ -36,6 +36,7 @@ from ovito_glassml.simulate.snapshots import Snapshot, curve_file, made_with, re
 __all__ = [
     "PROTOCOLS",
     "Job",
+    "atom_steps",
     "load_campaign",
     "material_of",
     "run_campaign",
@@ -51,8 +52,8 @@ __all__ = [
 class Job:
     """One protocol with its settings; its output is ``name.xyz.gz``.
 
-    `input` names the job whose output this one starts from, `material` a shipped material or a file ("": the
-    protocol's usual one), `composition` what it consists of if not what its file says.
+    `input` names the job whose output this one starts from, or a file ``*.xyz.gz``, `material` a shipped material or a
+    file ("": the protocol's usual one), `composition` what it consists of if not what its file says.
     """
 
     name: str
@@ -73,6 +74,10 @@ class Job:
 
     def output(self, folder: Path) -> Path:
         return folder / f"{self.name}.xyz.gz"
+
+    def source(self, folder: Path) -> Path:
+        """What it starts from."""
+        return Path(str(self.input)) if _is_file(self.input) else folder / f"{self.input}.xyz.gz"
 
     def progress_file(self, folder: Path) -> Path:
         return folder / f".{self.name}.progress.json"
@@ -109,6 +114,11 @@ class Protocol:
     def needs_structure(self) -> bool:
         """Whether it starts from a structure instead of making its own atoms."""
         return "atoms" not in {entry.name for entry in fields(self.settings)}
+
+
+def _is_file(source: str | None) -> bool:
+    """Whether the input of a job is a file of the user's and no job."""
+    return (source or "").endswith(".xyz.gz")
 
 
 def _origin(source: Snapshot) -> dict[str, object]:
@@ -163,7 +173,8 @@ def load_campaign(file: Path, size: str = "laptop") -> list[Job]:
         settings, in `settings` (common) and in one table for each column of sizes. A ``[[set]]``
         table is many jobs: its `vary` lists values of settings, every combination of which becomes
         a job, and ``{setting}`` in `name` and `input` stands for the value. Settings may hold `material`, a shipped
-        material or a file beside the campaign's, and `composition`; a job with an input takes them over from it. A
+        material or a file beside the campaign's, and `composition`; a job with an input takes them over from it. An
+        `input` that ends in ``.xyz.gz`` is a snapshot beside the campaign's file. A
         column of sizes may hold a `vary` of its own. The jobs come first; then the sets take turns, one job each, so
         that a campaign stopped early has something of everything.
     size : str
@@ -229,7 +240,8 @@ def _with_materials(jobs: Sequence[Job], folder: Path) -> list[Job]:
             material = str((folder / material).resolve())
         if (source := known.get(job.input or "")) is not None:
             material, composition = material or source.material, composition or source.composition
-        known[job.name] = replace(job, material=material, composition=composition)
+        start = str((folder / str(job.input)).resolve()) if _is_file(job.input) else job.input
+        known[job.name] = replace(job, input=start, material=material, composition=composition)
     return list(known.values())
 
 
@@ -238,7 +250,7 @@ def _check(jobs: Sequence[Job]) -> None:
     for job in jobs:
         if job.protocol not in PROTOCOLS:
             raise SimulationError(f"Job {job.name}: unknown protocol {job.protocol!r}; use {', '.join(PROTOCOLS)}.")
-        if job.input is not None and job.input not in known:
+        if job.input is not None and job.input not in known and not _is_file(job.input):
             raise SimulationError(f"Job {job.name}: its input {job.input!r} is no earlier job; name one above it.")
         _check_material(job)
         if job.input is None and PROTOCOLS[job.protocol].needs_structure:
@@ -294,7 +306,7 @@ def _run_alone(job: Job, folder: Path, scheduler: str | None) -> None:
 
 def _source(job: Job, settings: Any, folder: Path) -> Snapshot:
     """What a job starts from."""
-    file = folder / f"{job.input}.xyz.gz"
+    file = job.source(folder)
     if not hasattr(settings, "frame"):
         return read_snapshot(file)
     frames = read_frames(file)
@@ -340,14 +352,20 @@ def status(jobs: Iterable[Job], folder: Path) -> list[dict]:
     return records
 
 
-def seconds_left(jobs: Sequence[Job], records: Sequence[dict]) -> list[float]:
+def atom_steps(jobs: Sequence[Job], material: Material | None = None) -> list[float]:
+    """Number of atoms times number of force evaluations of each job, of one material or what the jobs say."""
+    by_name = {job.name: job for job in jobs}
+    return [_settings_of(job).atom_steps(_atoms(job, by_name), material or material_of(job)) for job in jobs]
+
+
+def seconds_left(jobs: Sequence[Job], records: Sequence[dict], speed: float | None = None) -> list[float]:
     """Core seconds that each job still needs.
 
     A job under way is judged by its own pace. A waiting one by its atom-steps and the pace of the
-    jobs of its protocol and material, finished or under way; if there are none, by a typical pace.
+    jobs of its protocol and material, finished or under way; if there are none, by `speed`, in atom-steps a core
+    second, or a typical pace.
     """
-    by_name = {job.name: job for job in jobs}
-    steps = [_settings_of(job).atom_steps(_atoms(job, by_name), material_of(job)) for job in jobs]
+    steps = atom_steps(jobs)
     timed: dict[tuple[str, str], list[float]] = {}
     for job, record, work in zip(jobs, records, steps, strict=True):
         if record["fraction"] > 0.02 and record["seconds"] > 0:
@@ -362,7 +380,7 @@ def seconds_left(jobs: Sequence[Job], records: Sequence[dict]) -> list[float]:
         elif fraction > 0.02 and seconds > 0:
             left.append(seconds * (1 / fraction - 1))
         else:
-            spent, done = timed.get(_kind(job), (1.0, ASSUMED_RATE[material_of(job).units]))
+            spent, done = timed.get(_kind(job), (1.0, speed or ASSUMED_RATE[material_of(job).units]))
             left.append(work * spent / done)
     return left
 
@@ -375,8 +393,13 @@ def _atoms(job: Job, by_name: dict[str, Job]) -> int:
     """Number of atoms, which a job without such a setting takes over from its input."""
     atoms = getattr(_settings_of(job), "atoms", None)
     if atoms is None:
-        return _atoms(by_name[job.input or ""], by_name)
+        return _atoms_in(job.input) if _is_file(job.input) else _atoms(by_name[job.input or ""], by_name)
     return atoms
+
+
+@lru_cache(maxsize=256)
+def _atoms_in(file: str | None) -> int:
+    return len(read_frames(Path(str(file)))[-1].structure)
 
 
 def summary(records: list[dict], left: Sequence[float]) -> tuple[float, str]:
@@ -498,7 +521,7 @@ class _Queue:
 def _called(report: Callable[[Any], None], job: Job, folder: Path, scheduler: str | None) -> Path:
     """Run a job in a process of its own; its output."""
     if job.input is not None:
-        seen(folder / f"{job.input}.xyz.gz")
+        seen(job.source(folder))
     run_job(job, folder, scheduler)
     return job.output(folder)
 
@@ -585,7 +608,7 @@ def _run_on(device: Device, jobs: list[Job], folder: Path, progress: Progress) -
             ),
         )
     for number, job in enumerate(searched, start=len(anneals)):
-        source = read_snapshot(folder / f"{job.input}.xyz.gz")
+        source = read_snapshot(job.source(folder))
         start = material_of(job), source.structure
         search = partial(barriers, *start, _settings_of(job), job.output(folder), parts(number))
         _timed([job], folder, partial(search, origin=_origin(source), device=device))
@@ -602,7 +625,7 @@ def _timed(jobs: Sequence[Job], folder: Path, run: Callable[[], None]) -> None:
 def _is_ready(job: Job, folder: Path, running: dict, failed: list[str]) -> bool:
     if job.name in running or job.name in failed or job.output(folder).exists():
         return False
-    return job.input is None or (folder / f"{job.input}.xyz.gz").exists()
+    return job.input is None or job.source(folder).exists()
 
 
 def _wait(running: Mapping[str, Answer], seconds: float) -> None:

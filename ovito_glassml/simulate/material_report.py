@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from ovito_glassml.simulate.material import Material
 from ovito_glassml.simulate.material_check import MaterialReport
 from ovito_glassml.simulate.potential_files import bare, potential_paths, words
 
-__all__ = ["SIZES", "costs", "described", "written"]
+__all__ = ["SIZES", "costs", "described", "material_text", "written"]
 
 #: Atoms of the samples whose costs are told.
 SIZES = (1000, 4000)
@@ -69,11 +70,17 @@ def costs(report: MaterialReport) -> dict[str, list[float]]:
 
 def written(report: MaterialReport, file: Path) -> str:
     """The material as a TOML file that lies at `file`, with what the check found as comments."""
-    lines = [f"# {what}: {found}" for what, found in described(report) if what != "Filled in"]
-    told = _placed(report.material, file.resolve().parent).described()
+    comments = "".join(f"# {what}: {text}\n" for what, text in described(report) if what != "Filled in")
+    return comments + material_text(report.material, file, report.filled)
+
+
+def material_text(material: Material, file: Path, measured_ones: Sequence[str] = ()) -> str:
+    """A material as a TOML file that lies at `file`; comments tell what was measured."""
+    told = _placed(material, file.resolve().parent).described()
     potentials = told.pop("potential", [])
+    lines = []
     for key, value in told.items():
-        measured = "  # measured" if key in report.filled else ""
+        measured = "  # measured" if key in measured_ones else ""
         lines.append(f"{key} = {_toml(value)}{measured}")
     for potential in potentials:
         lines += ["", "[[potential]]", *(f"{key} = {_toml(value)}" for key, value in potential.items())]

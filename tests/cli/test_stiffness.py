@@ -52,6 +52,22 @@ def test_a_model_is_trained_judged_and_used(files, tmp_path):
     assert np.corrcoef(predicted, crowded(3)[1])[0, 1] == pytest.approx(table.rows[0][1], abs=1e-4)
 
 
+def test_a_cage_stiffness_is_learned_beside_another_and_never_in_its_place(tmp_path):
+    files = []
+    for seed in (1, 2):
+        structure, stiffness = crowded(seed)
+        files.append(tmp_path / f"glass-{seed}.xyz.gz")
+        columns = {"Harmonic_Stiffness": stiffness, "Cage_Stiffness": 2 * stiffness}
+        write_snapshot(files[-1], structure, columns, {})
+    model = tmp_path / "mine.safetensors"
+    trained = ("train", "stiffness", *files, "-o", model, "--design", "rdf40", "--label")
+    assert run(*trained, "Harmonic_Stiffness").exit_code == 0
+    assert StiffnessModel.load(model).header.output["also"] == "Predicted Cage Stiffness"
+    refused = run(*trained, "cage stiffness")
+    assert isinstance(refused.exception, GlassMLError)
+    assert "beside another stiffness" in str(refused.exception)
+
+
 def test_the_files_to_judge_by_can_be_named(files, tmp_path):
     result = run(
         "train", "stiffness", *files, "--test", files[0], "-o", tmp_path / "mine.safetensors", "--design", "rdf40"

@@ -84,6 +84,19 @@ def model(neighbour_counter, tmp_path_factory):
     return saved(neighbour_counter(), tmp_path_factory.mktemp("models") / "counter.safetensors")
 
 
+def test_cage_stiffness_is_written_where_the_model_was_taught_it(neighbour_counter, model, fcc, as_data, tmp_path):
+    alone = neighbour_counter()
+    (head,) = alone.heads.values()
+    header = replace(alone.header, output={**alone.header.output, "also": "Predicted Cage Stiffness", "unit": "ε/σ²"})
+    cage = {ANY_SPECIES: replace(head, offset=np.array(1.5))}
+    both = saved(replace(alone, header=header, cage_heads=cage), tmp_path / "both.safetensors")
+    result = predicted(as_data(fcc), both)
+    np.testing.assert_allclose(result.particles["Predicted Stiffness"], 0.5 + 0.12, rtol=1e-6)
+    np.testing.assert_allclose(result.particles["Predicted Cage Stiffness"], 1.5 + 0.12, rtol=1e-6)
+    assert "ε/σ²" in result.tables["predicted-stiffness-histogram"].axis_label_x
+    assert "Predicted Cage Stiffness" not in predicted(as_data(fcc), model).particles
+
+
 def predicted(data, model, **parameters):
     result = data.clone()
     result.apply(PredictedStiffnessModifier(model=model, **parameters))

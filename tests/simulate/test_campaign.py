@@ -18,6 +18,7 @@ from ovito_glassml.simulate.campaign import (
     PROTOCOLS,
     Job,
     _check_settings,
+    atom_steps,
     load_campaign,
     material_of,
     run_campaign,
@@ -128,6 +129,22 @@ def undisturbed(tmp_path_factory):
     file.write_text(SMALL_CAMPAIGN)
     assert run_campaign(load_campaign(file), folder / "snapshots", 2, lambda records: None) == []
     return folder / "snapshots"
+
+
+def test_a_job_may_start_from_a_file_of_ones_own(tmp_path, small_glass):
+    write_snapshot(tmp_path / "mine.xyz.gz", small_glass.structure, {}, {})
+    file = tmp_path / "campaign.toml"
+    file.write_text(
+        "[[job]]\nname = 'labels'\nprotocol = 'harmonic'\ninput = 'mine.xyz.gz'\nsettings = { minimise = true }\n"
+    )
+    jobs = load_campaign(file)
+    assert jobs[0].source(tmp_path / "data") == tmp_path / "mine.xyz.gz"
+    (left,) = seconds_left(jobs, status(jobs, tmp_path / "data"), speed=1e3)
+    assert left == atom_steps(jobs)[0] / 1e3 > 0
+    assert run_campaign(jobs, tmp_path / "data", 1, lambda records: None) == []
+    assert len(read_snapshot(tmp_path / "data" / "labels.xyz.gz").columns["Cage_Stiffness"]) == len(
+        small_glass.structure
+    )
 
 
 def test_every_job_ends_in_a_snapshot(undisturbed):

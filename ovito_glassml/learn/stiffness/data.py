@@ -41,11 +41,15 @@ FOLDS = 5
 
 
 class LabelledSample(NamedTuple):
-    """A structure, the measured stiffness of its atoms (energy/length², NaN where unknown) and a name."""
+    """A structure, the measured stiffness of its atoms (energy/length², NaN where unknown) and a name.
+
+    `cage` is the stiffness relative to the first shell, where it is known.
+    """
 
     structure: Structure
     stiffness: NDArray[np.float64]
     name: str
+    cage: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -181,13 +185,28 @@ class DescribedSamples(NamedTuple):
     members: list[dict[str, NDArray]]  # atoms of every head, one dictionary a sample
     folds: list[NDArray]  # cross-validation fold of every atom, -1 without a label
 
-    def gathered(self, tables: Sequence[NDArray], name: str) -> tuple[NDArray, NDArray, NDArray]:
-        """Inputs, labels and folds of all labelled atoms of one head."""
+    @property
+    def sample_folds(self) -> list[NDArray]:
+        """As `folds`, of whole samples where there are two: slabs of one glass are more alike than two glasses are."""
+        if not 1 < len(self.samples) < FOLDS:
+            return self.folds
+        return [np.where(fold >= 0, number, -1) for number, fold in enumerate(self.folds)]
+
+    @property
+    def caged(self) -> bool:
+        """Whether there is a cage stiffness to learn."""
+        return self.samples[0].cage is not None
+
+    def gathered(
+        self, tables: Sequence[NDArray], name: str, label: str = "stiffness"
+    ) -> tuple[NDArray, NDArray, NDArray]:
+        """Inputs, labels and folds of all labelled atoms of one head; `label` is ``stiffness`` or ``cage``."""
         inputs, targets, folds = [], [], []
         for sample, table, members, fold in zip(self.samples, tables, self.members, self.folds, strict=True):
-            chosen = members[name][fold[members[name]] >= 0]
+            labels = getattr(sample, label)
+            chosen = members[name][(fold[members[name]] >= 0) & np.isfinite(labels[members[name]])]
             inputs.append(table[chosen])
-            targets.append(sample.stiffness[chosen])
+            targets.append(labels[chosen])
             folds.append(fold[chosen])
         return np.concatenate(inputs), np.concatenate(targets), np.concatenate(folds)
 
@@ -195,9 +214,19 @@ class DescribedSamples(NamedTuple):
 def _checked(samples: Sequence[LabelledSample | tuple[Structure, NDArray, str]]) -> list[LabelledSample]:
     if not samples:
         raise TrainingError("There are no labelled structures to train on; give at least one file with labels.")
-    checked = []
-    for structure, stiffness, name in samples:
-        labels = np.asarray(stiffness, dtype=np.float64)
+    checked = [_checked_sample(LabelledSample(*sample)) for sample in samples]
+    without = [sample.name for sample in checked if sample.cage is None]
+    if without and len(without) < len(checked):
+        raise TrainingError(
+            f"{', '.join(without)} lack the cage stiffness that other samples have; give it for all or for none."
+        )
+    return checked
+
+
+def _checked_sample(sample: LabelledSample) -> LabelledSample:
+    structure, stiffness, name, cage = sample
+    columns = [np.asarray(column, dtype=np.float64) for column in (stiffness, cage) if column is not None]
+    for labels in columns:
         if labels.shape != (len(structure),):
             raise TrainingError(
                 f"{name} has labels of shape {labels.shape} for {len(structure)} atoms; give one stiffness per atom."
@@ -207,8 +236,7 @@ def _checked(samples: Sequence[LabelledSample | tuple[Structure, NDArray, str]])
                 f"{name} has {int(np.isfinite(labels).sum())} atoms with a finite stiffness; "
                 "leave this sample out, or give one with at least 100."
             )
-        checked.append(LabelledSample(replace(structure, mask=None), labels, name))
-    return checked
+    return LabelledSample(replace(structure, mask=None), columns[0], name, *columns[1:])
 
 
 def describe_samples(
@@ -236,13 +264,14 @@ def describe_samples(
         members.append(_members(sample.structure, species, design.by_species))
     data = DescribedSamples(design, spacing, samples, species, rows, members, _folds(samples))
     for name in members[0]:
-        _, targets, folds = data.gathered(rows, name)
-        counts = np.bincount(folds, minlength=FOLDS)
-        if counts.min() < 20:
-            raise TrainingError(
-                f"There are only {len(targets)} labelled atoms of species {name}; give at least 20 for each of "
-                f"the {FOLDS} parts of cross-validation."
-            )
+        for label in ("stiffness", "cage") if data.caged else ("stiffness",):
+            _, targets, folds = data.gathered(rows, name, label)
+            counts = np.bincount(folds, minlength=FOLDS)
+            if counts.min() < 20:
+                raise TrainingError(
+                    f"There are only {len(targets)} labelled atoms of species {name}; give at least 20 for each of "
+                    f"the {FOLDS} parts of cross-validation."
+                )
     return data
 
 

@@ -21,17 +21,21 @@ from ovito_glassml.structure import Structure
 __all__ = [
     "COARSE_RADIUS",
     "SampleScore",
+    "coarse_radius",
     "extreme_rdfs",
     "label_reliability",
     "radius_scan",
     "rate_differences",
     "score_sample",
     "score_table",
+    "score_tables",
     "separation_table",
 ]
 
 #: Å, the published coarse-graining radius.
 COARSE_RADIUS = 6.0
+#: Å, between nearest neighbours in the glasses for which that was published.
+COPPER_ZIRCONIUM = 2.7
 #: Å at which coarse-graining is tried.
 SCAN_RADII = (0.0, 3.0, 3.5, 4.0, 4.5, 5.0, 5.5, 6.0, 6.5, 7.0, 7.5, 8.0, 9.0, 10.0, 12.0)
 
@@ -47,7 +51,7 @@ class SampleScore:
     correlation : float
         Pearson R of predicted and measured stiffness over atoms.
     coarse : float
-        The same for averages within 6 Å.
+        The same for averages within 6 Å, or as many distances of neighbours.
     predicted_mean, measured_mean : float
         eV/Å², over the atoms with a label.
     error : float
@@ -70,7 +74,9 @@ class SampleScore:
         return self.predicted_mean / self.measured_mean - 1
 
 
-def score_sample(model: StiffnessModel, sample: LabelledSample, seen: Structure | None = None) -> SampleScore:
+def score_sample(
+    model: StiffnessModel, sample: LabelledSample, seen: Structure | None = None, label: str = "stiffness"
+) -> SampleScore:
     """Compare prediction and measurement.
 
     Parameters
@@ -80,21 +86,34 @@ def score_sample(model: StiffnessModel, sample: LabelledSample, seen: Structure 
     seen : Structure, optional
         What the model is shown instead of the sample's own structure, with the same atoms in the
         same order: a thermal snapshot. The measured averages stay those of the sample.
+    label : str
+        ``stiffness`` or ``cage``.
     """
     structure = sample.structure if seen is None else seen
-    prediction = model.predict(structure, coarse_graining_radius=COARSE_RADIUS)
-    measured_coarse = average_within(sample.structure, sample.stiffness, COARSE_RADIUS)
-    labelled = np.isfinite(sample.stiffness) & np.isfinite(prediction.stiffness)
-    measured, predicted = sample.stiffness[labelled], prediction.stiffness[labelled]
+    radius = coarse_radius(model)
+    prediction = model.predict(structure, coarse_graining_radius=radius)
+    values, labels = getattr(prediction, label), getattr(sample, label)
+    coarse = prediction.coarse if label == "stiffness" else average_within(structure, values, radius)
+    measured_coarse = average_within(sample.structure, labels, radius)
+    labelled = np.isfinite(labels) & np.isfinite(values)
+    measured, predicted = labels[labelled], values[labelled]
     return SampleScore(
         name=sample.name,
         correlation=pearson(predicted, measured),
-        coarse=pearson(prediction.coarse[labelled], measured_coarse[labelled]),
+        coarse=pearson(coarse[labelled], measured_coarse[labelled]),
         predicted_mean=float(predicted.mean()),
         measured_mean=float(measured.mean()),
         error=float(np.sqrt(np.mean((predicted - measured) ** 2))),
         extrapolating=float((prediction.extrapolation > 1).mean()),
     )
+
+
+def coarse_radius(model: StiffnessModel) -> float:
+    """The published 6 Å, and as many distances of neighbours in other units."""
+    spacing = model.header.architecture.get("nearest_neighbour_distance")
+    if spacing is None or model.header.length_unit == "angstrom":
+        return COARSE_RADIUS
+    return COARSE_RADIUS / COPPER_ZIRCONIUM * float(spacing)
 
 
 def score_table(title: str, scores: Sequence[SampleScore], note: str = "", *, units: Units) -> ResultTable:
@@ -123,6 +142,18 @@ def score_table(title: str, scores: Sequence[SampleScore], note: str = "", *, un
         for score in scores
     ]
     return ResultTable(title, columns, tuple(rows), note)
+
+
+def score_tables(
+    model: StiffnessModel, samples: Sequence[LabelledSample], note: str = "", *, units: Units
+) -> list[ResultTable]:
+    """Scores on samples not trained on: of the stiffness, and of the cage stiffness where the model was taught it."""
+    tables = [score_table("Held-out samples", [score_sample(model, one) for one in samples], note, units=units)]
+    caged = [one for one in samples if one.cage is not None]
+    if model.cage_heads and caged:
+        scores = [score_sample(model, one, label="cage") for one in caged]
+        tables.append(score_table("Held-out samples, cage stiffness", scores, note, units=units))
+    return tables
 
 
 def rate_differences(scores: Sequence[SampleScore], groups: Mapping[str, str]) -> ResultTable:

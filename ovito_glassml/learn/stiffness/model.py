@@ -4,13 +4,13 @@ A model sees the distances of an atom's neighbours, by species or not, through a
 the angles between its nearest bonds if it wants.
 It may first estimate a *bare stiffness* of every atom and then look at that of the neighbours,
 since an atom among soft atoms vibrates with them. Small networks, one for each species or one for
-all, turn these inputs into a stiffness.
+all, turn these inputs into a stiffness, and others into the cage stiffness where the model was taught it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,10 @@ from ovito_glassml.structure import Structure
 from ovito_glassml.threads import one_blas_thread
 
 __all__ = [
+    "ALSO",
+    "CAGE_STIFFNESS",
     "KIND",
+    "STIFFNESS",
     "Head",
     "LocalFeatures",
     "NeighbourStiffness",
@@ -44,6 +47,10 @@ __all__ = [
 ]
 
 KIND = "stiffness"
+#: Where the tensors of the two sets of heads begin, and the entry of `ModelHeader.output` of models that have both.
+HEAD, CAGE_HEAD, ALSO = "head", "cage_head", "also"
+#: What the two are called.
+STIFFNESS, CAGE_STIFFNESS = "Predicted Stiffness", "Predicted Cage Stiffness"
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -58,12 +65,15 @@ class StiffnessPrediction(Prediction):
     coarse : (N,) array
         Mean predicted stiffness of all atoms within the coarse-graining radius.
     negative : int
-        Number of atoms whose predicted stiffness was below 0.
+        Number of atoms whose predicted stiffness, or cage stiffness, was below 0.
+    cage : (N,) array or None
+        Stiffness relative to the first shell, as `stiffness`; None where the model was not taught it.
     """
 
     stiffness: NDArray[np.float64]
     coarse: NDArray[np.float64]
     negative: int
+    cage: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)
@@ -185,7 +195,7 @@ class Head:
 
     def tensors(self, name: str) -> dict[str, NDArray]:
         """For the model file."""
-        return {f"head.{name}.{item}": np.asarray(value) for item, value in vars(self).items()}
+        return {f"{name}.{item}": np.asarray(value) for item, value in vars(self).items()}
 
     @classmethod
     def from_tensors(cls, header: ModelHeader, tensors: Mapping[str, NDArray], name: str, inputs: int) -> Head:
@@ -201,8 +211,8 @@ class Head:
             "output": (networks, width),
             "output_bias": (networks,),
         }
-        taken = {item: take_tensor(header, tensors, f"head.{name}.{item}", shape) for item, shape in shapes.items()}
-        taken["scale"] = take_scale(header, tensors, f"head.{name}.scale", (inputs,))
+        taken = {item: take_tensor(header, tensors, f"{name}.{item}", shape) for item, shape in shapes.items()}
+        taken["scale"] = take_scale(header, tensors, f"{name}.scale", (inputs,))
         return cls(**{item: array.astype(np.float64) for item, array in taken.items()})
 
 
@@ -219,6 +229,8 @@ class StiffnessModel(LearnedModel):
     heads : dict of species to Head
         Or a single one under the name ``any``.
     score : ExtrapolationScore
+    cage_heads : dict of species to Head
+        The same for the cage stiffness; empty where the model was not taught it.
     """
 
     header: ModelHeader
@@ -226,6 +238,7 @@ class StiffnessModel(LearnedModel):
     neighbours: NeighbourStiffness | None
     heads: Mapping[str, Head]
     score: ExtrapolationScore
+    cage_heads: Mapping[str, Head] = field(default_factory=dict)
     kind = KIND
 
     @classmethod
@@ -244,9 +257,12 @@ class StiffnessModel(LearnedModel):
         names = tuple(header.architecture["heads"])
         if names not in ((ANY_SPECIES,), header.species):
             raise ModelError(f"The model has heads for {names}; it must have one for all or one for each species.")
-        heads = {name: Head.from_tensors(header, tensors, name, inputs) for name in names}
+        heads, cage_heads = (
+            {name: Head.from_tensors(header, tensors, f"{part}.{name}", inputs) for name in names if wanted}
+            for part, wanted in ((HEAD, True), (CAGE_HEAD, ALSO in header.output))
+        )
         score = ExtrapolationScore.from_tensors(header, tensors, tuple(names), features.width)
-        return cls(header, features, neighbours, heads, score)
+        return cls(header, features, neighbours, heads, score, cage_heads)
 
     def tensors(self) -> dict[str, NDArray]:
         """For the model file."""
@@ -258,8 +274,9 @@ class StiffnessModel(LearnedModel):
         if self.neighbours is not None:
             tensors["radial.neighbours"] = self.neighbours.table
             tensors |= {f"bare.{name}": values for name, values in self.neighbours.coefficients.items()}
-        for name, head in self.heads.items():
-            tensors |= head.tensors(name)
+        for part, heads in ((HEAD, self.heads), (CAGE_HEAD, self.cage_heads)):
+            for name, head in heads.items():
+                tensors |= head.tensors(f"{part}.{name}")
         return tensors | self.score.tensors()
 
     def predict(
@@ -296,20 +313,23 @@ class StiffnessModel(LearnedModel):
         features = self.features.with_density(number_density)
         values = np.full(len(structure), np.nan)
         coarse, extrapolation, of_sample, negative = values.copy(), values.copy(), float("nan"), 0
+        cage = values.copy()
         if wanted.any():
             needed = within_reach(structure, wanted, max(coarse_graining_radius, self.score.radius))
             with one_blas_thread():
                 shells = self._neighbour_inputs(structure, features, needed, stage(progress, 0.0, 0.4))
-                embedding = self._evaluate(structure, features, needed, shells, values, stage(progress, 0.4, 0.8))
+                results, report = (values, cage), stage(progress, 0.4, 0.8)
+                embedding = self._evaluate(structure, features, needed, shells, results, report)
             # Nothing holds such an atom. NaN would take the softest atoms out of all means.
-            below = values < 0
-            values[below] = 0.0
+            below = (values < 0) | (cage < 0)
+            for result in (values, cage):
+                result[result < 0] = 0.0
             coarse = average_within(structure, values, coarse_graining_radius, stage(progress, 0.8, 0.9))
             extrapolation = self.score.evaluate(structure, embedding, stage(progress, 0.9, 1.0))
             of_sample = self.score.evaluate_sample(embedding[wanted])
             extrapolation[np.isnan(values)] = np.nan
             negative = int((below & wanted).sum())
-        for result in (values, coarse, extrapolation):
+        for result in (values, coarse, extrapolation, cage):
             result[~wanted] = np.nan
         return StiffnessPrediction(
             stiffness=values,
@@ -317,6 +337,7 @@ class StiffnessModel(LearnedModel):
             negative=negative,
             extrapolation=extrapolation,
             sample_extrapolation=of_sample,
+            cage=cage if self.cage_heads else None,
         )
 
     @property
@@ -356,10 +377,10 @@ class StiffnessModel(LearnedModel):
         features: LocalFeatures,
         needed: NDArray,
         shells: NDArray,
-        values: NDArray,
+        results: tuple[NDArray, NDArray],
         progress: Progress | None,
     ) -> NDArray[np.float32]:
-        """Fill `values` for the needed atoms with neighbours; return the coordinates in which novelty is measured."""
+        """Fill stiffness and cage stiffness of the needed atoms with neighbours; return the embedding for novelty."""
         embedding = np.full((len(structure), self.score.width), np.nan, dtype=np.float32)
         narrow = replace(structure, mask=needed)
         for indices, rows in reporting(features.iterate_blocks(narrow), len(narrow.selected), progress):
@@ -368,7 +389,9 @@ class StiffnessModel(LearnedModel):
                 indices, rows = indices[held], rows[held]
             inputs = np.concatenate([rows, shells[indices]], axis=1)
             for name, members in by_head(structure, indices, tuple(self.heads)):
-                values[indices[members]] = self.heads[name].predict(inputs[members])
+                for result, heads in zip(results, (self.heads, self.cage_heads), strict=True):
+                    if heads:
+                        result[indices[members]] = heads[name].predict(inputs[members])
                 embedding[indices[members]] = self.score.embed(name, rows[members])
         return embedding
 

@@ -23,10 +23,18 @@ from ovito_glassml.learn.stiffness.data import (
     describe_samples,
     features_of,
 )
-from ovito_glassml.learn.stiffness.model import KIND, Head, NeighbourStiffness, StiffnessModel
+from ovito_glassml.learn.stiffness.model import (
+    ALSO,
+    CAGE_STIFFNESS,
+    KIND,
+    STIFFNESS,
+    Head,
+    NeighbourStiffness,
+    StiffnessModel,
+)
 from ovito_glassml.learn.stiffness.shells import gaussians
 from ovito_glassml.learn.torch_threads import one_torch_thread
-from ovito_glassml.progress import Report, silent, span_of, with_time_left
+from ovito_glassml.progress import Report, nth_of, silent, span_of, with_time_left
 from ovito_glassml.structure import Structure
 from ovito_glassml.threads import one_blas_thread
 
@@ -59,8 +67,9 @@ def train(
 
     Parameters
     ----------
-    samples : sequence of (Structure, stiffness, name)
-        Stiffness in energy/length² for every atom; NaN where unknown.
+    samples : sequence of LabelledSample or (Structure, stiffness, name)
+        Stiffness in energy/length² for every atom; NaN where unknown. Samples that have a cage stiffness teach it, too,
+        by further heads on the same inputs.
     design : ModelDesign
         `BY_SPECIES` (default) or `PUBLISHED`, or one of your own.
     seed : int
@@ -84,17 +93,17 @@ def train(
     report = with_time_left(progress or silent)
     data = describe_samples(samples, design, report)
     neighbours, inputs = _add_neighbours(data, report)
-    heads = {}
-    names = tuple(data.members[0])
-    for number, name in enumerate(names):
-        start = 0.3 + 0.65 * number / len(names)
-        heads[name] = _train_head(data, inputs, name, seed, span_of(report, start, start + 0.65 / len(names)))
+    parts = 2 if data.caged else 1
+    heads = _train_heads(data, inputs, "stiffness", seed, nth_of(span_of(report, 0.3, 0.95), 0, parts))
+    cage_heads = {}
+    if data.caged:
+        cage_heads = _train_heads(data, inputs, "cage", seed, nth_of(span_of(report, 0.3, 0.95), 1, parts))
     report(0.95, "measuring where the training data lie")
     structures, radius = [sample.structure for sample in data.samples], data.design.extrapolation_radius
-    score = fit_extrapolation(structures, data.rows, data.members, data.folds, radius=radius)
+    score = fit_extrapolation(structures, data.rows, data.members, data.sample_folds, radius=radius)
     header = _header(data, training or {}, results)
     report(1.0, "done")
-    return StiffnessModel(header, features_of(data.design, data.species), neighbours, heads, score)
+    return StiffnessModel(header, features_of(data.design, data.species), neighbours, heads, score, cage_heads)
 
 
 def scan_networks(
@@ -220,10 +229,23 @@ def _unstandardised(weights: tuple[NDArray, float], mean: NDArray, scale: NDArra
     return np.append(raw, -mean @ raw)
 
 
-def _train_head(data: DescribedSamples, inputs: Sequence[NDArray], name: str, seed: int, report: Report) -> Head:
-    """One member for each fold: linear part, then a network for what is left."""
-    design = data.design
-    rows, targets, folds = data.gathered(inputs, name)
+def _train_heads(
+    data: DescribedSamples, inputs: Sequence[NDArray], label: str, seed: int, report: Report
+) -> dict[str, Head]:
+    """A head for each species, or one for all."""
+    names = tuple(data.members[0])
+    return {
+        name: _train_head(data, inputs, (name, label), seed, nth_of(report, number, len(names)))
+        for number, name in enumerate(names)
+    }
+
+
+def _train_head(
+    data: DescribedSamples, inputs: Sequence[NDArray], part: tuple[str, str], seed: int, report: Report
+) -> Head:
+    """One member for each fold: linear part, then a network for what is left; `part` is species and label."""
+    design, (name, label) = data.design, part
+    rows, targets, folds = data.gathered(inputs, name, label)
     mean, scale = _standardisation(rows)
     standard = (rows - mean) / scale
     strength = _ridge_strength(standard, targets, folds) if design.linear else 0.0
@@ -346,7 +368,11 @@ def _header(data: DescribedSamples, training: Mapping[str, Any], results: Sequen
             "extrapolation_radius": design.extrapolation_radius,
             "nearest_neighbour_distance": data.spacing,
         },
-        output={"property": "Predicted Stiffness", "unit": design.units.stiffness},
+        output={
+            "property": STIFFNESS,
+            "unit": design.units.stiffness,
+            **({ALSO: CAGE_STIFFNESS} if data.caged else {}),
+        },
         training={
             "atoms": int(sum((fold >= 0).sum() for fold in data.folds)),
             "samples": [sample.name for sample in data.samples],

@@ -29,7 +29,7 @@ def test_scores_of_a_sample_are_what_numpy_says(species_model, spring_glasses):
 
 
 def test_atoms_without_a_label_do_not_count(species_model, spring_glasses):
-    structure, stiffness, name = spring_glasses[2]
+    structure, stiffness, name = spring_glasses[2][:3]
     wrong = stiffness.copy()
     wrong[:100] = np.nan
     score = score_sample(species_model, type(spring_glasses[2])(structure, wrong, name))
@@ -54,7 +54,7 @@ def test_reliability_of_known_noise():
 
 
 def test_extreme_rdfs_tell_soft_surroundings_from_stiff_ones(spring_glasses):
-    structure, stiffness, _ = spring_glasses[0]
+    structure, stiffness, _ = spring_glasses[0][:3]
     radii, functions = extreme_rdfs(structure, {"measured": stiffness}, fraction=0.2)
     near = (radii > 2.5) & (radii < 3.5)
     assert functions["measured stiffest"][near].mean() > functions["all"][near].mean()

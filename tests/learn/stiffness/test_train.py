@@ -7,8 +7,9 @@ import pytest
 
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.stiffness import train as stiffness_training
-from ovito_glassml.learn.stiffness.data import BY_SPECIES, PUBLISHED, LabelledSample
+from ovito_glassml.learn.stiffness.data import BY_SPECIES, PUBLISHED, LabelledSample, describe_samples
 from ovito_glassml.learn.stiffness.train import scan_networks, train
+from ovito_glassml.progress import silent
 from ovito_glassml.structure import Structure
 
 
@@ -53,7 +54,7 @@ def test_training_again_gives_the_same_bits_and_another_seed_does_not(spring_gla
 
 
 def test_atoms_without_labels_are_left_out(spring_glasses):
-    structure, stiffness, name = spring_glasses[0]
+    structure, stiffness, name = spring_glasses[0][:3]
     most = np.where(np.arange(len(structure)) % 4 != 0, stiffness, np.nan)
     model = train([(structure, most, name)])
     assert model.header.training["atoms"] == np.isfinite(most).sum()
@@ -80,7 +81,7 @@ def test_networks_learn_what_is_not_linear():
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")  # of means over nothing
 def test_species_may_be_spread_over_samples(spring_glasses):
-    structure, stiffness, _ = spring_glasses[0]
+    structure, stiffness, _ = spring_glasses[0][:3]
     pure = Structure(structure.positions, np.zeros(len(structure)), ("Zr",), structure.cell, pbc=(True, True, True))
     model = train([spring_glasses[0], (pure, stiffness, "pure Zr")])
     assert model.species == ("Cu", "Zr")
@@ -108,7 +109,7 @@ def test_progress_says_how_much_time_is_left(spring_glasses):
     ],
 )
 def test_useless_data_are_refused(samples, message, spring_glasses):
-    structure, stiffness, name = spring_glasses[0]
+    structure, stiffness, name = spring_glasses[0][:3]
     rare = np.zeros(len(structure), dtype=int)
     rare[:5] = 1
     mostly_copper = Structure(structure.positions, rare, ("Cu", "Zr"), structure.cell, pbc=(True, True, True))
@@ -133,3 +134,11 @@ def test_scan_covers_activations_depths_and_widths(spring_glasses):
     scores = [row[2] for row in table.rows]
     assert min(scores) > 0.2
     assert table.note == "Mean of 5 folds of sample-1, sample-2."
+
+
+def test_of_few_samples_the_extrapolation_score_leaves_out_whole_ones(spring_glasses):
+    """Or a glass never seen, which differs from all as much as they do from each other, would pass for a stranger."""
+    model = train(spring_glasses[:2], design=PUBLISHED)
+    data = describe_samples(spring_glasses[:2], PUBLISHED, silent)
+    assert [set(fold.tolist()) for fold in data.sample_folds] == [{0}, {1}]
+    assert (model.predict(spring_glasses[2].structure).extrapolation > 1).mean() < 0.2

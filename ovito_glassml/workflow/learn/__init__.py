@@ -1,0 +1,1 @@
+"""From a material to trained models: what is simulated, learned, judged and told."""

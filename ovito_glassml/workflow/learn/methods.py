@@ -1,0 +1,284 @@
+"""Learning and judging of each method, from the snapshots of a task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ovito_glassml.adapter.files import read_columns
+from ovito_glassml.adapter.input import plain_name
+from ovito_glassml.adapter.voronoi import voronoi_indices
+from ovito_glassml.errors import TrainingError
+from ovito_glassml.learn.format import ResultTable
+from ovito_glassml.learn.model import LearnedModel
+from ovito_glassml.learn.units import Units
+from ovito_glassml.progress import Report, span_of
+from ovito_glassml.simulate.material import Material
+from ovito_glassml.simulate.snapshots import read_frames, read_snapshot
+from ovito_glassml.workflow.learn.plan import LearnError
+
+__all__ = ["LEARNERS", "Learned", "Learner", "Task", "own_labels"]
+
+NOT_SEEN = "A whole glass, of another seed and another cooling rate, that took no part in the training."
+#: Fewest glasses to learn from.
+LEAST = {"stiffness": 1, "activity": 2, "prototypes": 1, "barcode": 2}
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method learns from.
+
+    Attributes
+    ----------
+    material : Material or None
+        None where users bring labels of an unknown one.
+    learned, aside : tuple of Path
+        Snapshots to learn from, and to judge by.
+    units : Units
+    seed : int
+    labels : str
+        Column of the user's own labels; "": those of our protocols.
+    species : str
+        Names of unnamed types in the user's files.
+    note : str
+        What the glasses left out are.
+    """
+
+    material: Material | None
+    learned: tuple[Path, ...]
+    aside: tuple[Path, ...]
+    units: Units
+    seed: int
+    labels: str = ""
+    species: str = ""
+    note: str = NOT_SEEN
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A model, its scores on the glasses left out, and how they grow.
+
+    Attributes
+    ----------
+    model : LearnedModel
+    tables : tuple of ResultTable
+    curve : dict
+        What is plotted over the number of glasses learned from: ``glasses``, and one list for each score.
+    """
+
+    model: LearnedModel
+    tables: tuple[ResultTable, ...]
+    curve: dict[str, list[float]]
+
+
+@dataclass(frozen=True)
+class Learner:
+    """How a method is learned, and how its result is shown.
+
+    Attributes
+    ----------
+    learn : callable
+        ``learn(task, report)``.
+    kind : str
+        How names of models begin.
+    modifier : str
+        Short name of the modifier that uses the model.
+    panels : tuple of (measured or None, predicted, quantity)
+        Columns that are compared and drawn.
+    """
+
+    learn: Callable[[Task, Report], Learned]
+    kind: str
+    modifier: str
+    panels: tuple[tuple[str | None, str, str], ...]
+
+
+def name_of(file: Path) -> str:
+    return file.name.removesuffix(".xyz.gz") if file.name.endswith(".xyz.gz") else file.name.split(".")[0]
+
+
+def growing(count: int) -> list[int]:
+    """Numbers of glasses at which a learning curve has points, the last one left out: 1, 2, 4 …"""
+    return [2**power for power in range(count.bit_length()) if 2**power < count]
+
+
+# ---------------------------------------------------------------------- stiffness
+
+
+def _stiffness_samples(files: Sequence[Path], task: Task) -> list[Any]:
+    from ovito_glassml.learn.stiffness.data import LabelledSample
+
+    if task.labels:
+        return own_labels(files, task.labels, task.species)
+    samples = []
+    for file in files:
+        snapshot = read_snapshot(file)
+        first, cage = (snapshot.columns[name] for name in ("Harmonic_Stiffness", "Cage_Stiffness"))
+        samples.append(LabelledSample(snapshot.structure, first, name_of(file), cage))
+    return samples
+
+
+def own_labels(files: Sequence[Path], label: str, species: str) -> list[Any]:
+    """Samples of the user's files, one for each; a cage stiffness is never taken for another one.
+
+    Raises
+    ------
+    LearnError
+        If the column is one.
+    """
+    from ovito_glassml.learn.stiffness.data import LabelledSample
+
+    cage = "Cage_Stiffness"
+    if plain_name(label) == plain_name(cage):
+        raise LearnError(
+            f"The column {label} is a cage stiffness, which is learned beside another stiffness and not in its place; "
+            "name the column of that with --labels."
+        )
+    samples = []
+    for file in files:
+        *_, (structure, columns) = read_columns(file, (label,), (cage,), species=species)
+        samples.append(LabelledSample(structure, columns[label], name_of(file), columns.get(cage)))
+    return samples
+
+
+def _learn_stiffness(task: Task, report: Report) -> Learned:
+    from ovito_glassml.learn.stiffness.data import BY_SPECIES
+    from ovito_glassml.learn.stiffness.evaluate import score_sample, score_tables
+    from ovito_glassml.learn.stiffness.train import train
+
+    samples, judges = (_stiffness_samples(files, task) for files in (task.learned, task.aside))
+    what = f"stiffness {task.labels}" if task.labels else "harmonic stiffness"
+    design = replace(BY_SPECIES, title=f"{what} from structure and species", units=task.units)
+    points = [*growing(len(samples)), len(samples)]
+    curve: dict[str, list[float]] = {"glasses": [], "atoms": []}
+    begun = 0
+    for count in points:
+        part = span_of(report, begun / sum(points), (begun + count) / sum(points), f"{count} of {len(samples)}: ")
+        begun += count
+        try:
+            model = train(samples[:count], design=design, seed=task.seed, progress=part)
+        except TrainingError:  # too few atoms of a rare species
+            if count == len(samples):
+                raise
+            continue
+        curve["glasses"].append(count)
+        curve["atoms"].append(sum(len(sample.structure) for sample in samples[:count]))
+        for label, name in (("stiffness", "stiffness"), ("cage", "cage stiffness")):
+            if all(getattr(one, label) is not None for one in (*judges, *samples)):
+                score = float(np.mean([score_sample(model, one, label=label).correlation for one in judges]))
+                curve.setdefault(f"R of {name}, by atom", []).append(score)
+    tables = score_tables(model, judges, task.note, units=task.units)
+    return Learned(model, tuple(tables), curve)
+
+
+# ---------------------------------------------------------------------- activity
+
+
+def _learn_activity(task: Task, report: Report) -> Learned:
+    from ovito_glassml.descriptors.ace import ACEDescriptors
+    from ovito_glassml.learn.activity.evaluate import score_samples, score_table
+    from ovito_glassml.learn.activity.train import ActivityDesign, train_activity
+
+    material = task.material
+    assert material is not None  # events are of simulations only
+    samples = {file: _events(file) for file in (*task.learned, *task.aside)}
+    learned = [one for file in task.learned for one in samples[file]]
+    judges = [one for file in task.aside for one in samples[file]]
+    if not judges:
+        raise TrainingError("the glass left out had no plastic event that could be labelled; choose a larger size")
+    if not any(sample.scored.any() for sample in judges):  # only larger events
+        judges = [sample._replace(judged=None) for sample in judges]
+    nearest, active = material.nearest_neighbour_distance, material.active_species
+    descriptor = ACEDescriptors(judges[0].structure.species_names, 4.0 * nearest, nearest)
+    title = f"who rearranges among {active} atoms of {material.name}"
+    design = ActivityDesign(title, "", descriptor, active, "shear", length_unit=task.units.length)
+    model = train_activity(learned, design, progress=report)
+    scores = score_samples(model, judges)
+    return Learned(model, (score_table("Held-out glass", scores, task.note),), {})
+
+
+def _events(file: Path) -> list[Any]:
+    """Structures before the plastic events of a glass; larger ones are only learned from."""
+    from ovito_glassml.labels.activity import NEITHER
+    from ovito_glassml.learn.activity.data import ActivitySample
+    from ovito_glassml.workflow.learn.events import labels_of_larger_events
+
+    frames, samples = read_frames(file), []
+    for frame, larger in zip(frames, labels_of_larger_events(frames), strict=True):
+        judged = frame.columns["Activity"] != NEITHER
+        labels = (frame.columns["Activity"] if judged.any() else larger).astype(np.int8)
+        if (labels != NEITHER).any():
+            moved = frame.columns["Nonaffine_Squared_Displacement"]
+            samples.append(ActivitySample(frame.structure, labels, moved, name_of(file), judged))
+    return samples
+
+
+# ---------------------------------------------------------------------- prototypes
+
+
+def _learn_prototypes(task: Task, report: Report) -> Learned:
+    from ovito_glassml.learn.prototypes.data import ENVIRONMENT, BarrierSample, describe_samples
+    from ovito_glassml.learn.prototypes.evaluate import score_model, score_tables
+    from ovito_glassml.learn.prototypes.train import train_scnn
+
+    def samples(files: Sequence[Path]) -> list[Any]:
+        read = [(name_of(file), read_snapshot(file)) for file in files]
+        return [BarrierSample(one.structure, one.columns["Activation_Energy"], name) for name, one in read]
+
+    design = replace(ENVIRONMENT, units=task.units)
+    learned = samples(task.learned)
+    data = describe_samples(learned, design, progress=span_of(report, 0.0, 0.2))
+    rows = data.divided(range(len(learned)))
+    model = train_scnn(data, *rows, design=design, seed=task.seed, progress=span_of(report, 0.2, 1.0))
+    tables = score_tables([score_model(model, sample) for sample in samples(task.aside)], "Held-out glass")
+    return Learned(model, tuple(tables), {})
+
+
+# ---------------------------------------------------------------------- barcode
+
+
+def _learn_barcode(task: Task, report: Report) -> Learned:
+    from ovito_glassml.learn.barcode.data import UleSample
+    from ovito_glassml.learn.barcode.evaluate import held_out_table
+    from ovito_glassml.learn.barcode.train import UleDesign, train_ule
+
+    def samples(files: Sequence[Path]) -> list[Any]:
+        return [
+            UleSample(
+                frame.structure,
+                float(str(frame.header["energy_per_atom"])),
+                name_of(file),
+                f"{frame.header['anneal_temperature']}",
+                frame.columns["Potential_Energy"],
+            )
+            for file in files
+            for frame in read_frames(file)
+        ]
+
+    learned = samples(task.learned)
+    design = UleDesign(folds=min(5, len(task.learned)), seed=task.seed, units=task.units)
+    model = train_ule(learned, voronoi_indices, design=design, progress=report)
+    table = held_out_table(model, learned, samples(task.aside), task.units)
+    return Learned(model, (*model.header.results, table), {})
+
+
+LEARNERS: Mapping[str, Learner] = {
+    "stiffness": Learner(
+        _learn_stiffness,
+        "stiffness",
+        "stiffness",
+        (
+            ("Harmonic_Stiffness", "Predicted Stiffness", "stiffness"),
+            ("Cage_Stiffness", "Predicted Cage Stiffness", "cage stiffness"),
+        ),
+    ),
+    "activity": Learner(_learn_activity, "activity", "activity", ((None, "Activity Probability", "probability"),)),
+    "prototypes": Learner(
+        _learn_prototypes, "scnn", "scnn", ((None, "High Activation Probability", "probability of a high barrier"),)
+    ),
+    "barcode": Learner(_learn_barcode, "ule", "ule", ((None, "ULE Energy Contribution", "energy contribution"),)),
+}
