@@ -166,7 +166,7 @@ def chain(species=""):
     return [
         RDFDescriptorsModifier(partial=True, species=species),
         BesselDescriptorsModifier(species=species),
-        PredictedStiffnessModifier(species=species),
+        PredictedStiffnessModifier(model="stiffness-cuzr", species=species),
         PredictedActivityModifier(species=species),
         LaSCAModifier(max_cutoff="3.6"),
     ]
