@@ -130,12 +130,13 @@ class Folder:
         LearnError
             If it holds something else, or was begun with another wish.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
+        self.make()
         if self.record.exists():
             begun, settled = read_learn_file(self.record)
             if settled is not None:
                 self._check_same(begun, request)
                 return settled
+            self._forget(begun, request)
         elif others := sorted(file.name for file in self.path.iterdir() if not file.name.startswith(".")):
             raise LearnError(
                 f"The folder {self.path} holds something else ({', '.join(others[:3])}{', …' if others[3:] else ''}); "
@@ -143,6 +144,26 @@ class Folder:
             )
         self.settle(request, sizes)
         return sizes
+
+    def make(self) -> None:
+        """The folder itself.
+
+        Raises
+        ------
+        LearnError
+            If something else is there.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise LearnError(f"{self.path} is a file; give a folder with -o.")
+        self.path.mkdir(parents=True, exist_ok=True)
+
+    def _forget(self, begun: Request, request: Request) -> None:
+        """What a task that had got to no plan has found out about another material or other glasses."""
+        if begun.material != request.material:
+            self.check.unlink(missing_ok=True)
+        if (begun.structures, begun.species) != (request.structures, request.species):
+            for file in self.data.glob("own-*.xyz.gz"):
+                file.unlink()
 
     def _check_same(self, begun: Request, request: Request) -> None:
         differing = [

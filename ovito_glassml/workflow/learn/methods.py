@@ -85,6 +85,8 @@ class Learner:
         ``learn(task, report)``.
     kind : str
         How names of models begin.
+    label : str
+        What is measured by simulations, for the card.
     modifier : str
         Short name of the modifier that uses the model.
     panels : tuple of (measured or None, predicted, quantity)
@@ -93,6 +95,7 @@ class Learner:
 
     learn: Callable[[Task, Report], Learned]
     kind: str
+    label: str
     modifier: str
     panels: tuple[tuple[str | None, str, str], ...]
 
@@ -270,15 +273,32 @@ LEARNERS: Mapping[str, Learner] = {
     "stiffness": Learner(
         _learn_stiffness,
         "stiffness",
+        "k_B T / u² in the harmonic limit, from the Hessian: of the atom, and relative to its first shell",
         "stiffness",
         (
             ("Harmonic_Stiffness", "Predicted Stiffness", "stiffness"),
             ("Cage_Stiffness", "Predicted Cage Stiffness", "cage stiffness"),
         ),
     ),
-    "activity": Learner(_learn_activity, "activity", "activity", ((None, "Activity Probability", "probability"),)),
-    "prototypes": Learner(
-        _learn_prototypes, "scnn", "scnn", ((None, "High Activation Probability", "probability of a high barrier"),)
+    "activity": Learner(
+        _learn_activity,
+        "activity",
+        "who moves in plastic events of a glass sheared by steps at T = 0",
+        "activity",
+        ((None, "Activity Probability", "probability"),),
     ),
-    "barcode": Learner(_learn_barcode, "ule", "ule", ((None, "ULE Energy Contribution", "energy contribution"),)),
+    "prototypes": Learner(
+        _learn_prototypes,
+        "scnn",
+        "mean energy barrier of the events around an atom",
+        "scnn",
+        ((None, "High Activation Probability", "probability of a high barrier"),),
+    ),
+    "barcode": Learner(
+        _learn_barcode,
+        "ule",
+        "energies of the atoms of inherent structures, annealed glasses",
+        "ule",
+        ((None, "ULE Energy Contribution", "energy contribution"),),
+    ),
 }

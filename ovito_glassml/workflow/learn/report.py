@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,7 +59,7 @@ def write_summary(
         Fraction and text.
     """
     folder.pictures.mkdir(exist_ok=True)
-    sections = [f"# {name}: what was learned", *_material(folder, found)]
+    sections = [f"# {name}: what was learned", _spent(folder, made), *_material(folder, found)]
     remarks: list[str] = []
     for number, one in enumerate(made):
         report(number / len(made), f"drawing {one.method}")
@@ -77,6 +78,14 @@ def write_summary(
         f"Read {folder.summary}; its pictures lie in {folder.pictures}.",
         f"Make the models known to the modifiers in OVITO with: glassml models add {folder.path}",
     ]
+
+
+def _spent(folder: Folder, made: Sequence[Made]) -> str:
+    """Not on the cards: equal tasks make equal models."""
+    timings = [json.loads(file.read_text()) for file in folder.data.glob("*.timing.json")]
+    hours = sum(one["core_seconds"] for one in timings) / 3600
+    training = sum(one.seconds for one in made) / 60
+    return f"{len(timings)} simulations took {hours:.2g} core-hours, training {training:.2g} core-minutes."
 
 
 def _material(folder: Folder, found: dict[str, Any] | None) -> list[str]:

@@ -26,7 +26,7 @@ from ovito_glassml.simulate.material import Material, load_material, read_materi
 from ovito_glassml.simulate.material_check import check_material
 from ovito_glassml.simulate.material_header import stated
 from ovito_glassml.simulate.material_report import described, material_text, written
-from ovito_glassml.simulate.snapshots import write_snapshot
+from ovito_glassml.simulate.snapshots import made_with, read_header, write_snapshot
 from ovito_glassml.workflow.learn.folder import Folder, Request, read_learn_file
 from ovito_glassml.workflow.learn.methods import LEARNERS, LEAST, Task, name_of
 from ovito_glassml.workflow.learn.plan import (
@@ -103,7 +103,7 @@ def learn(
             with TemporaryDirectory() as scratch:
                 _planned(request, material, Folder(Path(scratch) / "dry-run"), before, workers, say, progress)
         return
-    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.make()
     with sole_writer(folder.path):
         found = None
         if request.labels:
@@ -353,7 +353,7 @@ def _learned(method: str, task: Task, name: str, folder: Folder, report: Report)
     header = replace(
         header,
         results=learned.tables,
-        training={**header.training, **_how(task)},
+        training={**header.training, **_how(task, learner.label)},
         references=(*header.references, *_references(task)),
     )
     save_with_card(model, header, learned.model.tensors())
@@ -366,18 +366,37 @@ def _plain(name: str) -> str:
     return "".join(letter if letter.isalnum() else "-" for letter in name.lower()).strip("-") or "mine"
 
 
-def _how(task: Task) -> dict[str, Any]:
-    kept = ", ".join(map(name_of, task.aside))
+def _how(task: Task, label: str) -> dict[str, Any]:
+    """For the card: how glasses and labels were made, and which glass was left out."""
     if task.labels:
+        kept = ", ".join(map(name_of, task.aside))
         return {"how": "Structures and labels of the user", "label": task.labels, "kept_aside": kept}
     assert task.material is not None  # simulated
-    files = ", ".join(one.file for one in task.material.fingerprinted().potentials)
+    files = " and ".join(Path(one.file).name for one in task.material.fingerprinted().potentials)
+    learned, kept = (_cooling(task.material, part) for part in (task.learned, task.aside))
     return {
         "how": f"{task.material.composition} by glassml learn with LAMMPS {lammps_version()}"
-        + (f", potential {Path(files).name}" if files else ""),
+        f"{files and ', potential '}{files}: {learned}",
+        "label": label,
         "kept_aside": kept,
         "source": "see references",
     }
+
+
+def _cooling(material: Material, files: Sequence[Path]) -> str:
+    """Names of glasses with how they were cooled, from what their files say."""
+    units, told = material.unit_system, []
+    rates = "K/s" if units.temperature == "K" else f"{units.temperature}/{units.time}"
+    for file in files:
+        header = read_header(file)
+        made = made_with(header) | made_with(header, "input_settings")
+        if "cooling_rate" in made:
+            told.append(f"{name_of(file)} cooled at {made['cooling_rate']:g} {rates}")
+        elif "quench_time" in made:
+            told.append(f"{name_of(file)} cooled within {made['quench_time']:g} {units.time}")
+        else:
+            told.append(f"{name_of(file)} of the user")
+    return ", ".join(told)
 
 
 def _references(task: Task) -> tuple[str, ...]:

@@ -48,6 +48,27 @@ def test_a_task_that_had_not_got_to_a_plan_may_be_begun_anew(tmp_path):
     assert read_learn_file(folder.record)[0] == other
 
 
+def test_what_was_found_out_about_another_material_is_forgotten(tmp_path):
+    """As after a budget that was too small, which comes after the check."""
+    folder = Folder(tmp_path)
+    folder.begin(REQUEST, None)
+    folder.check.write_text("{}")
+    folder.data.mkdir()
+    (folder.data / "own-1.xyz.gz").write_text("")
+    folder.begin(replace(REQUEST, budget="8h"), None)
+    assert folder.check.exists()
+    assert (folder.data / "own-1.xyz.gz").exists()
+    folder.begin(replace(REQUEST, material="another", structures=("other.xyz",)), None)
+    assert not folder.check.exists()
+    assert not list(folder.data.iterdir())
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "mine").write_text("")
+    with pytest.raises(GlassMLError, match="is a file; give a folder with -o"):
+        Folder(tmp_path / "mine").begin(REQUEST, None)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
