@@ -350,10 +350,11 @@ def _learned(method: str, task: Task, name: str, folder: Folder, report: Report)
     begun = core_seconds()
     learned = learner.learn(task, lambda fraction, text: report(fraction, f"learning {method}, {text}"))
     header = learned.model.header
+    data = hashlib.sha256("".join(used[name_of(file)] for file in task.learned).encode()).hexdigest()
     header = replace(
         header,
         results=learned.tables,
-        training={**header.training, **_how(task, learner.label)},
+        training={**header.training, **_how(task, learner.label), "data_sha256": data},
         references=(*header.references, *_references(task)),
     )
     save_with_card(model, header, learned.model.tensors())

@@ -105,6 +105,7 @@ def test_the_model_is_judged_on_a_whole_glass_of_another_seed_and_rate(learned):
     folder, _ = learned
     header = read_header(model_of(folder))
     assert header.training["samples"] == ["stiffness-1", "stiffness-2"]
+    assert len(header.training["data_sha256"]) == 64  # by which models of other data are told apart
     first, second = header.results
     assert [row[0] for row in first.rows] == ["stiffness-aside"]
     assert "cage" in second.title
