@@ -331,6 +331,8 @@ def _all_learned(tasks: Mapping[str, Task], name: str, folder: Folder, say: Say,
         try:
             made.append(_learned(method, task, name, folder, _part(progress, number, len(tasks))))
         except GlassMLError as error:
+            if len(tasks) == 1:
+                raise
             say(f"{method} is left out: {error}")
     if not made:
         raise LearnError("Nothing could be learned, as said above; what has been simulated is kept.")
