@@ -100,6 +100,7 @@ def _plotted_slice(data: DataCollection, limits: tuple[float, float], scene: Sce
     shown = np.flatnonzero(np.abs(positions[:, 2] - middle) < scene.slab / 2)
     shown = shown[np.argsort(positions[shown, 2])]
     figure = new_figure(5.5 * len(scene.panels), 5.2)
+    figure.set_layout_engine("compressed")  # of axes of equal scales, the constrained one cuts off titles
     axes = figure.subplots(1, len(scene.panels), sharey=True, squeeze=False)[0]
     for axis, (name, title) in zip(axes, scene.panels, strict=True):
         diameter = np.full(len(shown), ATOM * scene.spacing)
