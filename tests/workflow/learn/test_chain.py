@@ -56,7 +56,7 @@ def refused(*arguments):
 def copper_zirconium(tmp_path_factory):
     folder = tmp_path_factory.mktemp("chain") / "cu-zr"
     result = glassml("cu-zr", "-o", folder, "--size", "tiny")
-    assert result.exit_code == 0, (result.output, result.exception)
+    assert result.exit_code == 0, f"{result.output}\n{result.exception}"
     return folder, result.output
 
 
@@ -66,7 +66,7 @@ def alloy(tmp_path_factory):
     file = three_species.alloy(folder)
     file.write_text(file.read_text().replace("[0.4, 0.4, 0.2]", "[0.34, 0.33, 0.33]"))
     result = glassml(file, "-o", folder / "learned", "--size", "tiny")
-    assert result.exit_code == 0, (result.output, result.exception)
+    assert result.exit_code == 0, f"{result.output}\n{result.exception}"
     return folder / "learned", result.output
 
 
@@ -186,7 +186,7 @@ def test_killed_twice_at_random_it_ends_in_the_same_bits(copper_zirconium, tmp_p
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     result = glassml(*arguments, "-o", folder)
-    assert result.exit_code == 0, (result.output, result.exception)
+    assert result.exit_code == 0, f"{result.output}\n{result.exception}"
     assert digests(folder) == digests(copper_zirconium[0])
 
 
@@ -201,7 +201,7 @@ def test_its_record_repeats_it_exactly(copper_zirconium, tmp_path, monkeypatch):
 
     monkeypatch.setattr(running.campaign, "run_campaign", copied)
     result = glassml(copper_zirconium[0] / "learn.toml", "-o", tmp_path / "again")
-    assert result.exit_code == 0, (result.output, result.exception)
+    assert result.exit_code == 0, f"{result.output}\n{result.exception}"
     assert len(simulated) == 6
     assert digests(tmp_path / "again") == digests(copper_zirconium[0])
     text = (tmp_path / "again" / "campaign.toml").read_text()
@@ -210,7 +210,7 @@ def test_its_record_repeats_it_exactly(copper_zirconium, tmp_path, monkeypatch):
 
 def test_a_dry_run_says_the_cost_and_leaves_nothing(copper_zirconium, tmp_path):
     result = glassml(copper_zirconium[0] / "learn.toml", "-o", tmp_path / "dry", "--dry-run")
-    assert result.exit_code == 0, (result.output, result.exception)
+    assert result.exit_code == 0, f"{result.output}\n{result.exception}"
     assert "6 simulations" in result.output
     assert "core-hours" in result.output
     assert not list(tmp_path.iterdir())
@@ -230,7 +230,7 @@ def test_own_glasses_are_minimised_labelled_and_learned_from(copper_zirconium, k
         copper_zirconium[0] / "material.toml", "-o", folder, "--size", "tiny", "--structures", files,
         "--methods", "stiffness,activity",
     )  # fmt: skip
-    assert result.exit_code == 0, (result.output, result.exception)
+    assert result.exit_code == 0, f"{result.output}\n{result.exception}"
     assert "activity is left out: it is learned from runs that begin in a melt" in result.output
     again = read_snapshot(folder / "data" / "stiffness-1.xyz.gz").columns["Cage_Stiffness"]
     ours = read_snapshot(copper_zirconium[0] / "data" / "stiffness-1.xyz.gz").columns["Cage_Stiffness"]
@@ -245,7 +245,7 @@ def test_own_labels_need_no_simulation(copper_zirconium, tmp_path):
         write_snapshot(tmp_path / f"mine-{number}.xyz.gz", snapshot.structure, columns, {})
     folder = tmp_path / "own"
     result = glassml("-o", folder, "--structures", tmp_path / "mine-*.xyz.gz", "--labels", "softness")
-    assert result.exit_code == 0, (result.output, result.exception)
+    assert result.exit_code == 0, f"{result.output}\n{result.exception}"
     header = read_header(model_of(folder))
     assert header.training["label"] == "softness"
     assert header.output == {"property": "Predicted Stiffness", "unit": "unit not stated"}
@@ -273,7 +273,7 @@ def test_methods_that_lack_samples_are_told_and_the_others_go_on(copper_zirconiu
     monkeypatch.setattr(running.campaign, "run_campaign", lamed)
     arguments = ("cu-zr", "-o", tmp_path / "both", "--size", "tiny", "--methods", "activity,stiffness")
     result = glassml(*arguments)
-    assert result.exit_code == 0, (result.output, result.exception)
+    assert result.exit_code == 0, f"{result.output}\n{result.exception}"
     assert "activity is left out: it needs 2 labelled glasses" in result.output
     assert model_of(tmp_path / "both").name == "stiffness-cu-zr.safetensors"
     monkeypatch.setattr(running.campaign, "run_campaign", lambda *arguments, **options: [])
@@ -294,7 +294,7 @@ def test_a_method_that_cannot_be_learned_does_not_keep_others_from_it(copper_zir
 
     monkeypatch.setattr(running.campaign, "run_campaign", copied)
     result = glassml("cu-zr", "-o", tmp_path / "both", "--size", "tiny", "--methods", "prototypes,stiffness")
-    assert result.exit_code == 0, (result.output, result.exception)
+    assert result.exit_code == 0, f"{result.output}\n{result.exception}"
     assert "prototypes is left out: " in result.output
     assert model_of(tmp_path / "both").name == "stiffness-cu-zr.safetensors"
 
