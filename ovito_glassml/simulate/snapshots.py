@@ -151,8 +151,10 @@ def _comment(structure: Structure, fields: list[str], header: Mapping[str, objec
     origin = " ".join(f"{value:.8f}" for value in structure.origin)
     periodic = " ".join("T" if flag else "F" for flag in structure.pbc)
     entries = [f'Lattice="{lattice}"', f'Origin="{origin}"', f'pbc="{periodic}"', f"Properties={':'.join(fields)}"]
-    entries += [f"{key}={_quoted(value)}" for key, value in header.items()]
-    return " ".join(entries)
+    told = [f"{key}={_quoted(value)}" for key, value in header.items()]
+    # OVITO, when it guesses a format, sees a LAMMPS data file where one of a line's further parts of 1 kB begins with a
+    # digit and contains the word atoms, as settings do: they come first.
+    return " ".join([*entries, *sorted(told, key=lambda entry: "atoms" not in entry)])
 
 
 def _quoted(value: object) -> str:

@@ -1,6 +1,8 @@
 """The file format of simulated data."""
 
 import gzip
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -129,3 +131,13 @@ def test_species_are_read_in_the_one_order(tmp_path):
         structure = Structure(np.zeros((len(names), 3)), range(len(names)), names, np.eye(3))
         write_frames(tmp_path / "one.xyz.gz", [Snapshot(structure, {}, {})])
         assert read_snapshot(tmp_path / "one.xyz.gz").structure.species_names == names
+
+
+def test_a_fresh_ovito_takes_a_long_header_for_no_other_format(snapshot, tmp_path):
+    structure, columns, _ = snapshot
+    file = tmp_path / "long.xyz.gz"
+    write_snapshot(file, structure, columns, {"numbers": "7 " * 700, **provenance("test", {"atoms": 30})})
+    script = "import sys; from ovito.io import import_file; print(import_file(sys.argv[1]).compute().particles.count)"
+    read = subprocess.run([sys.executable, "-c", script, file], capture_output=True, text=True, check=False)
+    assert read.stdout.strip() == "30", read.stderr[-500:]
+    assert read_snapshot(file).header["numbers"] == "7 " * 700
