@@ -153,6 +153,12 @@ class Structure:
             return np.arange(len(self))
         return np.flatnonzero(self.mask)
 
+    @property
+    def shares(self) -> dict[str, float]:
+        """Share of the atoms that each species has, of those present."""
+        counts = np.bincount(self.species, minlength=len(self.species_names))
+        return {name: count / len(self) for name, count in zip(self.species_names, counts, strict=True) if count}
+
 
 def _per_atom(name: str, values: ArrayLike, count: int, dtype: type) -> NDArray:
     array = np.asarray(values)

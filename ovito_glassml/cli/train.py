@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -234,24 +233,20 @@ class _Job(NamedTuple):
     def save(self, model: Any, tables: list[Any]) -> None:
         """Write a model with its held-out scores and its card, and print the scores."""
         from ovito_glassml.learn.card import save_with_card
+        from ovito_glassml.learn.format import data_digest
         from ovito_glassml.learn.units import NOT_STATED
 
         source = "see references" if self.references else NOT_STATED
         header = replace(
             model.header,
             results=tuple(tables),
-            training={**model.header.training, "source": source, "data_sha256": _digest(self.training)},
+            training={**model.header.training, "source": source, "data_sha256": data_digest(self.training)},
             references=(*model.header.references, *self.references),
         )
         card = save_with_card(self.output, header, model.tensors())
         for table in tables:
             _print_table(table)
         console.print(f"Wrote {self.output} and its card {card}.", highlight=False, soft_wrap=True)
-
-
-def _digest(files: list[Path]) -> str:
-    """Of the files' contents: models of the same data are told from those of other files that are called alike."""
-    return hashlib.sha256("".join(hashlib.sha256(file.read_bytes()).hexdigest() for file in files).encode()).hexdigest()
 
 
 def _job(

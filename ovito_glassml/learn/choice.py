@@ -80,7 +80,7 @@ def choose_model(
         As predictions, if several models have to be compared.
     """
     headers, unusable = headers_of(kind)
-    present = _shares(structure)
+    present = structure.shares
     candidates = {name: header for name, header in headers.items() if set(present) <= set(header.species)}
     if not candidates:
         raise ModelError(_nothing_fits(kind, present, headers, unusable))
@@ -161,13 +161,6 @@ def _sample(structure: Structure) -> Structure:
         # Every tenth atom, say, would take one sublattice of a crystal.
         mask[np.random.default_rng(kind).choice(own, count, replace=False)] = True
     return replace(structure, mask=mask)
-
-
-def _shares(structure: Structure) -> dict[str, float]:
-    """Share of the atoms that each species has, of those present."""
-    counts = np.bincount(structure.species, minlength=len(structure.species_names))
-    total = max(1, len(structure))
-    return {name: count / total for name, count in zip(structure.species_names, counts, strict=True) if count}
 
 
 def _nearest(

@@ -37,6 +37,7 @@ __all__ = [
     "ModelHeader",
     "ResultTable",
     "check_length",
+    "data_digest",
     "installed_folder",
     "list_installed",
     "list_models",
@@ -232,8 +233,12 @@ class ModelHeader:
         ModelError
             As `check_species`.
         """
-        counts = np.bincount(structure.species, minlength=len(structure.species_names))
-        self.check_species(name for name, count in zip(structure.species_names, counts, strict=True) if count)
+        self.check_species(structure.shares)
+
+
+def data_digest(files: Iterable[Path]) -> str:
+    """Of the files' contents: models of the same data are told from those of other files that are called alike."""
+    return hashlib.sha256("".join(hashlib.sha256(file.read_bytes()).hexdigest() for file in files).encode()).hexdigest()
 
 
 def save_model(

@@ -11,6 +11,7 @@ interpolation: the documentation of LAMMPS' ``pair_style eam/fs``.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -154,14 +155,14 @@ class Functions(NamedTuple):
 
 def is_embedded_atom(material: Material) -> bool:
     """Whether the material has one embedded-atom potential in one file and nothing else."""
-    return _potential_file(material) is not None
+    return _potential_file(material.interactions, len(material.species)) is not None  # without looking for the file
 
 
-def _potential_file(material: Material) -> tuple[str, Path, list[str]] | None:
+def _potential_file(commands: Sequence[str], species: int) -> tuple[str, Path, list[str]] | None:
     """Style, file, and which of its elements every type is; None for others."""
-    if len(material.commands) != 2:
+    if len(commands) != 2:
         return None
-    style, coefficients = (shlex.split(command) for command in material.commands)
+    style, coefficients = (shlex.split(command) for command in commands)
     if (
         style[0] != "pair_style"
         or len(style) != 2
@@ -170,7 +171,7 @@ def _potential_file(material: Material) -> tuple[str, Path, list[str]] | None:
     ):
         return None
     elements = coefficients[4:]
-    return (style[1], Path(coefficients[3]), elements) if len(elements) == len(material.species) else None
+    return (style[1], Path(coefficients[3]), elements) if len(elements) == species else None
 
 
 def read_functions(material: Material) -> Functions:
@@ -181,7 +182,7 @@ def read_functions(material: Material) -> Functions:
     SimulationError
         If the material has another kind of interaction, or the file cannot be read or does not hold its species.
     """
-    found = _potential_file(material)
+    found = _potential_file(material.commands, len(material.species))
     if found is None:
         raise SimulationError(f"This needs one eam/fs or eam/alloy potential, not {material.commands[0]!r}.")
     style, file, elements = found

@@ -89,9 +89,8 @@ def environment_name(number: int, voronoi: NDArray) -> str:
 
 def species_shares(structure: Structure, species: tuple[str, ...]) -> NDArray[np.float64]:
     """Share of the atoms that each species has."""
-    counts = np.bincount(structure.species, minlength=len(structure.species_names))
-    number = dict(zip(structure.species_names, counts, strict=True))
-    return np.array([number.get(name, 0) for name in species]) / max(len(structure), 1)
+    shares = structure.shares
+    return np.array([shares.get(name, 0.0) for name in species])
 
 
 @dataclass(frozen=True, eq=False)

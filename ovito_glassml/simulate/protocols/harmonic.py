@@ -18,8 +18,8 @@ from ovito_glassml.simulate.checkpoints import (
 )
 from ovito_glassml.simulate.engine import Progress
 from ovito_glassml.simulate.harmonic import harmonic_limit, minimised
+from ovito_glassml.simulate.local_forces import is_embedded_atom
 from ovito_glassml.simulate.material import Material
-from ovito_glassml.simulate.potential_files import words
 from ovito_glassml.simulate.snapshots import provenance, write_snapshot
 from ovito_glassml.structure import Structure
 
@@ -46,11 +46,8 @@ class HarmonicSettings:
 
         A minute for 4 000 atoms; two evaluations a coordinate come on top where forces have to be differentiated.
         """
-        embedded = len(material.interactions) == 2 and words(material.interactions[0])[1:] in (
-            ["eam/fs"],
-            ["eam/alloy"],
-        )
-        return atoms * (7000.0 * (atoms / 4000) ** 2 + (0 if embedded else 6 * atoms))
+        differences = 0 if is_embedded_atom(material) else 6 * atoms
+        return atoms * (7000.0 * (atoms / 4000) ** 2 + differences)
 
 
 @writes_alone

@@ -16,6 +16,7 @@ from ovito_glassml.adapter.input import structure_from_data
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.files import sole_writer, write_atomically
 from ovito_glassml.learn.card import save_with_card
+from ovito_glassml.learn.format import data_digest
 from ovito_glassml.learn.units import NOT_STATED, Units
 from ovito_glassml.processes import core_seconds
 from ovito_glassml.progress import Report
@@ -352,11 +353,10 @@ def _learned(method: str, task: Task, name: str, folder: Folder, report: Report)
     begun = core_seconds()
     learned = learner.learn(task, lambda fraction, text: report(fraction, f"learning {method}, {text}"))
     header = learned.model.header
-    data = hashlib.sha256("".join(used[name_of(file)] for file in task.learned).encode()).hexdigest()
     header = replace(
         header,
         results=learned.tables,
-        training={**header.training, **_how(task, learner.label), "data_sha256": data},
+        training={**header.training, **_how(task, learner.label), "data_sha256": data_digest(task.learned)},
         references=(*header.references, *_references(task)),
     )
     save_with_card(model, header, learned.model.tensors())
