@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
+import secrets
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,6 +18,7 @@ import numba
 import numpy as np
 from numba import types
 from numba.core import cgutils, codegen
+from numba.core.bytecode import FunctionIdentity
 from numba.core.caching import NullCache
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
@@ -201,6 +204,7 @@ def _compile_once(dispatcher: Any) -> None:
         nonlocal inside
         # The compiler's own lock first, as a callee compiled for its caller finds it taken.
         with global_compiler_lock, compile_clock(), _late_code():
+            _number_by_chance()
             if inside or not kept:  # inside: a function that calls itself
                 return compile_or_load(signature)
             inside = True
@@ -215,6 +219,17 @@ def _compile_once(dispatcher: Any) -> None:
                 inside = False
 
     dispatcher.compile = compile_alone
+
+
+def _number_by_chance() -> None:
+    """Let the functions that are compiled next have names that no process gives to others.
+
+    In machine code a function is named after its place, its types and a number. Numba counts from one in every
+    process, so that code kept by one and code compiled by another may give one name to two functions that a factory
+    made, as in `descriptors.products` and in Numba's own sorting; the linker then takes the first for both.
+    """
+    if hasattr(FunctionIdentity, "_unique_ids"):  # else another version of Numba
+        FunctionIdentity._unique_ids = itertools.count(secrets.randbits(60))
 
 
 class _LateLibrary(codegen.JITCodeLibrary):

@@ -60,6 +60,32 @@ def test_code_is_cached_and_renewed_when_a_function_further_down_changes(tmp_pat
     assert run(tmp_path, ask) == "2 1"
 
 
+@pytest.mark.parametrize("shift", [-1, 1])
+def test_code_of_another_process_never_stands_in_for_a_function_of_the_same_factory(shift, tmp_path):
+    """The linker knows functions by names that contain a count, and counts of two processes may agree."""
+    text = """
+import numpy as np
+from ovito_glassml.descriptors.products import row_product
+@compiled()
+def kept(out, *arguments):
+    row_product(out, *arguments)
+@compiled()
+def fresh(out, *arguments):
+    row_product(out, *arguments)
+def right(function):
+    a, b, out = np.ones((7, 6), "f4"), np.ones((7, 24), "f4"), np.zeros((7, 24), "f4")
+    function(out.ravel(), 0, 24, a.ravel(), 0, 1, 6, b.ravel(), 0, 24, 6, 7, 24)
+    return (out[:6] == 7).all(), (out[6] == 0).all()
+"""
+    write_module(tmp_path, "both", text)
+    count = "import itertools; from numba.core.bytecode import FunctionIdentity; import both;"
+    count += " FunctionIdentity._unique_ids = itertools.count(1000 + {}); print(*both.right({}), {})"
+    loaded = "sum(both.kept.stats.cache_hits.values())"
+    assert run(tmp_path, count.format(0, "both.kept", loaded)) == "True True 0"
+    code = "import both; both.right(both.kept); " + count.format(shift, "both.fresh", loaded)
+    assert run(tmp_path, code) == "True True 1"
+
+
 @LOCKS
 def test_processes_that_start_together_compile_once(code, tmp_path):
     """With a callee of its own, as all kernels have, and a function that calls itself."""
