@@ -13,7 +13,9 @@ waves of the whole cell beside them, by 7 and 4 %, single soft atoms by a factor
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +24,7 @@ from scipy.sparse import csr_array, eye_array, kron
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.neighbours import neighbour_lists
 from ovito_glassml.structure import Structure
-from ovito_glassml.threads import Progress
+from ovito_glassml.threads import Progress, one_blas_thread, run_tasks
 
 __all__ = [
     "HarmonicError",
@@ -164,6 +166,7 @@ def add_rigid(matrix: NDArray, rigid: NDArray, curvature: float) -> None:
         matrix[rows, : rows.stop] += scaled[rows] @ scaled[: rows.stop].T
 
 
+@one_blas_thread()
 def invert_factor(matrix: NDArray, report: Progress) -> None:
     """Replace the lower triangle of a symmetric matrix by L⁻¹, L its Cholesky factor, and zero the rest of its tiles.
 
@@ -183,33 +186,46 @@ def _tiles(first: int, last: int) -> list[slice]:
 
 
 def _factorise(matrix: NDArray, report: Progress) -> None:
-    count = len(matrix)
-    for columns in _tiles(0, count):
-        corner, below = matrix[columns, columns], slice(columns.stop, count)
+    for columns in _tiles(0, len(matrix)):
+        left, corner = matrix[columns, : columns.start], matrix[columns, columns]
+        corner -= left @ left.T
         try:
             corner[:] = np.linalg.cholesky(corner)
         except np.linalg.LinAlgError as error:
             raise HarmonicError(
                 "The structure is not at rest: its energy falls in some direction; minimise it first."
             ) from error
-        matrix[below, columns] = matrix[below, columns] @ np.linalg.inv(corner).T
-        for other in _tiles(columns.stop, count):
-            matrix[other.start :, other] -= matrix[other.start :, columns] @ matrix[other, columns].T
-            report((count - other.start) / TILE)
+        below = matrix[columns.stop :]
+        _by_rows(_update, below, report, left.T, np.linalg.inv(corner).T)
+        report((len(matrix) - columns.start) * columns.stop / TILE**2)
+
+
+def _update(begin: int, end: int, below: NDArray, left: NDArray, divided: NDArray) -> None:
+    """Rows of the next columns of the factor, from the columns before."""
+    rows, done = below[begin:end], len(left)
+    columns = slice(done, done + len(divided))
+    rows[:, columns] = (rows[:, columns] - rows[:, :done] @ left) @ divided
 
 
 def _invert(factor: NDArray, report: Progress) -> None:
-    count = len(factor)
-    for columns in reversed(_tiles(0, count)):
+    for columns in reversed(_tiles(0, len(factor))):
         corner = factor[columns, columns]
         corner[:] = np.tril(np.linalg.inv(corner))
-        below = factor[columns.stop :, columns]
-        below[:] = below @ -corner
-        for rows in reversed(_tiles(columns.stop, count)):
-            inner = slice(columns.stop, rows.stop)
-            factor[rows, columns] = factor[rows, inner] @ factor[inner, columns]
-            report((rows.stop - columns.stop) / TILE)
+        below = factor[columns.stop :]
+        _by_rows(_multiply, below, report, below[:, columns] @ -corner, columns)
         factor[columns, columns.stop :] = 0.0
+        report((len(factor) - columns.start) ** 2 / 2 / TILE**2)
+
+
+def _multiply(begin: int, end: int, below: NDArray, moved: NDArray, columns: slice) -> None:
+    """Rows of some columns of the inverse, from the columns behind, which are inverted already."""
+    inner = slice(columns.stop, columns.stop + end)
+    below[begin:end, columns] = below[begin:end, inner] @ moved[:end]
+
+
+def _by_rows(work: Callable[..., None], rows: NDArray, report: Progress, *arguments: Any) -> None:
+    """On all threads, as those of the linear algebra library would wait for each other at every product."""
+    run_tasks(work, len(rows), rows, *arguments, progress=lambda fraction: report(0.0), around=one_blas_thread)
 
 
 def _relative(shells: csr_array) -> csr_array:

@@ -2,7 +2,7 @@
 #
 # Computes how stiffly every atom is held, exactly, from the second derivatives of the energy. Needs the
 # force field (a material, or an embedded-atom potential file), LAMMPS, and a structure at rest.
-# A minute for 4000 atoms, seconds for 1000.
+# Seconds for 1000 atoms, half a minute for 4000, minutes for 10000.
 
 """Stiffness of every atom in the harmonic limit, from the force field."""
 
@@ -42,7 +42,7 @@ class HarmonicStiffnessModifier(HasStrictTraits, ModifierInterface):
 
     The structure must be at rest: an energy minimum of the force field. With `minimise` it is minimised
     first, in its cell, and the values are those of the minimum, whose positions are not written. At
-    most 4000 atoms: time grows with the cube of their number.
+    most 10000 atoms: time grows with the cube of their number.
 
     Outputs:
 
@@ -63,7 +63,7 @@ class HarmonicStiffnessModifier(HasStrictTraits, ModifierInterface):
       with `only_selected`, and those without neighbours.
 
     Errors are raised if LAMMPS is missing, for species that the force field does not describe, for a
-    structure that is not at rest or not held together, for more than 4000 atoms, and for two atoms in one
+    structure that is not at rest or not held together, for more than 10000 atoms, and for two atoms in one
     place.
 
     Source: soft modes: A. Widmer-Cooper, H. Perry, P. Harrowell, D. R. Reichman, Nat. Phys. 4, 711 (2008);

@@ -1,4 +1,4 @@
-"""Glasses only: what has crystallised on the way is refused."""
+"""Glasses only: what has crystallised on the way is refused, and how ordered a structure is stands in its header."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ovito_glassml.errors import UnfitMaterialError
 from ovito_glassml.simulate.material import Material
 from ovito_glassml.structure import Structure
 
-__all__ = ["MOST_CRYSTALLINE", "check_glassy", "crystalline_shares"]
+__all__ = ["MOST_CRYSTALLINE", "check_glassy", "crystalline_shares", "order_header", "pair_orders"]
 
 #: Share of atoms in crystals above which a structure is no glass.
 MOST_CRYSTALLINE = 0.2
@@ -21,6 +21,22 @@ def crystalline_shares(structure: Structure) -> dict[str, float]:
 
     counts = np.bincount(crystal_types(structure), minlength=len(CRYSTALS)) / max(len(structure), 1)
     return {**dict(zip(CRYSTALS[1:], counts[1:].tolist(), strict=True)), "total": float(counts[1:].sum())}
+
+
+def order_header(structure: Structure) -> dict[str, str]:
+    """Header entries of a snapshot: the share of its atoms in crystals, and how species mix in the first shell."""
+    return {
+        "crystalline_share": f"{crystalline_shares(structure)['total']:.4f}",
+        "warren_cowley": " ".join(f"{pair}:{value:.3f}" for pair, value in pair_orders(structure).items()),
+    }
+
+
+def pair_orders(structure: Structure) -> dict[str, float]:
+    """Warren-Cowley parameter of every pair of species, such as ``Cu-Zr``."""
+    from ovito_glassml.topology.short_range_order import warren_cowley
+
+    names, orders = structure.species_names, warren_cowley(structure)
+    return {f"{names[a]}-{names[b]}": float(orders[a, b]) for a in range(len(names)) for b in range(a, len(names))}
 
 
 def check_glassy(structure: Structure, material: Material) -> None:

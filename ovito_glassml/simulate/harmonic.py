@@ -25,8 +25,8 @@ __all__ = ["MOST_ATOMS", "HarmonicLimit", "harmonic_limit", "material_for", "min
 #: so little of the distance between neighbours it may be elsewhere.
 RESTING_FORCE = {"metal": 1e-3, "real": 0.02, "lj": 0.01}
 
-#: More atoms than this take more than 0.6 GB and a minute.
-MOST_ATOMS = 4000
+#: Of so many the Hessian fills 3.6 GB, and its inverse takes minutes: as the square and the cube of their number.
+MOST_ATOMS = 10_000
 
 #: Up to this many, double precision costs nothing that one would notice.
 FEW_ATOMS = 1000
@@ -188,6 +188,18 @@ def _check_rest(largest: float, material: Material) -> None:
 def _hessian(structure: Structure, material: Material, forces: LammpsForces, step: float, report: Report) -> NDArray:
     """Dense."""
     dtype = np.float64 if len(structure) <= FEW_ATOMS else np.float32
+    try:
+        return _filled(structure, material, forces, step, dtype, report)
+    except MemoryError as error:
+        size = (3 * len(structure)) ** 2 * np.dtype(dtype).itemsize / 1e9
+        raise SimulationError(
+            f"The Hessian of {len(structure)} atoms takes {size:.2g} GB of memory, more than is free; give fewer atoms."
+        ) from error
+
+
+def _filled(
+    structure: Structure, material: Material, forces: LammpsForces, step: float, dtype: type, report: Report
+) -> NDArray:
     if is_embedded_atom(material):
         report(0.1 * FORCES_SHARE, "Second derivatives of the energy")
         return embedded_atom_hessian(structure, material).astype(dtype).toarray()

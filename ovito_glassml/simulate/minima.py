@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.simulate.checkpoints import load_checkpoint, save_atomically
+from ovito_glassml.simulate.crystals import order_header
 from ovito_glassml.simulate.engine import cell_of, gather, restart_of, resume, scale_cell
 from ovito_glassml.simulate.material import Material
 from ovito_glassml.structure import Structure
@@ -36,7 +38,8 @@ MOST_SECANTS = 12
 class Configuration:
     """What LAMMPS holds, in the order of the atom ids.
 
-    `cell` has the cell vectors as rows, `energies` are the atoms' shares of the potential energy.
+    `cell` has the cell vectors as rows, `energies` are the atoms' shares of the potential energy, `largest_force` that
+    on any atom; NaN where an earlier version saved the state.
     """
 
     positions: NDArray
@@ -44,12 +47,17 @@ class Configuration:
     cell: NDArray
     origin: NDArray
     energies: NDArray
+    largest_force: float | NDArray = math.nan
 
     def structure(self, species: tuple[str, ...]) -> Structure:
         """With all atoms wrapped into the cell."""
         fractional = (self.positions - self.origin) @ np.linalg.inv(self.cell)
         positions = (fractional - np.floor(fractional)) @ self.cell
         return Structure(positions, self.kinds, species, self.cell, pbc=(True, True, True))
+
+    def header(self, species: tuple[str, ...]) -> dict[str, str]:
+        """Header entries of a snapshot: how well it is minimised, and its order."""
+        return {"largest_force": f"{self.largest_force:.2g}", **order_header(self.structure(species))}
 
 
 FIELDS = tuple(field.name for field in fields(Configuration))
@@ -64,7 +72,8 @@ def configuration_of(lammps: Any) -> Configuration:
     order = np.argsort(lammps.numpy.extract_atom("id")[:count])
     energies = np.array(lammps.numpy.extract_compute("atom_energies", 1, 1)[:count][order])
     lammps.command("uncompute atom_energies")
-    return Configuration(gather(lammps, "x"), gather(lammps, "type") - 1, cell, origin, energies)
+    largest = np.linalg.norm(gather(lammps, "f"), axis=1).max()
+    return Configuration(gather(lammps, "x"), gather(lammps, "type") - 1, cell, origin, energies, float(largest))
 
 
 def minimise(lammps: Any, force_tolerance: float) -> None:
@@ -154,4 +163,4 @@ def _arrays(found: Sequence[Configuration]) -> dict[str, NDArray]:
 
 def _configurations(state: dict[str, NDArray]) -> list[Configuration]:
     count = len(state["cell"]) if state else 0
-    return [Configuration(*(state[name][k] for name in FIELDS)) for k in range(count)]
+    return [Configuration(**{name: state[name][k] for name in FIELDS if name in state}) for k in range(count)]

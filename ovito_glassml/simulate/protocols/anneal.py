@@ -219,6 +219,7 @@ def annealed_frame(
         "anneal_temperature": f"{temperature:g}",
         "time": f"{time:g}",
         "energy_per_atom": f"{configuration.energies.mean():.8f}",
+        **configuration.header(material.species),
     }
     structure = configuration.structure(material.species)
     return Snapshot(structure, {"Potential_Energy": configuration.energies}, entries)

@@ -21,12 +21,14 @@ from ovito_glassml.simulate.checkpoints import (
     save_atomically,
     writes_alone,
 )
-from ovito_glassml.simulate.crystals import check_glassy
+from ovito_glassml.simulate.crystals import check_glassy, order_header
 from ovito_glassml.simulate.engine import (
     CHECKPOINT_ATOM_STEPS,
     Progress,
     Stage,
+    cell_of,
     energy_per_atom,
+    gather,
     restart_of,
     resume,
     run_stages,
@@ -44,6 +46,7 @@ from ovito_glassml.simulate.minima import (
 )
 from ovito_glassml.simulate.settings import FROM_MATERIAL, check_atoms, filled_in, given, rounded
 from ovito_glassml.simulate.snapshots import Snapshot, provenance, write_curve, write_frames, write_snapshot
+from ovito_glassml.structure import Structure
 
 __all__ = ["QuenchSettings", "quench"]
 
@@ -211,8 +214,15 @@ def quench(material: Material, settings: QuenchSettings, output: Path, progress:
     header = provenance("quench", asdict(settings), material, composition=True)
     if settings.structures_every:
         _write_path(output, stages, minima, material.species, header)
+    header |= glass.header(material.species) | _melt_header(curves[0])
     write_snapshot(output, glass.structure(material.species), {"Potential_Energy": glass.energies}, header)
     clear_intermediate(output)
+
+
+def _melt_header(curve: Path) -> dict[str, str]:
+    """How species mixed in the melt, against which the glass is judged; nothing if an earlier version melted it."""
+    order = load_checkpoint(curve).get("order")
+    return {} if order is None else {"melt_warren_cowley": str(order)}
 
 
 def _write_curve(output: Path, curves: list[Path], material: Material) -> None:
@@ -239,7 +249,11 @@ class _CoolingCurve:
         self.rows = np.vstack([self.rows, row])
 
     def finish(self, lammps: Any) -> None:
-        save_atomically(self.result, {"rows": self.rows})
+        # Without a run of LAMMPS, which would change what follows in the last bits.
+        now = Structure(
+            gather(lammps, "x"), gather(lammps, "type") - 1, self.material.species, cell_of(lammps)[0], pbc=(True,) * 3
+        )
+        save_atomically(self.result, {"rows": self.rows, "order": np.array(order_header(now)["warren_cowley"])})
 
     def state(self) -> dict[str, NDArray]:
         return {"rows": self.rows}
@@ -278,6 +292,7 @@ def _write_path(
                 "temperature": f"{stage.stop_temperature:g}",
                 "cell": cell,
                 "energy_per_atom": f"{found.energies.mean():.8f}",
+                **found.header(species),
             }
             frames.append(Snapshot(found.structure(species), {}, {**header, **told}))
     write_frames(output.with_name(output.name.removesuffix(".xyz.gz") + ".structures.xyz.gz"), frames)

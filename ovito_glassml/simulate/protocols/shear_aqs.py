@@ -20,7 +20,7 @@ from ovito_glassml.simulate.checkpoints import (
     save_atomically,
     writes_alone,
 )
-from ovito_glassml.simulate.crystals import check_glassy
+from ovito_glassml.simulate.crystals import check_glassy, order_header
 from ovito_glassml.simulate.engine import (
     CHECKPOINT_ATOM_STEPS,
     Progress,
@@ -420,8 +420,9 @@ def _frames(settings: ShearAQSSettings, material: Material, state: dict[str, NDA
         before = Configuration(state["event_positions"][event], state["kinds"], cell, np.zeros(3), energies)
         columns = _columns(activity, moved[event] * area, largest[blocks[event]], energies)
         avalanche = {"avalanche": int(not (activity == 1).any())}
-        header = {**made_by, **_described(material, state, event), **avalanche}
-        frames.append(Snapshot(before.structure(species), columns, header))
+        structure = before.structure(species)
+        header = {**made_by, **_described(material, state, event), **avalanche, **order_header(structure)}
+        frames.append(Snapshot(structure, columns, header))
     return frames
 
 

@@ -55,9 +55,18 @@ def test_what_is_not_at_rest_is_refused(glass_box, tmp_path):
 
 
 def test_too_many_atoms_are_refused():
-    many = Structure(np.random.default_rng(1).uniform(0, 50, (4001, 3)), species_names=("Cu",))
-    with pytest.raises(SimulationError, match="4001 atoms takes too much memory and time; give at most 4000"):
+    many = Structure(np.random.default_rng(1).uniform(0, 50, (10001, 3)), species_names=("Cu",))
+    with pytest.raises(SimulationError, match="10001 atoms takes too much memory and time; give at most 10000"):
         harmonic_limit(many, CU_ZR)
+
+
+def test_too_little_memory_is_said(glass, monkeypatch):
+    def exhausted(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr("ovito_glassml.simulate.harmonic.embedded_atom_hessian", exhausted)
+    with pytest.raises(SimulationError, match=rf"{len(glass)} atoms takes .* GB of memory, .* give fewer atoms"):
+        harmonic_limit(glass, CU_ZR)
 
 
 def test_a_gas_and_a_pair_are_refused():

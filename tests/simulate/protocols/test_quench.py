@@ -8,10 +8,12 @@ import pytest
 
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.atoms import create_atoms
+from ovito_glassml.simulate.crystals import crystalline_shares
 from ovito_glassml.simulate.engine import gather, open_lammps
 from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.protocols.quench import QuenchSettings, quench
 from ovito_glassml.simulate.snapshots import read_frames, read_snapshot
+from ovito_glassml.topology.short_range_order import warren_cowley
 
 CU_ZR = load_material("cu-zr")
 
@@ -31,6 +33,20 @@ def test_the_result_is_a_minimum_at_zero_pressure(small_glass):
     energy = small_glass.columns["Potential_Energy"].sum()
     assert lammps.get_thermo("pe") == pytest.approx(energy, abs=1e-3)
     lammps.close()
+
+
+def test_the_snapshot_says_how_ordered_and_how_well_minimised_it_is(small_glass):
+    header, structure = small_glass.header, small_glass.structure
+    assert float(header["largest_force"]) < 1e-4
+    assert float(header["crystalline_share"]) == pytest.approx(crystalline_shares(structure)["total"], abs=1e-4)
+    for entry in ("warren_cowley", "melt_warren_cowley"):
+        told = dict(pair.split(":") for pair in header[entry].split())
+        assert list(told) == ["Cu-Cu", "Cu-Zr", "Zr-Zr"]
+        assert all(abs(float(value)) < 0.3 for value in told.values())
+    assert float(told["Cu-Zr"]) < 0  # unlike atoms attract each other, in the melt as well
+    orders = warren_cowley(structure)
+    assert header["warren_cowley"].split()[1] == f"Cu-Zr:{orders[0, 1]:.3f}"
+    assert header["warren_cowley"] != header["melt_warren_cowley"]
 
 
 def test_the_slow_rate_applies_to_the_glass_transition_only():
