@@ -168,7 +168,7 @@ class BesselDescriptors:
         if self.shells == 0:
             yield from self._parameters(structure, structure.mask)
             return
-        ordered, order = sort_in_space(structure, self.cutoff)
+        ordered, order, _ = sort_in_space(structure, self.cutoff)
         average = shell_average(ordered, self.cutoff, stage(progress, 0.0, 0.2))
         halos = [np.ones(len(ordered), dtype=np.bool_) if ordered.mask is None else ordered.mask]
         for _ in range(self.shells):
