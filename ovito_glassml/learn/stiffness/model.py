@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -242,21 +243,22 @@ class Head:
     output_bias: NDArray[np.float64]
 
     @cached_property
-    def _together(self) -> tuple[NDArray[np.float32], ...]:
-        """All networks side by side as one: mean, hidden layer and its bias, output layer, and the linear part."""
+    def _together(self) -> tuple[Any, ...]:
+        """All networks side by side as one: mean, hidden layer and its bias, output layer, linear part, constant."""
         hidden = self.hidden.transpose(1, 0, 2).reshape(len(self.mean), -1) / self.scale[:, None]
         output = self.output.ravel() / len(self.hidden)
         parts = self.mean, hidden, self.hidden_bias.ravel(), output, self.linear / self.scale
-        return tuple(part.astype(np.float32) for part in parts)
+        constant = float(self.offset + self.output_bias.mean(dtype=np.float64))
+        return *(part.astype(np.float32) for part in parts), constant
 
     def predict(self, inputs: NDArray) -> NDArray[np.float64]:
         """Stiffness for rows of inputs, in single precision, in which the networks were trained."""
-        mean, hidden, hidden_bias, output, linear = self._together
+        mean, hidden, hidden_bias, output, linear, constant = self._together
         centred = inputs - mean
         layer = centred @ hidden
         layer += hidden_bias
         np.maximum(layer, 0, out=layer)
-        return (layer @ output + centred @ linear) + (self.offset + self.output_bias.mean(dtype=np.float64))
+        return layer @ output + centred @ linear + np.float64(constant)
 
     def tensors(self, name: str) -> dict[str, NDArray]:
         """For the model file."""
@@ -437,8 +439,7 @@ class StiffnessModel(LearnedModel):
 
         Inputs are computed once, and kept until the bare stiffness of all neighbours is known: those of a slab.
         """
-        found = _Evaluated.empty(len(structure), self.score.width)
-        prepared = features.prepare(structure, cells)
+        found = _Evaluated.begun(self, structure, features.prepare(structure, cells))
         wide, reach = needed, 0.0
         if self.neighbours is not None:
             reach = self.neighbours.cutoff
@@ -448,62 +449,38 @@ class StiffnessModel(LearnedModel):
         kept: dict[int, NDArray[np.float32]] = {}
         steps = 0
         for number, block in enumerate(blocks):
-            kept[number] = np.empty((len(block), features.width + self._shell_width), dtype=np.float32)
-            arguments = (structure, prepared, block, kept[number], found)
-            run_tasks(self._describe, len(block), *arguments, around=one_blas_thread)
+            kept[number] = np.empty((len(block), found.width + found.shell_width), dtype=np.float32)
+            run_tasks(self._describe, len(block), block, kept[number], found, around=one_blas_thread)
             ready = [k for k in kept if last[k] <= number]
             for k in ready:
-                arguments = (structure, prepared, blocks[k], kept.pop(k), found)
-                run_tasks(self._judge, len(blocks[k]), *arguments, around=one_blas_thread)
+                run_tasks(self._judge, len(blocks[k]), blocks[k], kept.pop(k), found, around=one_blas_thread)
             steps += 1 + len(ready)
             if progress is not None:
                 progress(steps / (2 * len(blocks)))
         for result in (found.stiffness, found.cage, found.embedding):
-            result[~needed] = np.nan
+            result[~(needed & found.held)] = np.nan
         return found
 
-    @property
-    def _shell_width(self) -> int:
-        return self.neighbours.width if self.neighbours else 0
-
     def _describe(
-        self,
-        begin: int,
-        end: int,
-        structure: Structure,
-        prepared: PreparedFeatures,
-        block: NDArray[np.int64],
-        inputs: NDArray[np.float32],
-        found: _Evaluated,
+        self, begin: int, end: int, block: NDArray[np.int64], inputs: NDArray[np.float32], found: _Evaluated
     ) -> None:
         """Inputs and bare stiffness of some atoms of a block."""
-        prepared.fill(begin, end, block, inputs)
+        found.features.fill(begin, end, block, inputs)
         if self.neighbours is not None:
-            indices = prepared.grid.atom[block[begin:end]]
-            rows = inputs[begin:end, : -self._shell_width]
-            for name, members in by_head(structure, indices, tuple(self.neighbours.coefficients)):
+            indices, rows = found.features.grid.atom[block[begin:end]], inputs[begin:end, : found.width]
+            for name, members in by_head(found.structure, indices, tuple(self.neighbours.coefficients)):
                 found.bare[indices[members]] = self.neighbours.bare(name, rows[members])
 
     def _judge(
-        self,
-        begin: int,
-        end: int,
-        structure: Structure,
-        prepared: PreparedFeatures,
-        block: NDArray[np.int64],
-        inputs: NDArray[np.float32],
-        found: _Evaluated,
+        self, begin: int, end: int, block: NDArray[np.int64], inputs: NDArray[np.float32], found: _Evaluated
     ) -> None:
         """Stiffness and coordinates of some atoms of a block from their inputs."""
-        width = inputs.shape[1] - self._shell_width
-        if self.neighbours is not None:
-            settings = self.neighbours.settings(structure)
-            sum_shells(begin, end, prepared.grid, block, *settings, found.bare, width, inputs)
-        inputs, indices = inputs[begin:end], prepared.grid.atom[block[begin:end]]
-        held = (inputs[:, :width] != 0).any(axis=1)
-        if not held.all():
-            inputs, indices = inputs[held], indices[held]
-        for name, members in by_head(structure, indices, tuple(self.heads)):
+        grid, width = found.features.grid, found.width
+        if found.shells is not None:
+            sum_shells(begin, end, grid, block, *found.shells, found.bare, width, inputs)
+        inputs, indices = inputs[begin:end], grid.atom[block[begin:end]]
+        found.held[indices] = (inputs[:, :width] != 0).any(axis=1)
+        for name, members in by_head(found.structure, indices, tuple(self.heads)):
             own, places = inputs[members], indices[members]
             found.stiffness[places] = self.heads[name].predict(own)
             if self.cage_heads:
@@ -513,17 +490,44 @@ class StiffnessModel(LearnedModel):
 
 @dataclass(frozen=True, eq=False)
 class _Evaluated:
-    """What is known of each atom: stiffness, cage stiffness and coordinates (NaN where not), and bare stiffness."""
+    """A structure and what is known of its atoms so far.
 
+    Attributes
+    ----------
+    structure : Structure
+    features : PreparedFeatures
+    shells : tuple or None
+        See `NeighbourStiffness.settings`.
+    width, shell_width : int
+        Numbers of inputs from an atom's own neighbours and from their bare stiffness.
+    bare, stiffness, cage : (N,) arrays
+    embedding : (N, W) array
+        See `ExtrapolationScore.embed`.
+    held : (N,) array
+        Whether an atom has neighbours.
+    """
+
+    structure: Structure
+    features: PreparedFeatures
+    shells: tuple | None
+    width: int
+    shell_width: int
+    bare: NDArray[np.float64]
     stiffness: NDArray[np.float64]
     cage: NDArray[np.float64]
     embedding: NDArray[np.float32]
-    bare: NDArray[np.float64]
+    held: NDArray[np.bool_]
 
     @classmethod
-    def empty(cls, atoms: int, width: int) -> _Evaluated:
-        unknown = np.full(atoms, np.nan)
-        return cls(unknown, unknown.copy(), np.full((atoms, width), np.nan, dtype=np.float32), np.zeros(atoms))
+    def begun(cls, model: StiffnessModel, structure: Structure, features: PreparedFeatures) -> _Evaluated:
+        """Nothing is known yet."""
+        shells, shell_width = None, 0
+        if model.neighbours is not None:
+            shells, shell_width = model.neighbours.settings(structure), model.neighbours.width
+        count, width = len(structure), model.features.width
+        embedding = np.zeros((count, model.score.width), dtype=np.float32)
+        values = np.zeros(count), np.full(count, np.nan), np.full(count, np.nan), embedding
+        return cls(structure, features, shells, width, shell_width, *values, np.zeros(count, dtype=np.bool_))
 
 
 def _angles_from_tensors(header: ModelHeader, tensors: Mapping[str, NDArray]) -> AngularSums | None:
@@ -571,7 +575,7 @@ def by_head(structure: Structure, indices: NDArray, names: tuple[str, ...]) -> I
         yield ANY_SPECIES, slice(0, len(indices))
         return
     kinds = structure.species[indices]
-    ends = [*(np.flatnonzero(kinds[1:] != kinds[:-1]) + 1), len(kinds)]
+    ends = [*((kinds[1:] != kinds[:-1]).nonzero()[0] + 1), len(kinds)]
     for begin, end in zip([0, *ends], ends, strict=False):
         if begin < end:
             yield structure.species_names[kinds[begin]], slice(begin, end)
