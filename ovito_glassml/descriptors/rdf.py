@@ -79,6 +79,11 @@ class RDFDescriptors:
             raise StructureError(f"number_density is {self.number_density}; give atoms per volume, above 0.")
 
     @property
+    def dtype(self) -> str:
+        """Precision of the result; what is counted fits into it."""
+        return "float32"
+
+    @property
     def cutoff(self) -> float:
         """Distance up to which neighbours matter."""
         return self.r_max
@@ -107,7 +112,9 @@ class RDFDescriptors:
         """Number of columns."""
         return self.bins * (1 if self.partial is None else len(self.partial))
 
-    def compute(self, structure: Structure, progress: Progress | None = None) -> NDArray[np.float32]:
+    def compute(
+        self, structure: Structure, progress: Progress | None = None, out: NDArray | None = None
+    ) -> NDArray[np.float32]:
         """Rows for the selected atoms of a structure, in their order.
 
         Parameters
@@ -115,16 +122,19 @@ class RDFDescriptors:
         structure : Structure
         progress : callable, optional
             Called with the fraction done between blocks; may raise to stop.
+        out : (N, F) array, optional
+            Of the descriptor's `dtype`, with a row for every atom: where to write those of the selected ones, each at
+            its atom's index.
 
         Returns
         -------
         (M, F) float32 array
         """
-        return fill_rows(structure, self.feature_count, np.float32, self._blocks(structure), progress)
+        return fill_rows(structure, self.feature_count, self.dtype, self._blocks(structure), progress, out)
 
     def iterate_blocks(self, structure: Structure) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
         """Yield (atom indices, rows) for blocks of selected atoms in space order."""
-        yield from separate_blocks(self.feature_count, np.float32, self._blocks(structure))
+        yield from separate_blocks(self.feature_count, self.dtype, self._blocks(structure))
 
     def _blocks(self, structure: Structure) -> Iterator[tuple[NDArray[np.int32], Fill]]:
         """Yield (atom indices, function that writes their rows)."""
