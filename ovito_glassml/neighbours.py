@@ -669,6 +669,7 @@ def sums_within(
     radius: float,
     first: NDArray[np.int32] | None = None,
     width: int | None = None,
+    also: tuple[NDArray[np.float64], float] | None = None,
     progress: Progress | None = None,
 ) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float64]]]:
     """Yield (atom indices, sums of the rows of all atoms within `radius` of each, itself included).
@@ -681,14 +682,17 @@ def sums_within(
     radius : float
     first, width : (N,) int32 array and int, optional
         Where only `width` columns of an atom's row are not zero, the first of them; -1 for atoms that do not count.
+    also : (N, m) array and radius, optional
+        Further columns, summed in the same search up to a radius of their own.
     progress : callable, optional
         Called with the fraction done; may raise to stop.
     """
     first = np.zeros(len(values), dtype=np.int32) if first is None else first
     width = values.shape[1] if width is None else width
+    further, other = also or (np.empty((len(values), 0)), 0.0)
     for block, share in block_stages(cells.blocks(), len(values), progress):
-        sums = np.empty((len(block), values.shape[1]))
-        arguments = (cells.grid, block, float(radius), values, first, width, sums)
+        sums = np.empty((len(block), values.shape[1] + further.shape[1]))
+        arguments = (cells.grid, block, float(radius), values, first, width, float(other), further, sums)
         run_tasks(_sum_within_block, len(block), *arguments, progress=share)
         yield cells.grid.atom[block], sums
 
@@ -747,11 +751,14 @@ def last_needed(cells: CellList, blocks: Sequence[NDArray[np.int64]], radius: fl
 
 
 @kernel
-def _sum_within_block(begin, end, grid, block, radius, source, first, width, sums):
-    grid, block, source, first, sums = unowned((grid, block, source, first, sums))
-    reach = radius * (1 + _SLACK)
+def _sum_within_block(begin, end, grid, block, radius, source, first, width, other, further, sums):
+    grid, block, source, first = unowned((grid, block, source, first))
+    further, sums = unowned((further, sums))
+    largest = radius if radius > other else other
+    reach = largest * (1 + _SLACK)
     runs = run_space(grid, reach)
-    near = empty(buffer_size(grid, block, begin, end, reach, runs), np.int32)
+    capacity = buffer_size(grid, block, begin, end, reach, runs)
+    near, squares = empty(capacity, np.int32), empty(capacity, np.float64)
     for t in range(begin, end):
         i = block[t]
         x, y, z = grid.x[i], grid.y[i], grid.z[i]
@@ -762,11 +769,16 @@ def _sum_within_block(begin, end, grid, block, radius, source, first, width, sum
         for k in range(row_runs(grid, x, y, z, reach, runs)):
             for j in range(unsigned(runs[0, k]), unsigned(runs[1, k])):
                 dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
+                square = dx * dx + dy * dy + dz * dz
                 near[n] = grid.atom[j]  # kept if near, see `gather_neighbours`
-                n += unsigned(dx * dx + dy * dy + dz * dz < radius * radius)
+                squares[n] = square
+                n += unsigned(square < largest * largest)
         for k in range(n):
             atom = unsigned(near[k])
             start = first[atom]
-            if start >= 0:
+            if start >= 0 and squares[k] < radius * radius:
                 for c in range(unsigned(start), unsigned(start + width)):
                     own[c] += source[atom, c]
+            if squares[k] < other * other:
+                for c in range(further.shape[1]):
+                    own[source.shape[1] + c] += further[atom, c]

@@ -234,6 +234,17 @@ def test_sums_of_some_columns_are_those_of_rows_that_are_zero_elsewhere(triclini
     np.testing.assert_array_equal(part, whole)
 
 
+def test_columns_are_summed_to_a_radius_of_their_own_in_the_same_search(triclinic):
+    ordered, _, cells = sort_in_space(triclinic, 5.0)
+    rng = np.random.default_rng(0)
+    values, further = rng.normal(size=(len(ordered), 3)), rng.normal(size=(len(ordered), 2))
+    for near, far in ((3.5, 5.0), (5.0, 3.5)):
+        both = np.concatenate([sums for _, sums in sums_within(cells, values, near, also=(further, far))])
+        for columns, values_alone, radius in ((both[:, :3], values, near), (both[:, 3:], further, far)):
+            alone = [sums for _, sums in sums_within(cells, values_alone, radius)]
+            np.testing.assert_array_equal(columns, np.concatenate(alone))
+
+
 def test_blocks_wait_for_the_last_that_has_neighbours(any_structure, true_neighbours):
     """A bound: blocks may wait for more than they need, never for less, and in a long box not for all."""
     _, order, cells = sort_in_space(any_structure, 4.5)

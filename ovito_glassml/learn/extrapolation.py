@@ -96,15 +96,22 @@ class ExtrapolationScore:
             ordered, order, cells = sort_in_space(structure, self.radius)
             scores[order] = self.evaluate(ordered, embedding[order], progress, cells)
             return scores
-        width = self.components + OWN
-        # Which head an atom belongs to says the one in its columns; all others are zero.
-        ones = embedding[:, width - 1 :: width] == 1
-        first = np.where(ones.any(axis=1), ones.argmax(axis=1) * width, -1).astype(np.int32)
-        for indices, sums in sums_within(cells, embedding, self.radius, first, width, progress):
-            with np.errstate(invalid="ignore"):  # nobody around
-                averages = sums / sums[:, width - 1 :: width].sum(axis=1, keepdims=True)
-            scores[indices] = np.linalg.norm((averages - self.centre) @ self.whitening, axis=1)
+        for indices, sums in sums_within(cells, embedding, self.radius, *self.columns(embedding), progress=progress):
+            scores[indices] = self.of_sums(sums)
         return scores
+
+    def columns(self, embedding: NDArray) -> tuple[NDArray[np.int32], int]:
+        """Which coordinates are not zero, those of an atom's head, as `sums_within` takes them."""
+        width = self.components + OWN
+        ones = embedding[:, width - 1 :: width] == 1
+        return np.where(ones.any(axis=1), ones.argmax(axis=1) * width, -1).astype(np.int32), width
+
+    def of_sums(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Score from the sums of the coordinates around an atom (B, W), NaN if nobody is there."""
+        width = self.components + OWN
+        with np.errstate(invalid="ignore"):
+            averages = sums / sums[:, width - 1 :: width].sum(axis=1, keepdims=True)
+        return np.asarray(np.linalg.norm((averages - self.centre) @ self.whitening, axis=1))
 
     def evaluate_sample(self, embedding: NDArray) -> float:
         """Score of the atoms with these coordinates as a sample; NaN without atoms or a score for samples."""

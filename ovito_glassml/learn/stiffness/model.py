@@ -34,11 +34,11 @@ from ovito_glassml.learn.stiffness.shells import shell_sums, sum_shells
 from ovito_glassml.neighbours import (
     CellGrid,
     CellList,
-    average_within,
     build_cell_list,
     last_needed,
     sort_in_space,
     stage,
+    sums_within,
     within_reach,
 )
 from ovito_glassml.progress import Progress
@@ -380,7 +380,7 @@ class StiffnessModel(LearnedModel):
         of_sample, negative = float("nan"), 0
         if len(structure.selected):
             features = self.features.with_density(number_density)
-            ordered, order, cells = sort_in_space(structure, self._reach)
+            ordered, order, cells = sort_in_space(structure, max(self._reach, coarse_graining_radius))
             wanted = np.ones(len(order), dtype=bool) if ordered.mask is None else ordered.mask
             needed = within_reach(ordered, wanted, max(coarse_graining_radius, self.score.radius), cells)
             found = self._evaluate(ordered, cells, features, needed, stage(progress, 0.0, 0.7))
@@ -388,13 +388,10 @@ class StiffnessModel(LearnedModel):
             below = (found.stiffness < 0) | (found.cage < 0)
             for result in (found.stiffness, found.cage):
                 result[result < 0] = 0.0
-            radius, report = coarse_graining_radius, stage(progress, 0.7, 0.8)
-            coarse[order] = average_within(ordered, found.stiffness, radius, report, cells)
-            scores = self.score.evaluate(ordered, found.embedding, stage(progress, 0.8, 1.0), cells)
-            scores[np.isnan(found.stiffness)] = np.nan
+            means, scores = self._around(found, cells, coarse_graining_radius, stage(progress, 0.7, 1.0))
             of_sample = self.score.evaluate_sample(found.embedding[wanted])
             negative = int((below & wanted).sum())
-            values[order], cage[order], extrapolation[order] = found.stiffness, found.cage, scores
+            values[order], cage[order], coarse[order], extrapolation[order] = found.stiffness, found.cage, means, scores
         if structure.mask is not None:
             for result in (values, coarse, extrapolation, cage):
                 result[~structure.mask] = np.nan
@@ -460,6 +457,21 @@ class StiffnessModel(LearnedModel):
         for result in (found.stiffness, found.cage, found.embedding):
             result[~(needed & found.held)] = np.nan
         return found
+
+    def _around(
+        self, found: _Evaluated, cells: CellList, radius: float, progress: Progress | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean stiffness within a radius of every atom, and its extrapolation score; NaN where it has no stiffness."""
+        means, scores = np.empty(len(found.bare)), np.empty(len(found.bare))
+        known, width = np.isfinite(found.stiffness), self.score.width
+        table = np.column_stack([np.where(known, found.stiffness, 0.0), known])
+        coordinates = (found.embedding, self.score.radius, *self.score.columns(found.embedding))
+        for indices, sums in sums_within(cells, *coordinates, (table, radius), progress):
+            with np.errstate(invalid="ignore"):  # nobody around
+                means[indices] = sums[:, width] / sums[:, width + 1]
+            scores[indices] = self.score.of_sums(sums[:, :width])
+        scores[~known] = np.nan
+        return means, scores
 
     def _describe(
         self, begin: int, end: int, block: NDArray[np.int64], inputs: NDArray[np.float32], found: _Evaluated
