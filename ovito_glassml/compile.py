@@ -27,7 +27,21 @@ from numba.np.arrayobj import populate_array
 
 from ovito_glassml.locks import HeldError, locked
 
-__all__ = ["compile_clock", "compiled", "compiling", "empty", "inlined", "inner", "kernel", "maker", "unowned"]
+__all__ = [
+    "compile_clock",
+    "compiled",
+    "compiling",
+    "empty",
+    "inlined",
+    "inner",
+    "kernel",
+    "maker",
+    "unowned",
+    "unsigned",
+]
+
+#: Of an index that is known not to be negative: Numba adds the length to others where they are, at every access.
+unsigned = np.uint64
 
 #: Seconds after which people are told why nothing seems to happen; code that is there already loads faster.
 PATIENCE = 0.5

@@ -14,14 +14,14 @@ A kernel walks over them like this::
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.compile import empty, inlined, inner, kernel, maker, unowned
+from ovito_glassml.compile import empty, inlined, inner, kernel, maker, unowned, unsigned
 from ovito_glassml.structure import Structure, StructureError
 from ovito_glassml.threads import Progress, run_tasks
 
@@ -38,6 +38,7 @@ __all__ = [
     "build_cell_list",
     "cut_out",
     "gather_neighbours",
+    "last_needed",
     "neighbour_counts",
     "neighbour_lists",
     "neighbour_space",
@@ -46,6 +47,7 @@ __all__ = [
     "run_space",
     "sort_in_space",
     "stage",
+    "sums_within",
     "within_reach",
 ]
 
@@ -148,7 +150,7 @@ def build_cell_list(structure: Structure, cutoff: float) -> CellList:
     return CellList(grid, order, float(cutoff))
 
 
-def sort_in_space(structure: Structure, cutoff: float) -> tuple[Structure, NDArray[np.int64]]:
+def sort_in_space(structure: Structure, cutoff: float) -> tuple[Structure, NDArray[np.int64], CellList]:
     """The same atoms in an order in which neighbours are close in memory too.
 
     Melting puts atoms in random order, and then every pass over stored neighbour lists waits for
@@ -165,22 +167,24 @@ def sort_in_space(structure: Structure, cutoff: float) -> tuple[Structure, NDArr
     sorted : Structure
     order : (N,) int64 array
         Atom ``order[k]`` of the structure is atom k of the sorted one.
+    cells : CellList
+        Of the sorted structure.
     """
     cells = build_cell_list(structure, cutoff)
     order = cells.grid.atom[cells.order].astype(np.int64)
-    return (
-        Structure(
-            structure.positions[order],
-            structure.species[order],
-            structure.species_names,
-            structure.cell,
-            structure.origin,
-            structure.pbc,
-            structure.ids[order],
-            None if structure.mask is None else structure.mask[order],
-        ),
-        order,
+    place = np.empty(len(order), dtype=np.int32)
+    place[order] = np.arange(len(order), dtype=np.int32)
+    ordered = Structure(
+        structure.positions[order],
+        structure.species[order],
+        structure.species_names,
+        structure.cell,
+        structure.origin,
+        structure.pbc,
+        structure.ids[order],
+        None if structure.mask is None else structure.mask[order],
     )
+    return ordered, order, replace(cells, grid=cells.grid._replace(atom=place[cells.grid.atom]))
 
 
 def _with_images(structure: Structure, reach: float) -> tuple[NDArray, NDArray, NDArray, NDArray]:
@@ -420,10 +424,9 @@ def gather_neighbours(grid, i, cutoff, found):
     xs, ys, zs = grid.x, grid.y, grid.z
     entries, vectors, squares, runs = found
     x, y, z = xs[i], ys[i], zs[i]
-    limit = cutoff * cutoff
-    n = 0
+    limit, own, n = cutoff * cutoff, unsigned(i), unsigned(0)
     for k in range(row_runs(grid, x, y, z, cutoff * (1 + _SLACK), runs)):
-        for j in range(runs[0, k], runs[1, k]):
+        for j in range(unsigned(runs[0, k]), unsigned(runs[1, k])):
             dx, dy, dz = xs[j] - x, ys[j] - y, zs[j] - z
             square = dx * dx + dy * dy + dz * dz
             # Written always and kept if near: a jump that the processor cannot predict costs more.
@@ -432,9 +435,8 @@ def gather_neighbours(grid, i, cutoff, found):
             vectors[1, n] = dy
             vectors[2, n] = dz
             squares[n] = square
-            if square < limit and j != i:
-                n += 1
-    return n
+            n += unsigned((square < limit) & (j != own))
+    return np.int64(n)
 
 
 def _check_coincidence(structure: Structure, grid: CellGrid, order: NDArray[np.int64]) -> None:
@@ -605,7 +607,11 @@ def _fill_block(begin, end, grid, block, cutoff, offsets, indices, distances, co
 
 
 def average_within(
-    structure: Structure, values: NDArray, radius: float, progress: Progress | None = None
+    structure: Structure,
+    values: NDArray,
+    radius: float,
+    progress: Progress | None = None,
+    cells: CellList | None = None,
 ) -> NDArray[np.float64]:
     """Mean of a per-atom quantity over all atoms within `radius`, the atom itself included.
 
@@ -619,6 +625,8 @@ def average_within(
         In the structure's length unit.
     progress : callable, optional
         Called with the fraction done between blocks; may raise to stop.
+    cells : CellList, optional
+        Of the structure, best in space order, see `sort_in_space`; serves if it reaches as far.
 
     Returns
     -------
@@ -635,21 +643,58 @@ def average_within(
         columns = columns.astype(np.float64)
     if columns.shape[:1] != (len(structure),) or columns.ndim > 2:
         raise StructureError(f"values has shape {columns.shape}; give one row for each of the {len(structure)} atoms.")
-    cells = build_cell_list(structure, radius)
+    means = np.empty(columns.shape)
+    if cells is None or cells.cutoff < radius:
+        ordered, order, cells = sort_in_space(structure, radius)
+        means[order] = average_within(ordered, columns[order], radius, progress, cells)
+        return means
     table = np.atleast_2d(columns.T).T
     unknown = np.isnan(table)
     if unknown.any():
         table, known = np.where(unknown, table.dtype.type(0), table), ~unknown
     else:  # one count for all columns
         known = np.ones((len(table), 1), dtype=np.bool_)
-    source = np.empty((len(cells.grid.atom), table.shape[1] + known.shape[1]), dtype=table.dtype)
-    source[:, : table.shape[1]], source[:, table.shape[1] :] = table[cells.grid.atom], known[cells.grid.atom]
-    sums = np.empty((len(structure), source.shape[1]))
-    for block, share in block_stages(cells.blocks(), len(structure), progress):
-        run_tasks(_sum_within_block, len(block), cells.grid, block, cells.cutoff, source, sums, progress=share)
-    counts = sums[:, table.shape[1] :]
-    means = np.divide(sums[:, : table.shape[1]], counts, out=np.full(table.shape, np.nan), where=counts > 0)
-    return means.reshape(columns.shape)
+    source = np.hstack([table, known], dtype=table.dtype)
+    for indices, sums in sums_within(cells, source, radius, progress=progress):
+        counts = sums[:, table.shape[1] :]
+        part = np.full((len(indices), table.shape[1]), np.nan)
+        np.divide(sums[:, : table.shape[1]], counts, out=part, where=counts > 0)
+        means[indices] = part.reshape(len(indices), *columns.shape[1:])
+    return means
+
+
+def sums_within(
+    cells: CellList,
+    values: NDArray,
+    radius: float,
+    first: NDArray[np.int32] | None = None,
+    width: int | None = None,
+    also: tuple[NDArray[np.float64], float] | None = None,
+    progress: Progress | None = None,
+) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float64]]]:
+    """Yield (atom indices, sums of the rows of all atoms within `radius` of each, itself included).
+
+    Parameters
+    ----------
+    cells : CellList
+        That reaches at least as far.
+    values : (N, k) array
+    radius : float
+    first, width : (N,) int32 array and int, optional
+        Where only `width` columns of an atom's row are not zero, the first of them; -1 for atoms that do not count.
+    also : (N, m) array and radius, optional
+        Further columns, summed in the same search up to a radius of their own.
+    progress : callable, optional
+        Called with the fraction done; may raise to stop.
+    """
+    first = np.zeros(len(values), dtype=np.int32) if first is None else first
+    width = values.shape[1] if width is None else width
+    further, other = also or (np.empty((len(values), 0)), 0.0)
+    for block, share in block_stages(cells.blocks(), len(values), progress):
+        sums = np.empty((len(block), values.shape[1] + further.shape[1]))
+        arguments = (cells.grid, block, float(radius), values, first, width, float(other), further, sums)
+        run_tasks(_sum_within_block, len(block), *arguments, progress=share)
+        yield cells.grid.atom[block], sums
 
 
 def cut_out(structure: Structure, atom: int, radius: float, species: tuple[str, ...]) -> Structure:
@@ -676,30 +721,64 @@ def cut_out(structure: Structure, atom: int, radius: float, species: tuple[str, 
     return Structure(vectors[near], [species.index(name) for name in names], species)
 
 
-def within_reach(structure: Structure, chosen: NDArray[np.bool_], radius: float) -> NDArray[np.bool_]:
-    """Atoms that are chosen or have a chosen atom within `radius`."""
+def within_reach(
+    structure: Structure, chosen: NDArray[np.bool_], radius: float, cells: CellList | None = None
+) -> NDArray[np.bool_]:
+    """Atoms that are chosen or have a chosen atom within `radius`; `cells` as for `average_within`."""
     if chosen.all():
         return chosen
-    return average_within(structure, chosen.astype(np.float64), radius) > 0
+    return average_within(structure, chosen.astype(np.float64), radius, cells=cells) > 0
+
+
+def last_needed(cells: CellList, blocks: Sequence[NDArray[np.int64]], radius: float) -> list[int]:
+    """For each of some blocks in space order, which is the last of them that has atoms within `radius` of its own.
+
+    As long as that many blocks have been seen, all neighbours have. Since blocks follow one another in space, few
+    wait for later ones at any time: what an atom needs of its neighbours never has to be kept for the whole structure.
+    """
+    grid = cells.grid
+    number = np.full(len(cells.order), -1)
+    for k, block in enumerate(blocks):
+        number[grid.atom[block]] = k
+    plane = grid.shape[1] * grid.shape[2]
+    last = []
+    for block in blocks:
+        x = grid.x[block]
+        ends = (np.array([x.min() - radius, x.max() + radius]) - grid.axes[0, 0]) * grid.axes[2, 0]
+        begin, end = np.clip(np.floor(ends).astype(np.int64) + np.array([0, 1]), 0, grid.shape[0])
+        last.append(int(number[grid.atom[grid.starts[begin * plane] : grid.starts[end * plane]]].max()))
+    return last
 
 
 @kernel
-def _sum_within_block(begin, end, grid, block, radius, source, sums):
-    grid, block, source, sums = unowned((grid, block, source, sums))
-    reach = radius * (1 + _SLACK)
-    width = source.shape[1]
-    own = empty(width, np.float64)
+def _sum_within_block(begin, end, grid, block, radius, source, first, width, other, further, sums):
+    grid, block, source, first = unowned((grid, block, source, first))
+    further, sums = unowned((further, sums))
+    largest = radius if radius > other else other
+    reach = largest * (1 + _SLACK)
     runs = run_space(grid, reach)
+    capacity = buffer_size(grid, block, begin, end, reach, runs)
+    near, squares = empty(capacity, np.int32), empty(capacity, np.float64)
     for t in range(begin, end):
         i = block[t]
         x, y, z = grid.x[i], grid.y[i], grid.z[i]
-        for c in range(width):
+        own = sums[t]
+        for c in range(len(own)):
             own[c] = 0.0
+        n = unsigned(0)
         for k in range(row_runs(grid, x, y, z, reach, runs)):
-            for j in range(runs[0, k], runs[1, k]):
+            for j in range(unsigned(runs[0, k]), unsigned(runs[1, k])):
                 dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
-                if dx * dx + dy * dy + dz * dz < radius * radius:
-                    for c in range(width):
-                        own[c] += source[j, c]
-        for c in range(width):
-            sums[grid.atom[i], c] = own[c]
+                square = dx * dx + dy * dy + dz * dz
+                near[n] = grid.atom[j]  # kept if near, see `gather_neighbours`
+                squares[n] = square
+                n += unsigned(square < largest * largest)
+        for k in range(n):
+            atom = unsigned(near[k])
+            start = first[atom]
+            if start >= 0 and squares[k] < radius * radius:
+                for c in range(unsigned(start), unsigned(start + width)):
+                    own[c] += source[atom, c]
+            if squares[k] < other * other:
+                for c in range(further.shape[1]):
+                    own[source.shape[1] + c] += further[atom, c]

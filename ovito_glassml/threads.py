@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -213,7 +214,7 @@ def one_blas_thread() -> Iterator[None]:
     here = threading.get_ident()
     with _lock:
         _users.update((_EVERYONE, here))
-        for library in ThreadpoolController().select(user_api="blas").lib_controllers:  # one may just have been loaded
+        for library in _libraries(len(sys.modules)):
             # OpenMP has a number for each thread.
             whom = here if getattr(library, "threading_layer", "") == "openmp" else _EVERYONE
             _limited.setdefault((whom, library.filepath), (library, library.num_threads))
@@ -227,6 +228,16 @@ def one_blas_thread() -> Iterator[None]:
                 _set_threads(*_limited.pop((whom, file)))
             if not _users[here]:
                 del _users[here]
+
+
+@lru_cache(maxsize=1)
+def _libraries(modules: int) -> list[Any]:
+    """The linear algebra libraries that are loaded; looking for them takes milliseconds.
+
+    With a further module, of which there are `modules`, another one may have come.
+    """
+    found: list[Any] = ThreadpoolController().select(user_api="blas").lib_controllers
+    return found
 
 
 def _set_threads(library: Any, count: int) -> None:

@@ -13,7 +13,7 @@ PACKAGE = Path(ovito_glassml.__file__).parent
 FLOORS = (
     {"errors", "progress"},
     {"locks", "structure"},
-    {"files", "compile", "threads", "processes", "dimension", "displacements"},
+    {"files", "compile", "threads", "processes", "memory", "dimension", "displacements"},
     {"neighbours"},
     {"descriptors", "topology", "labels"},
     {"learn", "simulate", "adapter"},

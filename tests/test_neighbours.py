@@ -14,8 +14,11 @@ from ovito_glassml.neighbours import (
     average_within,
     build_cell_list,
     cut_out,
+    last_needed,
     neighbour_counts,
     neighbour_lists,
+    sort_in_space,
+    sums_within,
 )
 from ovito_glassml.structure import Structure, StructureError
 from ovito_glassml.threads import limit_threads
@@ -207,3 +210,56 @@ def test_cut_out_has_every_neighbour_once_for_each_image(small_periodic):
     distances = np.linalg.norm(environment.positions[1:], axis=1)
     np.testing.assert_allclose(distances, np.sort(lists.distances[own]), rtol=1e-6)
     assert environment.species[0] == small_periodic.species[3]
+
+
+def test_the_cell_list_of_a_sorted_structure_serves_shorter_searches(any_structure):
+    values = np.random.default_rng(0).normal(size=len(any_structure))
+    ordered, order, cells = sort_in_space(any_structure, 5.0)
+    np.testing.assert_array_equal(ordered.positions, any_structure.positions[order])
+    np.testing.assert_array_equal(cells.grid.atom[cells.order], np.arange(len(order)))
+    for radius in (3.5, 5.0, 6.0):
+        means = average_within(ordered, values[order], radius, cells=cells)
+        np.testing.assert_allclose(means, average_within(any_structure, values, radius)[order], rtol=1e-12)
+
+
+def test_sums_of_some_columns_are_those_of_rows_that_are_zero_elsewhere(triclinic):
+    ordered, _, cells = sort_in_space(triclinic, 5.0)
+    rng = np.random.default_rng(0)
+    first = rng.choice([-1, 0, 2], len(ordered)).astype(np.int32)
+    values = np.zeros((len(ordered), 4))
+    for column in range(2):
+        values[first >= 0, first[first >= 0] + column] = rng.normal(size=np.count_nonzero(first >= 0))
+    whole = np.concatenate([sums for _, sums in sums_within(cells, values, 5.0)])
+    part = np.concatenate([sums for _, sums in sums_within(cells, values, 5.0, first, 2)])
+    np.testing.assert_array_equal(part, whole)
+
+
+def test_columns_are_summed_to_a_radius_of_their_own_in_the_same_search(triclinic):
+    ordered, _, cells = sort_in_space(triclinic, 5.0)
+    rng = np.random.default_rng(0)
+    values, further = rng.normal(size=(len(ordered), 3)), rng.normal(size=(len(ordered), 2))
+    for near, far in ((3.5, 5.0), (5.0, 3.5)):
+        both = np.concatenate([sums for _, sums in sums_within(cells, values, near, also=(further, far))])
+        for columns, values_alone, radius in ((both[:, :3], values, near), (both[:, 3:], further, far)):
+            alone = [sums for _, sums in sums_within(cells, values_alone, radius)]
+            np.testing.assert_array_equal(columns, np.concatenate(alone))
+
+
+def test_blocks_wait_for_the_last_that_has_neighbours(any_structure, true_neighbours):
+    """A bound: blocks may wait for more than they need, never for less, and in a long box not for all."""
+    _, order, cells = sort_in_space(any_structure, 4.5)
+    blocks = [cells.order[first : first + 7] for first in range(0, len(order), 7)]
+    number = np.empty(len(order), dtype=int)
+    number[order] = np.arange(len(order)) // 7
+    last = last_needed(cells, blocks, 4.5)
+    for i, (indices, _) in enumerate(true_neighbours(any_structure, 4.5)):
+        assert last[number[i]] >= number[np.append(indices, i)].max()
+
+
+def test_blocks_of_a_long_open_box_wait_for_the_next_ones_only():
+    positions = np.column_stack([np.arange(400.0), np.zeros(400), np.zeros(400)])
+    _, _, cells = sort_in_space(Structure(positions), 9.5)
+    blocks = [cells.order[first : first + 20] for first in range(0, 400, 20)]
+    last = last_needed(cells, blocks, 9.5)
+    assert all(k < later <= k + 2 for k, later in enumerate(last[:-1]))
+    assert last[-1] == 19

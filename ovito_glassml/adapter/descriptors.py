@@ -12,8 +12,9 @@ from ovito.pipeline import ModifierInterface
 
 from ovito_glassml.adapter.input import UNTYPED, species_of_run, structure_from_data
 from ovito_glassml.adapter.notices import note_foreign_unit, note_missing_cell
-from ovito_glassml.adapter.output import scatter, write_attributes, write_property
+from ovito_glassml.adapter.output import new_rows, write_attributes
 from ovito_glassml.adapter.progress import with_progress
+from ovito_glassml.memory import check_memory
 from ovito_glassml.structure import Structure
 
 __all__ = ["Descriptor", "describe_particles"]
@@ -25,7 +26,11 @@ class Descriptor(Protocol):
     @property
     def feature_names(self) -> tuple[str, ...]: ...
 
-    def compute(self, structure: Structure, progress: Callable[[float], None] | None = None) -> NDArray: ...
+    @property
+    def dtype(self) -> str: ...
+    def compute(
+        self, structure: Structure, progress: Callable[[float], None] | None = None, out: NDArray | None = None
+    ) -> NDArray: ...
 
 
 def describe_particles(
@@ -70,10 +75,13 @@ def describe_particles(
     note_missing_cell(data, data_cache, modifier)
     note_foreign_unit(data, data_cache, modifier, *lengths)
     descriptor = make(species_of_run(data, species, input_slots, data_cache, names_needed=False) or (UNTYPED,))
+    names, mask = descriptor.feature_names, structure.mask
     yield f"Computing {name}"
-    rows = yield from with_progress(lambda report: descriptor.compute(structure, report))
-    yield "Writing properties"
-    write_property(data, name, scatter(structure, rows, np.nan), descriptor.feature_names)
-    complete = int(np.isfinite(rows).all(axis=1).sum())
-    values = {"features": len(descriptor.feature_names), "undefined": len(structure) - complete}
-    write_attributes(data, name.replace(" ", ""), values)
+    check_memory(len(structure), len(names), descriptor.dtype)
+    with new_rows(data, name, descriptor.dtype, names) as rows:
+        yield from with_progress(lambda report: descriptor.compute(structure, report, rows))
+        if mask is not None:
+            rows[~mask] = np.nan
+        # A sum is finite if all its terms are; no array of flags as large as the rows.
+        undefined = len(structure) - int(np.isfinite(rows.sum(axis=1)).sum())
+    write_attributes(data, name.replace(" ", ""), {"features": len(names), "undefined": undefined})

@@ -19,6 +19,7 @@ __all__ = [
     "color_by_type",
     "histogram_range",
     "mean_and_spread",
+    "new_rows",
     "scatter",
     "selection_guard",
     "write_attributes",
@@ -87,6 +88,29 @@ def write_property(
         return particles.create_property(name, dtype=dtype, data=values)
     columns = list(components) if components is not None else values.shape[1]
     return particles.create_property(name, dtype=dtype, components=columns, data=values)
+
+
+@contextmanager
+def new_rows(data: DataCollection, name: str, dtype: str, components: Sequence[str]) -> Iterator[NDArray]:
+    """The memory of a new particle property (N, k), so that wide rows are computed where OVITO keeps them.
+
+    As `write_property`, whatever an earlier run has left is replaced, once the work inside has ended well; if it has
+    not, the particles are as before.
+    """
+    particles = data.particles_
+    shape = particles.count, len(components)
+    if _earlier_values(particles, name, components, True):
+        values = np.empty(shape, dtype=dtype)
+        yield values
+        write_property(data, name, values, components)
+        return
+    written = particles.create_property(name, dtype=np.dtype(dtype).type, components=list(components))
+    try:
+        with written:  # type: ignore[attr-defined]
+            yield np.asarray(written).reshape(shape)
+    except BaseException:
+        del data.particles_[name]
+        raise
 
 
 def _earlier_values(particles: Particles, name: str, components: Sequence[str] | None, vector: bool) -> list[str]:

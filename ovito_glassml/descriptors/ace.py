@@ -148,7 +148,7 @@ class ACEDescriptors:
     def _correlations(self) -> tuple[tuple[Slot, ...], ...]:
         return _labels(len(self.species), self.order, self.n_max, self.degree, self.degree_weight)
 
-    def compute(self, structure: Structure, progress: Progress | None = None) -> NDArray:
+    def compute(self, structure: Structure, progress: Progress | None = None, out: NDArray | None = None) -> NDArray:
         """Rows for the selected atoms of a structure, in their order.
 
         Parameters
@@ -156,13 +156,16 @@ class ACEDescriptors:
         structure : Structure
         progress : callable, optional
             Called with the fraction done between blocks; may raise to stop.
+        out : (N, F) array, optional
+            Of the descriptor's `dtype`, with a row for every atom: where to write those of the selected ones, each at
+            its atom's index.
 
         Returns
         -------
         (M, F) array
             Zeros for an atom without neighbours.
         """
-        return fill_rows(structure, len(self._correlations), self.dtype, self._blocks(structure), progress)
+        return fill_rows(structure, len(self._correlations), self.dtype, self._blocks(structure), progress, out)
 
     def iterate_blocks(self, structure: Structure) -> Iterator[tuple[NDArray[np.int64], NDArray]]:
         """Yield (atom indices, rows) for blocks of selected atoms in space order."""

@@ -131,7 +131,7 @@ class BesselDescriptors:
         orientation = [f"Q{k}_n{n}_l{degree}" for k in shells for n in n_range for degree in l_range]
         return tuple(radial + orientation)
 
-    def compute(self, structure: Structure, progress: Progress | None = None) -> NDArray:
+    def compute(self, structure: Structure, progress: Progress | None = None, out: NDArray | None = None) -> NDArray:
         """Rows for the selected atoms of a structure, in their order.
 
         Parameters
@@ -139,6 +139,9 @@ class BesselDescriptors:
         structure : Structure
         progress : callable, optional
             Called with the fraction done between blocks; may raise to stop.
+        out : (N, F) array, optional
+            Of the descriptor's `dtype`, with a row for every atom: where to write those of the selected ones, each at
+            its atom's index.
 
         Returns
         -------
@@ -147,7 +150,7 @@ class BesselDescriptors:
         # The averages read the parameters of other atoms, so those are all computed before the first row is whole.
         before = 0.8 if self.shells else 0.0
         blocks = self.iterate_blocks(structure, stage(progress, 0.0, before))
-        return assemble(structure, len(self.feature_names), self.dtype, blocks, stage(progress, before, 1.0))
+        return assemble(structure, len(self.feature_names), self.dtype, blocks, stage(progress, before, 1.0), out)
 
     def iterate_blocks(
         self, structure: Structure, progress: Progress | None = None
@@ -168,7 +171,7 @@ class BesselDescriptors:
         if self.shells == 0:
             yield from self._parameters(structure, structure.mask)
             return
-        ordered, order = sort_in_space(structure, self.cutoff)
+        ordered, order, _ = sort_in_space(structure, self.cutoff)
         average = shell_average(ordered, self.cutoff, stage(progress, 0.0, 0.2))
         halos = [np.ones(len(ordered), dtype=np.bool_) if ordered.mask is None else ordered.mask]
         for _ in range(self.shells):

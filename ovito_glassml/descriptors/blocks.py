@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Protocol
@@ -10,10 +9,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from ovito_glassml.memory import check_memory
 from ovito_glassml.neighbours import Progress, stage
 from ovito_glassml.structure import Structure, StructureError
 
-__all__ = ["Fill", "assemble", "check_dtype", "fill_rows", "physical_memory", "separate_blocks", "species_columns"]
+__all__ = ["Fill", "assemble", "check_dtype", "fill_rows", "separate_blocks", "species_columns"]
 
 
 class Fill(Protocol):
@@ -51,38 +51,13 @@ def check_dtype(dtype: DTypeLike) -> np.dtype:
     return kind
 
 
-def physical_memory() -> float:
-    """Bytes of main memory of this machine, infinite where the system does not tell."""
-    try:
-        return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, ValueError, OSError):
-        return float("inf")
-
-
-def new_rows(structure: Structure, features: int, dtype: DTypeLike) -> NDArray:
-    """Room for a row of each selected atom.
-
-    Raises
-    ------
-    StructureError
-        If it would not fit into the machine's memory.
-    """
-    count = len(structure.selected)
-    needed = count * features * np.dtype(dtype).itemsize
-    if needed > 0.8 * physical_memory():
-        raise StructureError(
-            f"{count} rows of {features} features take {needed / 1e9:.0f} GB, more than this machine's memory; "
-            "select fewer atoms or reduce them block by block with iterate_blocks."
-        )
-    return np.empty((count, features), dtype=dtype)
-
-
 def assemble(
     structure: Structure,
     features: int,
     dtype: DTypeLike,
     blocks: Iterable[tuple[NDArray, NDArray]],
     progress: Progress | None = None,
+    out: NDArray | None = None,
 ) -> NDArray:
     """Put rows that arrive block by block, in any order of atoms, into one array for the selected atoms.
 
@@ -96,18 +71,20 @@ def assemble(
         Not started before the size of the result has been checked.
     progress : callable, optional
         Called with the fraction done between blocks; may raise to stop.
+    out : (N, features) array, optional
+        Where to write the rows, each at its atom's index; others stay as they are.
 
     Returns
     -------
     (M, features) array
-        Rows in the order of ``structure.selected``.
+        Rows in the order of ``structure.selected``, or `out`.
     """
 
     def copied() -> Iterator[tuple[NDArray, Fill]]:
         for indices, values in blocks:
             yield indices, partial(_copy, values)
 
-    return fill_rows(structure, features, dtype, copied(), progress)
+    return fill_rows(structure, features, dtype, copied(), progress, out)
 
 
 def fill_rows(
@@ -116,6 +93,7 @@ def fill_rows(
     dtype: DTypeLike,
     blocks: Iterable[tuple[NDArray, Fill]],
     progress: Progress | None = None,
+    out: NDArray | None = None,
 ) -> NDArray:
     """As `assemble`, for blocks that write their rows themselves, which saves a copy of wide rows.
 
@@ -124,15 +102,19 @@ def fill_rows(
     blocks : iterable of (atom indices, fill)
         ``fill(places, rows)`` writes the row of atom k to ``rows[places[k]]``.
     """
-    rows = new_rows(structure, features, dtype)
-    row_of = np.empty(len(structure), dtype=np.int64)
-    row_of[structure.selected] = np.arange(len(rows))
+    selected = structure.selected
+    if out is None:
+        check_memory(len(selected), features, dtype)
+        out, row_of = np.empty((len(selected), features), dtype=dtype), np.empty(len(structure), dtype=np.int64)
+        row_of[selected] = np.arange(len(selected))
+    else:
+        row_of = np.arange(len(structure))
     done = 0
     for indices, fill in blocks:
-        share = stage(progress, done / len(rows), (done + len(indices)) / len(rows))
-        fill(row_of[indices], rows, progress=share)
+        share = stage(progress, done / len(selected), (done + len(indices)) / len(selected))
+        fill(row_of[indices], out, progress=share)
         done += len(indices)
-    return rows
+    return out
 
 
 def separate_blocks(

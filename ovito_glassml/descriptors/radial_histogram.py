@@ -15,8 +15,8 @@ EDGE_TOLERANCE = 1e-8
 
 
 @kernel
-def radial_histogram(begin, end, grid, block, reach, r_min, bins_per_length, columns, counts):
-    """Count neighbours by distance and column for some atoms of a block.
+def radial_histogram(begin, end, grid, block, reach, r_min, bins_per_length, columns, scale, places, rows):
+    """Count neighbours by distance and column for some atoms of a block, and write their rows.
 
     Parameters
     ----------
@@ -33,18 +33,24 @@ def radial_histogram(begin, end, grid, block, reach, r_min, bins_per_length, col
         One over the bin width.
     columns : (species,) int64 array
         The histogram that neighbours of each species go to.
-    counts : (B, H, bins + 2) int32 array
-        Filled with the counts; the first and the last bin hold what is too near and too far.
+    scale : (bins,) float64 array
+        Factors of the counts.
+    places : (B,) int64 array
+        The rows to write.
+    rows : (M, H * bins) float32 array
+        Filled with the scaled counts, column by column.
     """
-    grid, block, columns, counts = unowned((grid, block, columns, counts))
-    bins = counts.shape[2] - 2
+    grid, block, columns = unowned((grid, block, columns))
+    scale, places, rows = unowned((scale, places, rows))
+    bins = len(scale)
+    # The first and the last bin hold what is too near and too far.
+    histograms = empty((rows.shape[1] // bins, bins + 2), np.int32)
     offset = 1.0 + EDGE_TOLERANCE - r_min * bins_per_length
     slots = empty(grid.longest_row, np.int32)
     runs = run_space(grid, reach)
     for t in range(begin, end):
         i = block[t]
         x, y, z = grid.x[i], grid.y[i], grid.z[i]
-        histograms = counts[t]
         histograms[:] = 0
         for run in range(row_runs(grid, x, y, z, reach, runs)):
             first, last = runs[0, run], runs[1, run]
@@ -58,6 +64,10 @@ def radial_histogram(begin, end, grid, block, reach, r_min, bins_per_length, col
                 histograms[columns[species[k]], slots[k]] += 1
         own = _bin(offset, bins + 1.0)
         histograms[columns[grid.species[i]], own] -= 1
+        for column in range(len(histograms)):
+            row = rows[places[t], column * bins : (column + 1) * bins]
+            for k in range(bins):
+                row[k] = histograms[column, k + 1] * scale[k]
 
 
 @inlined

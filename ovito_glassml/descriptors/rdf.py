@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.descriptors.blocks import assemble, species_columns
+from ovito_glassml.descriptors.blocks import Fill, fill_rows, separate_blocks, species_columns
 from ovito_glassml.descriptors.radial_histogram import radial_histogram
 from ovito_glassml.neighbours import Progress, build_cell_list
 from ovito_glassml.structure import Structure, StructureError
@@ -78,6 +79,11 @@ class RDFDescriptors:
             raise StructureError(f"number_density is {self.number_density}; give atoms per volume, above 0.")
 
     @property
+    def dtype(self) -> str:
+        """Precision of the result; what is counted fits into it."""
+        return "float32"
+
+    @property
     def cutoff(self) -> float:
         """Distance up to which neighbours matter."""
         return self.r_max
@@ -101,7 +107,14 @@ class RDFDescriptors:
             return tuple(centres)
         return tuple(f"{name}_{centre}" for name in self.partial for centre in centres)
 
-    def compute(self, structure: Structure, progress: Progress | None = None) -> NDArray[np.float32]:
+    @property
+    def feature_count(self) -> int:
+        """Number of columns."""
+        return self.bins * (1 if self.partial is None else len(self.partial))
+
+    def compute(
+        self, structure: Structure, progress: Progress | None = None, out: NDArray | None = None
+    ) -> NDArray[np.float32]:
         """Rows for the selected atoms of a structure, in their order.
 
         Parameters
@@ -109,27 +122,35 @@ class RDFDescriptors:
         structure : Structure
         progress : callable, optional
             Called with the fraction done between blocks; may raise to stop.
+        out : (N, F) array, optional
+            Of the descriptor's `dtype`, with a row for every atom: where to write those of the selected ones, each at
+            its atom's index.
 
         Returns
         -------
         (M, F) float32 array
         """
-        return assemble(structure, len(self.feature_names), np.float32, self.iterate_blocks(structure), progress)
+        return fill_rows(structure, self.feature_count, self.dtype, self._blocks(structure), progress, out)
 
     def iterate_blocks(self, structure: Structure) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
         """Yield (atom indices, rows) for blocks of selected atoms in space order."""
+        yield from separate_blocks(self.feature_count, self.dtype, self._blocks(structure))
+
+    def _blocks(self, structure: Structure) -> Iterator[tuple[NDArray[np.int32], Fill]]:
+        """Yield (atom indices, function that writes their rows)."""
+        settings = self.settings(structure)
+        if not len(structure):
+            return
+        cells = build_cell_list(structure, self.cutoff)
+        for block in cells.blocks(structure.mask):
+            yield cells.grid.atom[block], partial(run_tasks, radial_histogram, len(block), cells.grid, block, *settings)
+
+    def settings(self, structure: Structure) -> tuple[float, float, float, NDArray[np.int64], NDArray[np.float64]]:
+        """What `radial_histogram` takes between the atoms and the rows."""
         density = structure.number_density if self.number_density is None else self.number_density
         columns = np.zeros(len(structure.species_names), dtype=np.int64)
         if self.partial is not None:
             columns = species_columns(structure, self.partial)
-        if not len(structure):
-            return
-        functions = 1 if self.partial is None else len(self.partial)
-        scale = 1 / (4 * np.pi * self.radii**2 * density * self.bin_width)
-        cells = build_cell_list(structure, self.cutoff)
-        for block in cells.blocks(structure.mask):
-            counts = np.empty((len(block), functions, self.bins + 2), dtype=np.int32)
-            binning = (self.cutoff, self.r_min, 1 / self.bin_width)
-            run_tasks(radial_histogram, len(block), cells.grid, block, *binning, columns, counts)
-            rows = (counts[:, :, 1:-1] * scale).astype(np.float32)
-            yield cells.grid.atom[block], rows.reshape(len(block), -1)
+        with np.errstate(divide="ignore"):  # no atoms, no density
+            scale = 1 / (4 * np.pi * self.radii**2 * density * self.bin_width)
+        return self.cutoff, self.r_min, 1 / self.bin_width, columns, scale

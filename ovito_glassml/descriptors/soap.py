@@ -163,7 +163,7 @@ class SOAPDescriptors:
             return polynomial_rotation(self.cutoff, self.n_max)
         return gto_matrix(self.cutoff, self.n_max, self.l_max)
 
-    def compute(self, structure: Structure, progress: Progress | None = None) -> NDArray:
+    def compute(self, structure: Structure, progress: Progress | None = None, out: NDArray | None = None) -> NDArray:
         """Rows for the selected atoms of a structure, in their order.
 
         Parameters
@@ -171,12 +171,15 @@ class SOAPDescriptors:
         structure : Structure
         progress : callable, optional
             Called with the fraction done between blocks; may raise to stop.
+        out : (N, F) array, optional
+            Of the descriptor's `dtype`, with a row for every atom: where to write those of the selected ones, each at
+            its atom's index.
 
         Returns
         -------
         (M, F) array
         """
-        return fill_rows(structure, self.feature_count, self.dtype, self._blocks(structure), progress)
+        return fill_rows(structure, self.feature_count, self.dtype, self._blocks(structure), progress, out)
 
     def iterate_blocks(self, structure: Structure) -> Iterator[tuple[NDArray[np.int64], NDArray]]:
         """Yield (atom indices, rows) for blocks of selected atoms in space order.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.learn.format import ModelError, ModelHeader, check_length, take_scale, take_tensor
 from ovito_glassml.learn.sample_extrapolation import VARIANCE_FLOOR, Blocks, SampleScore, fit_sample_score
-from ovito_glassml.neighbours import average_within
+from ovito_glassml.neighbours import CellList, average_within, sort_in_space, sums_within
 from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
 
@@ -80,10 +80,38 @@ class ExtrapolationScore:
     def _standard(self, name: str, rows: NDArray) -> NDArray:
         return (rows - self.means[name].astype(rows.dtype)) / self.spreads[name].astype(rows.dtype)
 
-    def evaluate(self, structure: Structure, embedding: NDArray, progress: Progress | None = None) -> NDArray:
-        """Score of every atom from the coordinates of all; atoms without coordinates (NaN) do not count."""
-        averages = average_within(structure, embedding, self.radius, progress)
-        return np.linalg.norm((averages - self.centre) @ self.whitening, axis=1)
+    def evaluate(
+        self,
+        structure: Structure,
+        embedding: NDArray,
+        progress: Progress | None = None,
+        cells: CellList | None = None,
+    ) -> NDArray[np.float64]:
+        """Score of every atom from the coordinates of all; atoms without coordinates (NaN) do not count.
+
+        `cells` as for `average_within`.
+        """
+        scores = np.empty(len(structure))
+        if cells is None or cells.cutoff < self.radius:
+            ordered, order, cells = sort_in_space(structure, self.radius)
+            scores[order] = self.evaluate(ordered, embedding[order], progress, cells)
+            return scores
+        for indices, sums in sums_within(cells, embedding, self.radius, *self.columns(embedding), progress=progress):
+            scores[indices] = self.of_sums(sums)
+        return scores
+
+    def columns(self, embedding: NDArray) -> tuple[NDArray[np.int32], int]:
+        """Which coordinates are not zero, those of an atom's head, as `sums_within` takes them."""
+        width = self.components + OWN
+        ones = embedding[:, width - 1 :: width] == 1
+        return np.where(ones.any(axis=1), ones.argmax(axis=1) * width, -1).astype(np.int32), width
+
+    def of_sums(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Score from the sums of the coordinates around an atom (B, W), NaN if nobody is there."""
+        width = self.components + OWN
+        with np.errstate(invalid="ignore"):
+            averages = sums / sums[:, width - 1 :: width].sum(axis=1, keepdims=True)
+        return np.asarray(np.linalg.norm((averages - self.centre) @ self.whitening, axis=1))
 
     def evaluate_sample(self, embedding: NDArray) -> float:
         """Score of the atoms with these coordinates as a sample; NaN without atoms or a score for samples."""
@@ -297,7 +325,7 @@ def _embed(name: str, standard: NDArray, axes: Mapping[str, NDArray], components
     own = embedding[:, first : first + components + OWN]
     own[:, :components] = along_axes[:, :components]
     for place, deviation in enumerate((standard, along_axes)):
-        squares = np.einsum("ij,ij->i", deviation, deviation) / deviation.shape[1]
+        squares = np.vecdot(deviation, deviation) / deviation.shape[1]
         own[:, components + place] = np.log(squares + SMALLEST_SQUARE)
     own[:, components + OWN - 1] = 1
     return embedding

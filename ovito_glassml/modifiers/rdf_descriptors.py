@@ -19,7 +19,7 @@ from traits.api import Bool, HasStrictTraits, Range, Str
 
 from ovito_glassml.adapter.input import species_of_run, structure_from_data
 from ovito_glassml.adapter.notices import note_foreign_unit, note_missing_cell
-from ovito_glassml.adapter.output import scatter, write_attributes, write_property, write_table
+from ovito_glassml.adapter.output import new_rows, write_attributes, write_table
 from ovito_glassml.adapter.progress import with_progress
 from ovito_glassml.descriptors.rdf import RDFDescriptors
 
@@ -105,17 +105,20 @@ class RDFDescriptorsModifier(HasStrictTraits, ModifierInterface):
             partial=species_of_run(data, self.species, input_slots, data_cache) if self.partial else None,
             number_density=self.number_density or None,
         )
-        rows = yield from with_progress(lambda report: descriptors.compute(structure, report))
-        yield "Writing properties"
-        write_property(data, "RDF Descriptors", scatter(structure, rows, np.nan), descriptors.feature_names)
-        _write_mean(data, descriptors, rows)
+        names, mask = descriptors.feature_names, structure.mask
+        with new_rows(data, "RDF Descriptors", descriptors.dtype, names) as rows:
+            yield from with_progress(lambda report: descriptors.compute(structure, report, rows))
+            if mask is not None:
+                rows[~mask] = np.nan
+            counted = len(structure.selected)
+            mean = rows.sum(axis=0, dtype=np.float64, where=True if mask is None else mask[:, None]) / max(counted, 1)
+        _write_mean(data, descriptors, mean)
         density = self.number_density or structure.number_density
-        write_attributes(data, "RDFDescriptors", {"number_density": density, "undefined": len(structure) - len(rows)})
+        write_attributes(data, "RDFDescriptors", {"number_density": density, "undefined": len(structure) - counted})
 
 
-def _write_mean(data: DataCollection, descriptors: RDFDescriptors, rows: NDArray) -> None:
+def _write_mean(data: DataCollection, descriptors: RDFDescriptors, mean: NDArray[np.float64]) -> None:
     names = descriptors.partial or ("g(r)",)
-    mean = rows.sum(axis=0, dtype=np.float64) / max(len(rows), 1)
     curves = dict(zip(names, mean.reshape(len(names), -1), strict=True))
     x = ("r (Å)", descriptors.radii)
     write_table(data, "rdf-descriptors", "Mean of RDF descriptors", x=x, y=curves, y_label="g(r)")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ovito_glassml.compile import empty, inner, kernel, maker, unowned
+from ovito_glassml.compile import empty, inner, kernel, maker, unowned, unsigned
 from ovito_glassml.neighbours import gather_neighbours, neighbour_space
 from ovito_glassml.threads import TASK_SIZE
 
@@ -41,7 +41,7 @@ def _count(members):
 @inner
 def _lowest(members):
     """Smallest member of a set that is not empty."""
-    return _count((members & (~members + _ONE)) - _ONE)
+    return unsigned(_count((members & (~members + _ONE)) - _ONE))
 
 
 @inner
@@ -57,7 +57,7 @@ def _subcluster(common, bonds):
         if degree > 2:
             return -1, -1
         if degree < 2:
-            ends |= _ONE << np.uint64(a)
+            ends |= _ONE << a
         total += degree
     longest = 0
     left = common
@@ -80,11 +80,11 @@ def _subcluster(common, bonds):
 def _walk(start, left, bonds):
     """Number of bonds of a chain and what remains of the set without it."""
     length = 0
-    left &= ~(_ONE << np.uint64(start))
+    left &= ~(_ONE << start)
     following = bonds[start] & left
     while following:
         a = _lowest(following)
-        left &= ~(_ONE << np.uint64(a))
+        left &= ~(_ONE << a)
         length += 1
         following = bonds[a] & left
     return length, left
@@ -95,20 +95,24 @@ def _bond(thresholds, squares, n, limit, bonds):
     """Bonds of the cluster made of all pairs up to `limit`; returns its number of neighbours."""
     size = 0
     while size < n and squares[size] <= limit:
-        bonds[size] = _NONE
-        for a in range(size):
-            if thresholds[size, a] <= limit:
-                bonds[size] |= _ONE << np.uint64(a)
-                bonds[a] |= _ONE << np.uint64(size)
+        own, place = _NONE, unsigned(size)
+        for a in range(place):
+            bond = unsigned(thresholds[place, a] <= limit)  # no jump, which nobody could predict
+            own |= bond << a
+            bonds[a] |= bond << place
+        bonds[place] = own
         size += 1
     return size
 
 
 @inner
-def _is_standard(size, bonds):
-    for a in range(size):  # noqa: SIM110 - compiled code knows no generators
-        if _subcluster(bonds[a], bonds)[0] < 0:
+def _is_standard(size, bonds, codes):
+    """Whether all sub-clusters of a cluster are standard; then they are written, each S_ijk as one integer."""
+    for a in range(size):
+        j, k = _subcluster(bonds[a], bonds)
+        if j < 0:
             return False
+        codes[a] = (_count(bonds[a]) * 64 + j) * 64 + k
     return True
 
 
@@ -150,7 +154,7 @@ def _sort(values):
 
 
 @inner
-def _largest_cluster(n, places, squares, limit, acute, thresholds, events, bonds):
+def _largest_cluster(n, places, squares, limit, acute, thresholds, events, bonds, codes):
     """Find the largest standard cluster among the neighbours.
 
     Parameters
@@ -167,6 +171,8 @@ def _largest_cluster(n, places, squares, limit, acute, thresholds, events, bonds
         Work space.
     bonds : (60,) uint64 array
         Filled with the bonds of the cluster.
+    codes : (60,) int32 array
+        Filled with its sub-clusters.
 
     Returns
     -------
@@ -177,7 +183,6 @@ def _largest_cluster(n, places, squares, limit, acute, thresholds, events, bonds
     capped : bool
         Whether it would be standard beyond that, too.
     """
-    count = 0
     for b in range(n):
         if squares[b] >= limit:
             n = b
@@ -192,6 +197,28 @@ def _largest_cluster(n, places, squares, limit, acute, thresholds, events, bonds
             if acute and 2 * threshold > (square + squares[a] + squares[b]) * (1 + _EQUAL) and threshold < limit:
                 limit = threshold
     below = limit * (1 - _EQUAL)
+    size = _bond(thresholds, squares, n, below, bonds)
+    if _is_standard(size, bonds, codes):
+        return size, limit, True
+    # The first step that breaks the standard; it stays broken at all later ones.
+    steps = events[: _steps(thresholds, squares, n, below, events)]
+    low, high = 0, len(steps) - 1
+    while low < high:
+        middle = (low + high) // 2
+        size = _bond(thresholds, squares, n, steps[middle] * (1 + _EQUAL), bonds)
+        if _is_standard(size, bonds, codes):
+            low = middle + 1
+        else:
+            high = middle
+    size = _bond(thresholds, squares, n, steps[high] * (1 - _EQUAL), bonds)
+    _is_standard(size, bonds, codes)
+    return size, steps[high], False
+
+
+@inner
+def _steps(thresholds, squares, n, below, events):
+    """Write what a growing cutoff lets in one after the other, neighbours and bonds; returns how many they are."""
+    count = 0
     for b in range(n):
         if squares[b] < below:
             events[count] = squares[b]
@@ -200,30 +227,8 @@ def _largest_cluster(n, places, squares, limit, acute, thresholds, events, bonds
             if squares[b] < thresholds[b, a] < below:
                 events[count] = thresholds[b, a]
                 count += 1
-    steps = events[:count]
-    _sort(steps)
-    # The first step that breaks the standard; it stays broken at all later ones.
-    low, high = 0, count
-    size = _bond(thresholds, squares, n, below, bonds)
-    if not _is_standard(size, bonds):
-        high = count - 1
-        while low < high:
-            middle = (low + high) // 2
-            size = _bond(thresholds, squares, n, steps[middle] * (1 + _EQUAL), bonds)
-            if _is_standard(size, bonds):
-                low = middle + 1
-            else:
-                high = middle
-        size = _bond(thresholds, squares, n, steps[high] * (1 - _EQUAL), bonds)
-        return size, steps[high], False
-    return size, limit, True
-
-
-@inner
-def _code(common, bonds):
-    """S_ijk of a standard sub-cluster as one integer."""
-    j, k = _subcluster(common, bonds)
-    return (_count(common) * 64 + j) * 64 + k
+    _sort(events[:count])
+    return count
 
 
 @kernel
@@ -259,12 +264,11 @@ def find_clusters(begin, end, grid, block, limit, acute, within, coordination, c
     for t in range(begin, end):
         within[t] = gather_neighbours(grid, block[t], limit, found)
         n = _nearest_first(within[t], found, order, members[t], places, near)
-        own = bonds[t]
-        size, square, capped[t] = _largest_cluster(n, places, near, limit * limit, acute, thresholds, events, own)
+        size, square, capped[t] = _largest_cluster(
+            n, places, near, limit * limit, acute, thresholds, events, bonds[t], codes[t]
+        )
         coordination[t] = size
         cutoffs[t] = np.sqrt(square)
-        for a in range(size):
-            codes[t, a] = _code(own[a], own)
         for a in range(size, MOST_NEIGHBOURS):
             members[t, a], codes[t, a] = -1, -1
 

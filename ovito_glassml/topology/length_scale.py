@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.neighbours import Progress, block_stages, build_cell_list, neighbour_counts
+from ovito_glassml.neighbours import CellList, Progress, block_stages, build_cell_list, neighbour_counts
 from ovito_glassml.structure import Structure, StructureError
 from ovito_glassml.threads import TASK_SIZE, run_tasks
 from ovito_glassml.topology.kernels import pair_histogram
@@ -60,8 +60,8 @@ def first_peak(structure: Structure, progress: Progress | None = None) -> float 
     StructureError
         As `build_cell_list`.
     """
-    spacing = _nearest_distance(structure)
-    return None if spacing is None else _peak(structure, spacing, progress)
+    spacing, cells = _nearest_distance(structure)
+    return None if spacing is None else _peak(structure, spacing, progress, cells)
 
 
 def nearest_neighbour_distance(structure: Structure, progress: Progress | None = None) -> float:
@@ -72,7 +72,7 @@ def nearest_neighbour_distance(structure: Structure, progress: Progress | None =
     StructureError
         If there is no first shell, as in a gas or of two atoms; and as `build_cell_list`.
     """
-    spacing = _nearest_distance(structure)
+    spacing, cells = _nearest_distance(structure)
     if spacing is None:
         raise StructureError("No atom has a neighbour, so there is no distance of neighbours; give a liquid or solid.")
     around = float(neighbour_counts(build_cell_list(structure, _minimum(structure, spacing))).mean())
@@ -81,7 +81,7 @@ def nearest_neighbour_distance(structure: Structure, progress: Progress | None =
             f"The atoms have no first shell, only {around:.2g} neighbours within the first peak of g(r) on average; "
             "give a liquid or solid."
         )
-    return _peak(structure, spacing, progress)
+    return _peak(structure, spacing, progress, cells)
 
 
 def first_minimum(structure: Structure, progress: Progress | None = None) -> float | None:
@@ -90,12 +90,12 @@ def first_minimum(structure: Structure, progress: Progress | None = None) -> flo
     Of the same smeared function as `first_peak`, with the same argument and errors, rounded in the same way; None if
     no atom has a neighbour.
     """
-    spacing = _nearest_distance(structure)
+    spacing, _ = _nearest_distance(structure)
     return None if spacing is None else _minimum(structure, spacing, progress)
 
 
-def _peak(structure: Structure, spacing: float, progress: Progress | None) -> float:
-    radii, density = _smeared_density(structure, _SEARCH * spacing, progress)
+def _peak(structure: Structure, spacing: float, progress: Progress | None, cells: CellList | None) -> float:
+    radii, density = _smeared_density(structure, _SEARCH * spacing, progress, cells)
     top = int(np.argmax(np.where(radii < _PEAK_WITHIN * spacing, density, 0.0)))
     return _rounded(radii, density, top)
 
@@ -107,9 +107,11 @@ def _minimum(structure: Structure, spacing: float, progress: Progress | None = N
     return _rounded(radii, -density, int(np.argmin(np.where(between, density, np.inf))))
 
 
-def _smeared_density(structure: Structure, reach: float, progress: Progress | None) -> tuple[NDArray, NDArray]:
+def _smeared_density(
+    structure: Structure, reach: float, progress: Progress | None, cells: CellList | None = None
+) -> tuple[NDArray, NDArray]:
     """Distances and, up to a factor, the smeared radial distribution function there."""
-    counts, _ = _histogram(structure, reach, progress)
+    counts, _ = _histogram(structure, reach, progress, cells=cells)
     radii = reach / _RANGE * np.exp((np.arange(len(counts)) + 0.5) / _BINS_PER_FACTOR)
     # A bin of constant ratio holds a volume proportional to r³.
     return radii, _smeared(counts / radii**3, _SMEARING * _BINS_PER_FACTOR)
@@ -134,32 +136,39 @@ def _vertex(values: NDArray) -> float:
     return float(0.5 * (values[0] - values[2]) / (values[0] - 2 * values[1] + values[2]))
 
 
-def _nearest_distance(structure: Structure) -> float | None:
-    """Median distance to the nearest neighbour in a part of the structure, None if nobody has one."""
+def _nearest_distance(structure: Structure) -> tuple[float | None, CellList | None]:
+    """Median distance to the nearest neighbour in a part of the structure, None if nobody has one, and a cell list."""
     if not len(structure):
-        return None
+        return None, None
     extent = np.ptp(structure.positions, axis=0)
     largest = float(np.linalg.norm(extent))
     if structure.cell is not None and any(structure.pbc):
         largest = max(largest, float(np.linalg.norm(structure.cell, axis=1).max()))
     volume = structure.volume if all(structure.pbc) else float(np.prod(np.maximum(extent, 1e-3 * largest)))
     reach = 1.3 * (volume / len(structure)) ** (1 / 3)
+    # Of most structures, the peak is found with the same list.
+    cells = build_cell_list(structure, _SEARCH / 1.3 * reach) if reach > 0 else None
     # Vacuum in the cell makes this too long a search, clumps and planes too short a one.
     while reach > 0:
-        _, nearest = _histogram(structure, reach, only_first_block=True)
+        _, nearest = _histogram(structure, reach, only_first_block=True, cells=cells)
         if np.isfinite(np.median(nearest)):
-            return float(np.median(nearest))
+            return float(np.median(nearest)), cells
         if reach > 2 * largest:  # an atom alone
-            return None
+            break
         reach *= 1.5
-    return None
+    return None, None
 
 
 def _histogram(
-    structure: Structure, reach: float, progress: Progress | None = None, only_first_block: bool = False
+    structure: Structure,
+    reach: float,
+    progress: Progress | None = None,
+    only_first_block: bool = False,
+    cells: CellList | None = None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Neighbours in logarithmic bins up to `reach`, and the distance to the nearest one of every atom."""
-    cells = build_cell_list(structure, reach)
+    if cells is None or cells.cutoff < reach:
+        cells = build_cell_list(structure, reach)
     bins = int(np.log(_RANGE) * _BINS_PER_FACTOR)
     total = np.zeros(bins, dtype=np.int64)
     nearest: list[NDArray[np.float64]] = []

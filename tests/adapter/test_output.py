@@ -210,3 +210,31 @@ def test_colours_by_type_are_those_of_the_types_and_leave_the_selection(data):
     output.color_by_type(data, "Q")
     np.testing.assert_array_equal(data.particles.colors[...], [colours[1], colours[0], colours[1]])
     assert data.particles.selection[...].tolist() == [1, 0, 1]
+
+
+def test_rows_are_computed_where_ovito_keeps_them(data):
+    with output.new_rows(data, "Rows", "float32", ["a", "b"]) as rows:
+        rows[:] = np.arange(rows.size).reshape(rows.shape)
+        assert np.shares_memory(rows, np.asarray(data.particles["Rows"]))
+    assert data.particles["Rows"].component_names == ("a", "b")
+    assert data.particles["Rows"].dtype == np.float32
+    np.testing.assert_array_equal(data.particles["Rows"], rows)
+
+
+def test_rows_of_work_that_fails_leave_the_particles_as_they_were(data):
+    def fail():
+        with output.new_rows(data, "Rows", "float64", ["a"]) as rows:
+            rows[:] = 1
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert "Rows" not in data.particles
+    output.write_property(data, "rows", np.zeros(data.particles.count))
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert not np.any(data.particles["rows"])
+    with output.new_rows(data, "Rows", "float64", ["a"]) as rows:
+        rows[:] = 1
+    assert "rows" not in data.particles
+    assert np.all(data.particles["Rows"])

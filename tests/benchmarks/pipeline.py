@@ -1,22 +1,30 @@
 """What a user waits for in OVITO, and the memory it takes.
 
 Run ``python tests/benchmarks/pipeline.py``: for every modifier that predicts, on 10 000 atoms or some more, the time
-from the change of a parameter to the result, once everything is compiled. With ``--million``, a million atoms
-through all of them in one process, with the time and the largest memory of the process so far (Linux).
+from the change of a parameter to the result, once everything is compiled. With ``--million [NAMES]``, a million atoms
+through every modifier that needs one frame, or those named, each in a process of its own: processor time an atom beside
+that of a tenth of the atoms, and the memory of the whole process beyond the result. SOAP and ACE go block by block.
 """
 
 from __future__ import annotations
 
 import argparse
 import math
+import os
 import resource
+import subprocess
 import sys
 import time
 
+import numpy as np
+from ovito.data import DataCollection
 from ovito.io import import_file
 from ovito.modifiers import ReplicateModifier
 from ovito.pipeline import ModifierInterface, Pipeline
 
+from ovito_glassml.adapter.input import structure_from_data
+from ovito_glassml.descriptors.ace import ACEDescriptors
+from ovito_glassml.descriptors.soap import SOAPDescriptors
 from ovito_glassml.modifiers.registry import by_name
 from ovito_glassml.workflow.sample_data import sample_file
 
@@ -69,22 +77,70 @@ def time_changes(atoms: int = 10_000, rounds: int = 5) -> None:
         print(f"{name:32} {count:8} {min(times):9.2f} {max(times):9.2f}")
 
 
-def million() -> None:
-    """Print time and memory of a million atoms, all modifiers in this process."""
-    print(f"{'modifier':32} {'atoms':>8} {'time (s)':>9} {'memory so far (GB)':>19}")
-    for modifier, name, _, _, sample in cases():
-        pipeline = pipeline_of(sample, 1_000_000, modifier)
-        start = time.perf_counter()
-        count = pipeline.compute().particles.count
-        spent = time.perf_counter() - start
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 if sys.platform == "darwin" else 1024) / 1e3
-        print(f"{name:32} {count:8} {spent:9.1f} {peak:19.2f}", flush=True)
+#: What goes block by block, as its rows are larger than memory.
+BY_BLOCKS = {"soap by blocks": SOAPDescriptors, "ace by blocks": ACEDescriptors}
+MILLION = ("rdf", "bessel", *BY_BLOCKS, *CASES)
+
+
+def one(name: str, atoms: int) -> None:
+    """Print number of atoms, processor seconds, and gigabytes of the result and of the process beyond it."""
+    short = name.split(" ", 1)[0]
+    parameters, sample = ({}, METALLIC) if short not in CASES else (CASES[short][0][0], CASES[short][0][3])
+    pipeline = pipeline_of(sample, atoms, by_name()[short].load()(**parameters))
+    modifier = pipeline.modifiers.pop()
+    small = import_file(sample_file(sample)).compute()
+    apply(name, modifier, small)  # everything is compiled
+    data = pipeline.compute()
+    before = set(data.particles)
+    start = time.process_time()
+    apply(name, modifier, data)
+    spent = time.process_time() - start
+    new = set(data.particles) - before
+    result = sum(np.asarray(data.particles[column]).nbytes for column in new)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    print("took", data.particles.count, spent, result / 1e9, (peak - result) / 1e9)
+
+
+def apply(name: str, modifier: ModifierInterface, data: DataCollection) -> None:
+    """The modifier, or the rows of its descriptor block by block."""
+    if name not in BY_BLOCKS:
+        data.apply(modifier)
+        return
+    structure = structure_from_data(data)
+    for _ in BY_BLOCKS[name](structure.species_names).iterate_blocks(structure):
+        pass
+
+
+def million(names: list[str]) -> None:
+    """Print time and memory of a million atoms, every modifier in a process of its own."""
+    titles = ("modifier", "atoms", "us an atom", "a tenth", "ratio", "result (GB)", "beyond (GB)")
+    print("".join(f"{title:>{22 if k == 0 else 12}}" for k, title in enumerate(titles)))
+    for name in names or MILLION:
+        found = []
+        for atoms in (100_000, 1_000_000):
+            command = [sys.executable, __file__, "--one", name, "--atoms", str(atoms)]
+            lines = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, env=os.environ).stdout
+            found.append(
+                [float(word) for line in lines.splitlines() if line[:5] == "took " for word in line.split()[1:]]
+            )
+        (few, short, *_), (count, spent, result, beyond) = found
+        times = 1e6 * spent / count, 1e6 * short / few
+        print(
+            f"{name:>22}{count:12.0f}{times[0]:12.1f}{times[1]:12.1f}{times[0] / times[1]:12.2f}{result:12.2f}"
+            f"{beyond:12.2f}",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--million", action="store_true", help="a million atoms: time and memory")
-    if parser.parse_args().million:
-        million()
+    parser.add_argument("--million", nargs="*", metavar="NAME", help="a million atoms: time and memory")
+    parser.add_argument("--one", help=argparse.SUPPRESS)
+    parser.add_argument("--atoms", type=int, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.one:
+        one(arguments.one, arguments.atoms)
+    elif arguments.million is not None:
+        million(arguments.million)
     else:
         time_changes()

@@ -169,6 +169,6 @@ def test_an_unknown_species_is_named(three_species):
 
 
 def test_a_result_larger_than_memory_is_refused_before_it_starts(fcc, monkeypatch):
-    monkeypatch.setattr("ovito_glassml.descriptors.blocks.physical_memory", lambda: 1000.0)
+    monkeypatch.setattr("ovito_glassml.memory.physical_memory", lambda: 1000.0)
     with pytest.raises(StructureError, match="iterate_blocks"):
         BesselDescriptors(("Cu",)).compute(fcc)

@@ -143,7 +143,7 @@ class EnvironmentDescriptors:
         if not len(structure):
             return
         columns = species_columns(structure, self.species)
-        ordered, order = sort_in_space(structure, self.radial.cutoff)
+        ordered, order, _ = sort_in_space(structure, self.radial.cutoff)
         average = shell_average(ordered, self.radial.cutoff, stage(progress, 0.0, 0.15))
         halos = [np.ones(len(ordered), dtype=np.bool_) if ordered.mask is None else ordered.mask]
         for _ in range(max(self.radial_shells, self.angular_shells)):

@@ -10,11 +10,14 @@ all, turn these inputs into a stiffness, and others into the cage stiffness wher
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ovito_glassml.descriptors.radial_histogram import radial_histogram
 from ovito_glassml.descriptors.rdf import RDFDescriptors
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
 from ovito_glassml.learn.format import (
@@ -26,12 +29,21 @@ from ovito_glassml.learn.format import (
     take_tensor,
 )
 from ovito_glassml.learn.model import ANY_SPECIES, LearnedModel, Prediction
-from ovito_glassml.learn.stiffness.angles import AngularSums
-from ovito_glassml.learn.stiffness.shells import shell_sums
-from ovito_glassml.neighbours import average_within, reporting, stage, within_reach
+from ovito_glassml.learn.stiffness.angles import AngularSums, sum_angles
+from ovito_glassml.learn.stiffness.shells import shell_sums, sum_shells
+from ovito_glassml.neighbours import (
+    CellGrid,
+    CellList,
+    build_cell_list,
+    last_needed,
+    sort_in_space,
+    stage,
+    sums_within,
+    within_reach,
+)
 from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
-from ovito_glassml.threads import one_blas_thread
+from ovito_glassml.threads import one_blas_thread, run_tasks
 
 __all__ = [
     "ALSO",
@@ -97,26 +109,70 @@ class LocalFeatures:
     @property
     def width(self) -> int:
         """Number of inputs."""
-        functions = 1 if self.descriptor.partial is None else len(self.descriptor.partial)
-        radial = functions * (self.descriptor.bins if self.table is None else self.table.shape[1])
+        radial = self.descriptor.feature_count
+        if self.table is not None:
+            radial = radial // self.descriptor.bins * self.table.shape[1]
         return radial + (self.angles.width if self.angles else 0)
 
-    def iterate_blocks(self, structure: Structure) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float64]]]:
-        """Yield (atom indices, inputs) for blocks of selected atoms in space order."""
-        angles = self.angles.prepare(structure) if self.angles else None
-        for indices, rows in self.descriptor.iterate_blocks(structure):
-            inputs = rows.astype(np.float64)
-            if self.table is not None:
-                inputs = (inputs.reshape(-1, len(self.table)) @ self.table).reshape(len(rows), -1)
-            if angles is not None:
-                inputs = np.concatenate([inputs, angles.rows(indices)], axis=1)
-            yield indices, inputs
+    @property
+    def cutoff(self) -> float:
+        """Distance up to which neighbours matter."""
+        return max(self.descriptor.cutoff, self.angles.cutoff if self.angles else 0.0)
+
+    def prepare(self, structure: Structure, cells: CellList) -> PreparedFeatures:
+        """For evaluation of any of the structure's atoms."""
+        table = None if self.table is None else self.table.astype(np.float32)
+        angles = self.angles.settings(structure) if self.angles else None
+        descriptor = self.descriptor
+        return PreparedFeatures(cells.grid, descriptor.settings(structure), descriptor.feature_count, table, angles)
+
+    def iterate_blocks(self, structure: Structure) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float32]]]:
+        """Yield (atom indices, inputs) for blocks of selected atoms in space order, by species within them."""
+        cells = build_cell_list(structure, self.cutoff)
+        prepared = self.prepare(structure, cells)
+        for block in by_species(cells, structure.mask):
+            rows = np.empty((len(block), self.width), dtype=np.float32)
+            run_tasks(prepared.fill, len(block), block, rows, around=one_blas_thread)
+            yield cells.grid.atom[block], rows
 
     def with_density(self, number_density: float | None) -> LocalFeatures:
         """The same inputs normalised by another density, where they depend on the density at all."""
         if number_density is None or self.descriptor.number_density is not None:
             return self
         return replace(self, descriptor=replace(self.descriptor, number_density=number_density))
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedFeatures:
+    """`LocalFeatures` of one structure.
+
+    Attributes
+    ----------
+    grid : CellGrid
+    histogram : tuple
+        See `RDFDescriptors.settings`.
+    bins : int
+        Number of all bins.
+    table : (bins of one function, F) float32 array or None
+    angles : tuple or None
+        See `AngularSums.settings`.
+    """
+
+    grid: CellGrid
+    histogram: tuple
+    bins: int
+    table: NDArray[np.float32] | None
+    angles: tuple | None
+
+    def fill(self, begin: int, end: int, block: NDArray[np.int64], rows: NDArray[np.float32]) -> None:
+        """Write the inputs of some atoms of a block into the first columns of their rows."""
+        radial = np.empty((end - begin, self.bins), dtype=np.float32)
+        radial_histogram(0, len(radial), self.grid, block[begin:end], *self.histogram, np.arange(len(radial)), radial)
+        if self.table is not None:
+            radial = (radial.reshape(-1, len(self.table)) @ self.table).reshape(len(radial), -1)
+        rows[begin:end, : radial.shape[1]] = radial
+        if self.angles is not None:
+            sum_angles(begin, end, self.grid, block, *self.angles, radial.shape[1], rows)
 
 
 @dataclass(frozen=True)
@@ -145,14 +201,18 @@ class NeighbourStiffness:
     def bare(self, name: str, rows: NDArray) -> NDArray[np.float64]:
         """Bare stiffness of atoms of one species."""
         coefficients = self.coefficients[name]
-        return rows @ coefficients[:-1] + coefficients[-1]
+        return rows @ coefficients[:-1].astype(rows.dtype) + coefficients[-1]
+
+    def settings(self, structure: Structure) -> tuple[float, NDArray[np.int64], NDArray[np.float64]]:
+        """What `sum_shells` takes between the atoms and the bare stiffness."""
+        names = tuple(self.coefficients)
+        columns = [names.index(name) if name in names else -1 for name in structure.species_names]
+        return self.cutoff, np.array(columns, dtype=np.int64), np.ascontiguousarray(self.table, dtype=np.float64)
 
     def inputs(self, structure: Structure, bare: NDArray, progress: Progress | None = None) -> NDArray[np.float32]:
         """(M, K * species) sums over the neighbours of the selected atoms."""
-        columns = _heads_of_species(structure, tuple(self.coefficients))
-        return shell_sums(structure, bare, self.table, self.cutoff, columns, len(self.coefficients), progress).reshape(
-            -1, self.width
-        )
+        cutoff, columns, table = self.settings(structure)
+        return shell_sums(structure, bare, table, cutoff, columns, len(self.coefficients), progress)
 
 
 @dataclass(frozen=True)
@@ -182,20 +242,27 @@ class Head:
     output: NDArray[np.float64]
     output_bias: NDArray[np.float64]
 
+    @cached_property
+    def _together(self) -> tuple[Any, ...]:
+        """All networks side by side as one: mean, hidden layer and its bias, output layer, linear part, constant."""
+        hidden = self.hidden.transpose(1, 0, 2).reshape(len(self.mean), -1) / self.scale[:, None]
+        output = self.output.ravel() / len(self.hidden)
+        parts = self.mean, hidden, self.hidden_bias.ravel(), output, self.linear / self.scale
+        constant = float(self.offset + self.output_bias.mean(dtype=np.float64))
+        return *(part.astype(np.float32) for part in parts), constant
+
     def predict(self, inputs: NDArray) -> NDArray[np.float64]:
-        """Stiffness for rows of inputs."""
-        standard = (inputs - self.mean) / self.scale
-        result = standard @ self.linear + self.offset
-        for hidden, hidden_bias, output, output_bias in zip(
-            self.hidden, self.hidden_bias, self.output, self.output_bias, strict=True
-        ):
-            layer = np.maximum(standard @ hidden + hidden_bias, 0.0)
-            result += (layer @ output + output_bias) / len(self.hidden)
-        return result
+        """Stiffness for rows of inputs, in single precision, in which the networks were trained."""
+        mean, hidden, hidden_bias, output, linear, constant = self._together
+        centred = inputs - mean
+        layer = centred @ hidden
+        layer += hidden_bias
+        np.maximum(layer, 0, out=layer)
+        return layer @ output + centred @ linear + np.float64(constant)
 
     def tensors(self, name: str) -> dict[str, NDArray]:
         """For the model file."""
-        return {f"{name}.{item}": np.asarray(value) for item, value in vars(self).items()}
+        return {f"{name}.{item.name}": np.asarray(getattr(self, item.name)) for item in fields(self)}
 
     @classmethod
     def from_tensors(cls, header: ModelHeader, tensors: Mapping[str, NDArray], name: str, inputs: int) -> Head:
@@ -309,28 +376,25 @@ class StiffnessModel(LearnedModel):
             For structures without neighbours that can be searched, see `build_cell_list`.
         """
         self.header.check_structure(structure)
-        wanted = np.ones(len(structure), dtype=bool) if structure.mask is None else structure.mask
-        features = self.features.with_density(number_density)
-        values = np.full(len(structure), np.nan)
-        coarse, extrapolation, of_sample, negative = values.copy(), values.copy(), float("nan"), 0
-        cage = values.copy()
-        if wanted.any():
-            needed = within_reach(structure, wanted, max(coarse_graining_radius, self.score.radius))
-            with one_blas_thread():
-                shells = self._neighbour_inputs(structure, features, needed, stage(progress, 0.0, 0.4))
-                results, report = (values, cage), stage(progress, 0.4, 0.8)
-                embedding = self._evaluate(structure, features, needed, shells, results, report)
+        values, coarse, cage, extrapolation = (np.full(len(structure), np.nan) for _ in range(4))
+        of_sample, negative = float("nan"), 0
+        if len(structure.selected):
+            features = self.features.with_density(number_density)
+            ordered, order, cells = sort_in_space(structure, max(self._reach, coarse_graining_radius))
+            wanted = np.ones(len(order), dtype=bool) if ordered.mask is None else ordered.mask
+            needed = within_reach(ordered, wanted, max(coarse_graining_radius, self.score.radius), cells)
+            found = self._evaluate(ordered, cells, features, needed, stage(progress, 0.0, 0.7))
             # Nothing holds such an atom. NaN would take the softest atoms out of all means.
-            below = (values < 0) | (cage < 0)
-            for result in (values, cage):
+            below = (found.stiffness < 0) | (found.cage < 0)
+            for result in (found.stiffness, found.cage):
                 result[result < 0] = 0.0
-            coarse = average_within(structure, values, coarse_graining_radius, stage(progress, 0.8, 0.9))
-            extrapolation = self.score.evaluate(structure, embedding, stage(progress, 0.9, 1.0))
-            of_sample = self.score.evaluate_sample(embedding[wanted])
-            extrapolation[np.isnan(values)] = np.nan
+            means, scores = self._around(found, cells, coarse_graining_radius, stage(progress, 0.7, 1.0))
+            of_sample = self.score.evaluate_sample(found.embedding[wanted])
             negative = int((below & wanted).sum())
-        for result in (values, coarse, extrapolation, cage):
-            result[~wanted] = np.nan
+            values[order], cage[order], coarse[order], extrapolation[order] = found.stiffness, found.cage, means, scores
+        if structure.mask is not None:
+            for result in (values, coarse, extrapolation, cage):
+                result[~structure.mask] = np.nan
         return StiffnessPrediction(
             stiffness=values,
             coarse=coarse,
@@ -351,49 +415,131 @@ class StiffnessModel(LearnedModel):
     def novelty_blocks(self, structure: Structure) -> Iterator[tuple[str, NDArray, NDArray]]:
         """See `LearnedModel`."""
         for indices, rows in self.features.iterate_blocks(structure):
-            held = rows.any(axis=1)
+            held = (rows != 0).any(axis=1)
             for name, members in by_head(structure, indices[held], tuple(self.heads)):
-                yield name, indices[held][members], rows[held][members]
+                yield name, indices[held][members], rows[held][members].astype(np.float64)
 
-    def _neighbour_inputs(
-        self, structure: Structure, features: LocalFeatures, needed: NDArray, progress: Progress | None
-    ) -> NDArray[np.float32]:
-        """Sums over the neighbours' bare stiffness for the needed atoms, by atom."""
-        chosen = np.zeros((len(structure), 0), dtype=np.float32)
-        if self.neighbours is None:
-            return chosen
-        wide = replace(structure, mask=within_reach(structure, needed, self.neighbours.cutoff))
-        bare = np.zeros(len(structure))
-        for indices, rows in reporting(features.iterate_blocks(wide), len(wide.selected), stage(progress, 0.0, 0.6)):
-            for name, members in by_head(structure, indices, tuple(self.neighbours.coefficients)):
-                bare[indices[members]] = self.neighbours.bare(name, rows[members])
-        chosen = np.zeros((len(structure), self.neighbours.width), dtype=np.float32)
-        chosen[needed] = self.neighbours.inputs(replace(structure, mask=needed), bare, stage(progress, 0.6, 1.0))
-        return chosen
+    @property
+    def _reach(self) -> float:
+        """How far the neighbours of an atom are looked for."""
+        return max(self.features.cutoff, self.neighbours.cutoff if self.neighbours else 0.0, self.score.radius)
 
     def _evaluate(
         self,
         structure: Structure,
+        cells: CellList,
         features: LocalFeatures,
-        needed: NDArray,
-        shells: NDArray,
-        results: tuple[NDArray, NDArray],
+        needed: NDArray[np.bool_],
         progress: Progress | None,
-    ) -> NDArray[np.float32]:
-        """Fill stiffness and cage stiffness of the needed atoms with neighbours; return the embedding for novelty."""
-        embedding = np.full((len(structure), self.score.width), np.nan, dtype=np.float32)
-        narrow = replace(structure, mask=needed)
-        for indices, rows in reporting(features.iterate_blocks(narrow), len(narrow.selected), progress):
-            held = rows.any(axis=1)
-            if not held.all():
-                indices, rows = indices[held], rows[held]
-            inputs = np.concatenate([rows, shells[indices]], axis=1)
-            for name, members in by_head(structure, indices, tuple(self.heads)):
-                for result, heads in zip(results, (self.heads, self.cage_heads), strict=True):
-                    if heads:
-                        result[indices[members]] = heads[name].predict(inputs[members])
-                embedding[indices[members]] = self.score.embed(name, rows[members])
-        return embedding
+    ) -> _Evaluated:
+        """Evaluate the needed atoms that have neighbours.
+
+        Inputs are computed once, and kept until the bare stiffness of all neighbours is known: those of a slab.
+        """
+        found = _Evaluated.begun(self, structure, features.prepare(structure, cells))
+        wide, reach = needed, 0.0
+        if self.neighbours is not None:
+            reach = self.neighbours.cutoff
+            wide = within_reach(structure, needed, reach, cells)
+        blocks = list(by_species(cells, wide))
+        last = last_needed(cells, blocks, reach)
+        kept: dict[int, NDArray[np.float32]] = {}
+        steps = 0
+        for number, block in enumerate(blocks):
+            kept[number] = np.empty((len(block), found.width + found.shell_width), dtype=np.float32)
+            run_tasks(self._describe, len(block), block, kept[number], found, around=one_blas_thread)
+            ready = [k for k in kept if last[k] <= number]
+            for k in ready:
+                run_tasks(self._judge, len(blocks[k]), blocks[k], kept.pop(k), found, around=one_blas_thread)
+            steps += 1 + len(ready)
+            if progress is not None:
+                progress(steps / (2 * len(blocks)))
+        for result in (found.stiffness, found.cage, found.embedding):
+            result[~(needed & found.held)] = np.nan
+        return found
+
+    def _around(
+        self, found: _Evaluated, cells: CellList, radius: float, progress: Progress | None
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Mean stiffness within a radius of every atom, and its extrapolation score; NaN where it has no stiffness."""
+        means, scores = np.empty(len(found.bare)), np.empty(len(found.bare))
+        known, width = np.isfinite(found.stiffness), self.score.width
+        table = np.column_stack([np.where(known, found.stiffness, 0.0), known])
+        coordinates = (found.embedding, self.score.radius, *self.score.columns(found.embedding))
+        for indices, sums in sums_within(cells, *coordinates, (table, radius), progress):
+            with np.errstate(invalid="ignore"):  # nobody around
+                means[indices] = sums[:, width] / sums[:, width + 1]
+            scores[indices] = self.score.of_sums(sums[:, :width])
+        scores[~known] = np.nan
+        return means, scores
+
+    def _describe(
+        self, begin: int, end: int, block: NDArray[np.int64], inputs: NDArray[np.float32], found: _Evaluated
+    ) -> None:
+        """Inputs and bare stiffness of some atoms of a block."""
+        found.features.fill(begin, end, block, inputs)
+        if self.neighbours is not None:
+            indices, rows = found.features.grid.atom[block[begin:end]], inputs[begin:end, : found.width]
+            for name, members in by_head(found.structure, indices, tuple(self.neighbours.coefficients)):
+                found.bare[indices[members]] = self.neighbours.bare(name, rows[members])
+
+    def _judge(
+        self, begin: int, end: int, block: NDArray[np.int64], inputs: NDArray[np.float32], found: _Evaluated
+    ) -> None:
+        """Stiffness and coordinates of some atoms of a block from their inputs."""
+        grid, width = found.features.grid, found.width
+        if found.shells is not None:
+            sum_shells(begin, end, grid, block, *found.shells, found.bare, width, inputs)
+        inputs, indices = inputs[begin:end], grid.atom[block[begin:end]]
+        found.held[indices] = (inputs[:, :width] != 0).any(axis=1)
+        for name, members in by_head(found.structure, indices, tuple(self.heads)):
+            own, places = inputs[members], indices[members]
+            found.stiffness[places] = self.heads[name].predict(own)
+            if self.cage_heads:
+                found.cage[places] = self.cage_heads[name].predict(own)
+            found.embedding[places] = self.score.embed(name, own[:, :width])
+
+
+@dataclass(frozen=True, eq=False)
+class _Evaluated:
+    """A structure and what is known of its atoms so far.
+
+    Attributes
+    ----------
+    structure : Structure
+    features : PreparedFeatures
+    shells : tuple or None
+        See `NeighbourStiffness.settings`.
+    width, shell_width : int
+        Numbers of inputs from an atom's own neighbours and from their bare stiffness.
+    bare, stiffness, cage : (N,) arrays
+    embedding : (N, W) array
+        See `ExtrapolationScore.embed`.
+    held : (N,) array
+        Whether an atom has neighbours.
+    """
+
+    structure: Structure
+    features: PreparedFeatures
+    shells: tuple | None
+    width: int
+    shell_width: int
+    bare: NDArray[np.float64]
+    stiffness: NDArray[np.float64]
+    cage: NDArray[np.float64]
+    embedding: NDArray[np.float32]
+    held: NDArray[np.bool_]
+
+    @classmethod
+    def begun(cls, model: StiffnessModel, structure: Structure, features: PreparedFeatures) -> _Evaluated:
+        """Nothing is known yet."""
+        shells, shell_width = None, 0
+        if model.neighbours is not None:
+            shells, shell_width = model.neighbours.settings(structure), model.neighbours.width
+        count, width = len(structure), model.features.width
+        embedding = np.zeros((count, model.score.width), dtype=np.float32)
+        values = np.zeros(count), np.full(count, np.nan), np.full(count, np.nan), embedding
+        return cls(structure, features, shells, width, shell_width, *values, np.zeros(count, dtype=np.bool_))
 
 
 def _angles_from_tensors(header: ModelHeader, tensors: Mapping[str, NDArray]) -> AngularSums | None:
@@ -426,18 +572,22 @@ def _take_table(header: ModelHeader, tensors: Mapping[str, NDArray], name: str) 
     return table
 
 
-def _heads_of_species(structure: Structure, names: tuple[str, ...]) -> NDArray[np.int64]:
-    """For each species of the structure, its place in `names`; -1 for those that are not there."""
-    return np.array([names.index(name) if name in names else -1 for name in structure.species_names], dtype=np.int64)
+def by_species(cells: CellList, mask: NDArray[np.bool_] | None) -> Iterator[NDArray[np.int64]]:
+    """The blocks of a cell list with the atoms of each species one after the other, as `by_head` takes them."""
+    for block in cells.blocks(mask):
+        yield block[np.argsort(cells.grid.species[block], kind="stable")]
 
 
-def by_head(structure: Structure, indices: NDArray, names: tuple[str, ...]) -> Iterator[tuple[str, NDArray]]:
-    """Yield (name, positions within `indices`) for the species in `names`, or all under the name ``any``."""
+def by_head(structure: Structure, indices: NDArray, names: tuple[str, ...]) -> Iterator[tuple[str, slice]]:
+    """Yield (name, places within `indices`) for the species in `names`, or all under the name ``any``.
+
+    The atoms of each species follow one another, so that nothing has to be copied.
+    """
     if names == (ANY_SPECIES,):
-        yield ANY_SPECIES, np.arange(len(indices))
+        yield ANY_SPECIES, slice(0, len(indices))
         return
     kinds = structure.species[indices]
-    for kind, name in enumerate(structure.species_names):
-        members = np.flatnonzero(kinds == kind)
-        if len(members):
-            yield name, members
+    ends = [*((kinds[1:] != kinds[:-1]).nonzero()[0] + 1), len(kinds)]
+    for begin, end in zip([0, *ends], ends, strict=False):
+        if begin < end:
+            yield structure.species_names[kinds[begin]], slice(begin, end)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.compile import kernel, unowned
-from ovito_glassml.neighbours import block_stages, build_cell_list, row_runs, run_space
+from ovito_glassml.compile import empty, kernel, unowned, unsigned
+from ovito_glassml.neighbours import block_stages, build_cell_list, gather_neighbours, neighbour_space
 from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
 from ovito_glassml.threads import run_tasks
 
-__all__ = ["cosine_taper", "gaussians", "shell_sums"]
+__all__ = ["cosine_taper", "gaussians", "shell_sums", "sum_shells"]
 
 
 def cosine_taper(radii: NDArray, cutoff: float) -> NDArray[np.float64]:
@@ -69,46 +69,46 @@ def shell_sums(
 
     Returns
     -------
-    (M, column_count, K) float32 array
+    (M, column_count * K) float32 array
         In the order of ``structure.selected``.
     """
     cells = build_cell_list(structure, cutoff)
-    source = np.asarray(values, dtype=np.float64)[cells.grid.atom]
-    kinds = np.asarray(columns, dtype=np.int64)
-    radial = np.ascontiguousarray(table, dtype=np.float64)
+    settings = float(cutoff), np.asarray(columns, dtype=np.int64), np.ascontiguousarray(table, dtype=np.float64)
     selected = structure.selected
     row_of = np.empty(len(structure), dtype=np.int64)
     row_of[selected] = np.arange(len(selected))
-    sums = np.empty((len(selected), column_count, radial.shape[1]), dtype=np.float32)
+    sums = np.empty((len(selected), column_count * table.shape[1]), dtype=np.float32)
     for block, share in block_stages(cells.blocks(structure.mask), len(selected), progress):
-        part = np.zeros((len(block), *sums.shape[1:]))
-        arguments = (cells.grid, block, float(cutoff), kinds, radial, source, part)
-        run_tasks(_sum_block, len(block), *arguments, progress=share)
+        part = np.empty((len(block), sums.shape[1]), dtype=np.float32)
+        arguments = (cells.grid, block, *settings, np.asarray(values, dtype=np.float64), 0, part)
+        run_tasks(sum_shells, len(block), *arguments, progress=share)
         sums[row_of[cells.grid.atom[block]]] = part
     return sums
 
 
 @kernel
-def _sum_block(begin, end, grid, block, cutoff, columns, table, source, sums):
+def sum_shells(begin, end, grid, block, cutoff, columns, table, values, first, rows):
+    """Write the sums of `shell_sums` for some atoms of a block, from column `first` of their rows on."""
     grid, block, columns, table = unowned((grid, block, columns, table))
-    source, sums = unowned((source, sums))
-    points_per_length = (len(table) - 1) / cutoff
+    values, rows = unowned((values, rows))
+    points_per_length, last = (len(table) - 1) / cutoff, len(table) - 2.0
     functions = table.shape[1]
-    runs = run_space(grid, cutoff)
+    sums = empty(rows.shape[1] - first, np.float64)
+    found = neighbour_space(grid, block, begin, end, cutoff)
+    entries, _, squares, _ = unowned(found)
     for t in range(begin, end):
-        i = block[t]
-        x, y, z = grid.x[i], grid.y[i], grid.z[i]
-        for run in range(row_runs(grid, x, y, z, cutoff, runs)):
-            for j in range(runs[0, run], runs[1, run]):
-                dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
-                square = dx * dx + dy * dy + dz * dz
-                column = columns[grid.species[j]]
-                if square >= cutoff * cutoff or j == i or column < 0:
-                    continue
-                place = np.sqrt(square) * points_per_length
-                point = np.int64(place)
-                point = point if point < len(table) - 2 else np.int64(len(table) - 2)
-                rest = place - point
-                for k in range(functions):
-                    weight = (1 - rest) * table[point, k] + rest * table[point + 1, k]
-                    sums[t, column, k] += weight * source[j]
+        n = gather_neighbours(grid, block[t], cutoff, found)
+        sums[:] = 0.0
+        for j in range(n):
+            entry = unsigned(entries[j])
+            column = columns[unsigned(grid.species[entry])] * functions
+            if column < 0:
+                continue
+            place = np.sqrt(squares[j]) * points_per_length
+            point = unsigned(place if place < last else last)
+            rest, value = place - point, values[unsigned(grid.atom[entry])]
+            own, low, high = sums[column : column + functions], table[point], table[point + unsigned(1)]
+            for k in range(functions):
+                own[k] += ((1 - rest) * low[k] + rest * high[k]) * value
+        for k in range(len(sums)):
+            rows[t, first + k] = sums[k]
