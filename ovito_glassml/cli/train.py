@@ -269,13 +269,11 @@ def _job(
         raise UsageError("No file is left to train on; give at least two, or name one more with --test.")
     said = [stated(attributes_of(file)) for file in dict.fromkeys([*training, *held_out])]
 
-    def known(name: str) -> str:
-        values = [one.get(name, NOT_STATED) for one in said]
-        return NOT_STATED if NOT_STATED in values else " and ".join(dict.fromkeys(values))
-
+    moved_by = list(dict.fromkeys(one.get("activation", NOT_STATED) for one in said))
+    activation = NOT_STATED if NOT_STATED in moved_by else " and ".join(moved_by)
     sources = references or [one["reference"] for one in said if "reference" in one]
-    units = Units(length_unit or known("length_unit"), energy_unit or known("energy_unit"))
-    return _Job(output, training, held_out, units, tuple(dict.fromkeys(sources)), known("activation"))
+    units = Units.of_files(said, length_unit, energy_unit)
+    return _Job(output, training, held_out, units, tuple(dict.fromkeys(sources)), activation)
 
 
 def _print_table(result: Any) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from ovito_glassml.errors import TrainingError
 
 __all__ = ["METAL", "NOT_STATED", "UNSTATED", "Units"]
 
@@ -24,6 +27,24 @@ class Units:
 
     length: str = NOT_STATED
     energy: str = NOT_STATED
+
+    @classmethod
+    def of_files(cls, said: Sequence[Mapping[str, str]], length: str = "", energy: str = "") -> Units:
+        """Those that a user gives, otherwise those that all files state.
+
+        Parameters
+        ----------
+        said : sequence of dict
+            For every file ``length_unit`` and ``energy_unit``, where it states them.
+        length, energy : str
+            What the user says; empty for nothing.
+
+        Raises
+        ------
+        TrainingError
+            If files state different units and the user does not say which.
+        """
+        return cls(length or _common(said, "length_unit"), energy or _common(said, "energy_unit"))
 
     @property
     def stiffness(self) -> str:
@@ -54,6 +75,14 @@ class Units:
     @property
     def _energy(self) -> str:
         return _SYMBOLS.get(self.energy, self.energy)
+
+
+def _common(said: Sequence[Mapping[str, str]], name: str) -> str:
+    values = sorted({one[name] for one in said if name in one})
+    if len(values) > 1:
+        unit, different = name.replace("_", " "), " and ".join(values)
+        raise TrainingError(f"The files state different {unit}s, {different}; learn from files in one unit.")
+    return values[0] if values and all(name in one for one in said) else NOT_STATED
 
 
 #: Of data about which nobody has said anything.

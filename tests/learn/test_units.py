@@ -2,7 +2,8 @@
 
 import pytest
 
-from ovito_glassml.learn.units import METAL, UNSTATED, Units
+from ovito_glassml.errors import TrainingError
+from ovito_glassml.learn.units import METAL, NOT_STATED, UNSTATED, Units
 
 
 @pytest.mark.parametrize(
@@ -19,3 +20,18 @@ from ovito_glassml.learn.units import METAL, UNSTATED, Units
 def test_units_are_combined_where_they_are_known(units, stiffness, barrier, energy, error):
     assert (units.stiffness, units.barrier, units.energy_per_atom) == (stiffness, barrier, energy)
     assert error in units.small_energy
+
+
+def test_units_are_those_that_all_files_state():
+    metal = {"length_unit": "angstrom", "energy_unit": "eV"}
+    assert Units.of_files([metal, metal]) == METAL
+    assert Units.of_files([metal, {}]) == UNSTATED
+    assert Units.of_files([metal, {"length_unit": "angstrom"}]) == Units("angstrom", NOT_STATED)
+    assert Units.of_files([{}, {}], "sigma") == Units("sigma", NOT_STATED)
+
+
+def test_files_in_different_units_are_refused():
+    said = [{"length_unit": "angstrom"}, {"length_unit": "sigma"}, {}]
+    with pytest.raises(TrainingError, match="different length units, angstrom and sigma; learn from files in one unit"):
+        Units.of_files(said)
+    assert Units.of_files(said, "sigma").length == "sigma"

@@ -17,7 +17,7 @@ from ovito_glassml.errors import GlassMLError
 from ovito_glassml.files import sole_writer, write_atomically
 from ovito_glassml.learn.card import save_with_card
 from ovito_glassml.learn.format import data_digest
-from ovito_glassml.learn.units import NOT_STATED, Units
+from ovito_glassml.learn.units import Units
 from ovito_glassml.processes import core_seconds
 from ovito_glassml.progress import Report
 from ovito_glassml.simulate import campaign
@@ -307,19 +307,10 @@ def _own_task(request: Request, material: Material | None) -> Task:
         raise LearnError(f"There is {len(files)} file of structures; give two or more, of which the last is left out.")
     if request.methods != ("stiffness",):
         raise LearnError("Labels of your own teach stiffness; for other methods use: glassml train")
-    units = _units(material) if material is not None else _stated_units(files)
+    stating = [] if material is not None else [stated(attributes_of(file)) for file in files]
+    units = Units.of_files(stating) if material is None else _units(material)
     learned, aside = tuple(files[:-1]), tuple(files[-1:])
     return Task(material, learned, aside, units, request.seed, request.labels, request.species, OWN_NOTE)
-
-
-def _stated_units(files: Sequence[Path]) -> Units:
-    said = [stated(attributes_of(file)) for file in files]
-
-    def known(name: str) -> str:
-        values = {one.get(name, NOT_STATED) for one in said}
-        return values.pop() if len(values) == 1 else NOT_STATED
-
-    return Units(known("length_unit"), known("energy_unit"))
 
 
 # ---------------------------------------------------------------------- models
