@@ -9,20 +9,20 @@ from functools import lru_cache, partial
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.compile import inner, kernel, unowned
+from ovito_glassml.compile import empty, inner, kernel, unowned
 from ovito_glassml.descriptors.blocks import Fill, check_dtype, fill_rows, separate_blocks, species_columns
 from ovito_glassml.descriptors.density import (
     Expansion,
     collect_neighbours,
     evaluate_harmonics,
     evaluate_radial,
-    expand_density,
     make_expansion,
     make_workspace,
 )
 from ovito_glassml.descriptors.invariants import Polynomials, Slot, correlation_labels, invariant_polynomials
-from ovito_glassml.descriptors.products import padded
+from ovito_glassml.descriptors.products import block_sums
 from ovito_glassml.descriptors.radial import RadialTable, ace_functions, tabulate
+from ovito_glassml.descriptors.vectors import lanes, load, spread, store
 from ovito_glassml.neighbours import Progress, build_cell_list
 from ovito_glassml.structure import Structure, StructureError
 from ovito_glassml.threads import run_tasks
@@ -32,9 +32,6 @@ __all__ = ["ACEDescriptors"]
 
 #: Highest degree of harmonics that settings may allow: correlations are counted before anything else is done.
 MOST_ANGULAR = 48
-
-#: Atoms whose polynomials are evaluated side by side, in vector registers.
-LANES = 32
 
 
 @dataclass(frozen=True)
@@ -177,15 +174,15 @@ class ACEDescriptors:
             len(self.species), self.order, self.n_max, self.degree, self.degree_weight, self.purified
         )
         table = _table(self.cutoff, self.nearest, self.n_max, self.dtype)
-        expansion, factors, entries = _extended_expansion(
+        expansion, counts, factors, entries = _extended_expansion(
             table, polynomials, columns, len(self.species), self.cutoff, self.n_max
         )
         cells = build_cell_list(structure, self.cutoff)
         coefficients = polynomials.coefficients.astype(self.dtype)
         for block in cells.blocks(structure.mask):
             fill = partial(
-                run_tasks, _correlate, len(block), cells.grid, block, expansion, self.n_max, factors, entries,
-                polynomials.starts, coefficients, polynomials.factors,
+                run_tasks, _correlate, len(block), cells.grid, block, expansion, self.n_max, counts, factors, entries,
+                polynomials.starts, coefficients, polynomials.factors.ravel(),
             )  # fmt: skip
             yield cells.grid.atom[block].astype(np.int64), fill
 
@@ -214,12 +211,15 @@ def _extended_expansion(
     densities: int,
     cutoff: float,
     n_max: int,
-) -> tuple[Expansion, NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[Expansion, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Expansion in the radial functions and the products of them that occur.
 
     Returns
     -------
     expansion : Expansion
+        Its `width` is the number of these columns.
+    counts : (l_max + 1,) int64 array
+        As many of them as each degree needs.
     factors : (C, 2) int64 array
         The two radial columns whose product is column ``n_max + c``.
     places : (E,) int64 array
@@ -237,55 +237,90 @@ def _extended_expansion(
     column = {product: place for place, product in enumerate(order)}
     factors = [(column[product[:-1]], column[product[-1:]]) for product in order[n_max:]]
 
-    itemsize = table.values.dtype.itemsize
-    counts = [sum(need[product] >= angular for product in order) for angular in range(l_max + 1)]
-    widths = np.array([padded(count, itemsize) for count in counts])
-    width = max(int(widths.max()), table.width)
-    expansion = make_expansion(table, l_max, columns, densities, cutoff)
-    expansion = expansion._replace(row=width, width=width, widths=widths)
+    counts = np.array([sum(need[product] >= angular for product in order) for angular in range(l_max + 1)])
+    width = len(order)
+    expansion = make_expansion(table, l_max, columns, densities, cutoff)._replace(width=width)
     terms = (l_max + 1) ** 2
     places = [
         (z * terms + angular * angular + angular + m) * width + column[product]
         for z, angular, m, product in polynomials.entries
     ]
-    return expansion, np.array(factors, dtype=np.int64).reshape(-1, 2), np.array(places, dtype=np.int64)
+    return expansion, counts, np.array(factors, dtype=np.int64).reshape(-1, 2), np.array(places, dtype=np.int64)
 
 
 @kernel
 def _correlate(
-    begin, end, grid, block, expansion, n_max, factors, entries, starts, coefficients, indices, places, rows
+    begin, end, grid, block, expansion, n_max, counts, factors, entries, starts, coefficients, indices, places, rows
 ):  # fmt: skip
-    """Expand the densities of some atoms, then evaluate every polynomial for all of them side by side."""
-    grid, block, expansion, factors, entries = unowned((grid, block, expansion, factors, entries))
-    starts, coefficients, indices, places, rows = unowned((starts, coefficients, indices, places, rows))
-    kind = rows.dtype
-    work = make_workspace(grid, block, begin, end, expansion)
-    density = np.ones((len(entries) + 1, LANES), dtype=kind)
-    total = np.empty(LANES, dtype=kind)
-    for first in range(begin, end, LANES):
-        last = min(first + LANES, end)
+    """Expand the densities of as many atoms as a vector has lanes, then evaluate every polynomial for all of them."""
+    grid, block, expansion, counts, factors = unowned((grid, block, expansion, counts, factors))
+    entries, starts, coefficients, indices = unowned((entries, starts, coefficients, indices))
+    places, rows = unowned((places, rows))
+    size = lanes(coefficients)
+    space = make_workspace(grid, block, begin, end, expansion)
+    radial = empty(len(space.x) * expansion.width, rows.dtype)
+    density = empty((len(entries) + 1) * size, rows.dtype)
+    total = empty(size, rows.dtype)
+    density[:] = 1  # the last entry always
+    work = unowned(space)
+    for first in range(begin, end, size):
+        last = min(first + size, end)
         for t in range(first, last):
-            count = collect_neighbours(grid, block[t], expansion, work)
+            count = collect_neighbours(grid, block[t], expansion, space)  # which keeps `space` alive
             evaluate_radial(expansion, work, count)
-            _multiply_radial(expansion, work, count, n_max, factors)
             evaluate_harmonics(expansion, work, count)
-            expand_density(expansion, work)
+            _multiply_radial(expansion, work, n_max, factors, radial)
+            _expand(expansion, work, counts, radial)
             for k in range(len(entries)):
-                density[k, t - first] = work.density[entries[k]]
+                density[k * size + t - first] = work.density[entries[k]]
         for feature in range(len(starts) - 1):
-            total[:] = 0
+            value = spread(rows.dtype.type(0), coefficients)
             for term in range(starts[feature], starts[feature + 1]):
-                a, b, c = density[indices[term, 0]], density[indices[term, 1]], density[indices[term, 2]]
-                for lane in range(LANES):
-                    total[lane] += coefficients[term] * a[lane] * b[lane] * c[lane]
+                a = load(density, indices[3 * term] * size, coefficients)
+                b = load(density, indices[3 * term + 1] * size, coefficients)
+                c = load(density, indices[3 * term + 2] * size, coefficients)
+                value += coefficients[term] * a * (b * c)
+            store(total, 0, value)
             for t in range(first, last):
                 rows[places[t], feature] = total[t - first]
 
 
 @inner
-def _multiply_radial(expansion, work, count, n_max, factors):
-    """Append the products of radial functions to each neighbour's values."""
-    for j in range(count):
-        values = work.radial[j * expansion.row :][: expansion.row]
-        for c in range(len(factors)):
-            values[n_max + c] = values[factors[c, 0]] * values[factors[c, 1]]
+def _multiply_radial(expansion, work, n_max, factors, radial):
+    """Write radial functions and their products in blocks, zero where there is no neighbour."""
+    size, width = lanes(radial), expansion.width
+    for column in range(expansion.densities):
+        last = work.last[column]
+        for j in range(work.first[column], last, size):
+            for n in range(n_max):
+                at = j * width + n * size
+                for k in range(size):
+                    radial[at + k] = work.radial[(j + k) * expansion.row + n] if j + k < last else 0
+            for c in range(len(factors)):
+                product = load(radial, j * width + factors[c, 0] * size, radial)
+                product *= load(radial, j * width + factors[c, 1] * size, radial)
+                store(radial, j * width + (n_max + c) * size, product)
+
+
+@inner
+def _expand(expansion, work, counts, radial):
+    """Sum products of radial functions and harmonics over the neighbours."""
+    size, width = lanes(radial), expansion.width
+    terms = (expansion.l_max + 1) * (expansion.l_max + 1)
+    for column in range(expansion.densities):
+        first = work.first[column]
+        blocks = (work.last[column] - first + size - 1) // size
+        for degree in range(expansion.l_max + 1):
+            for term in range(degree * degree, (degree + 1) * (degree + 1)):
+                block_sums(
+                    work.density,
+                    (column * terms + term) * width,
+                    radial,
+                    first * width,
+                    width * size,
+                    work.harmonics,
+                    first * terms + term * size,
+                    terms * size,
+                    counts[degree],
+                    blocks,
+                )
