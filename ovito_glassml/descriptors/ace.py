@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.compile import empty, inner, kernel, unowned
+from ovito_glassml.compile import empty, inlined, inner, kernel, unowned
 from ovito_glassml.descriptors.blocks import Fill, check_dtype, fill_rows, separate_blocks, species_columns
 from ovito_glassml.descriptors.density import (
     Expansion,
     collect_neighbours,
     evaluate_harmonics,
-    evaluate_radial,
     make_expansion,
     make_workspace,
 )
 from ovito_glassml.descriptors.invariants import Polynomials, Slot, correlation_labels, invariant_polynomials
 from ovito_glassml.descriptors.products import block_sums
-from ovito_glassml.descriptors.radial import RadialTable, ace_functions, tabulate
-from ovito_glassml.descriptors.vectors import lanes, load, spread, store
+from ovito_glassml.descriptors.radial import ACE_STEEPNESS, STENCIL, RadialTable
+from ovito_glassml.descriptors.vectors import lanes, load, narrowed, spread, store
 from ovito_glassml.neighbours import Progress, build_cell_list
 from ovito_glassml.structure import Structure, StructureError
 from ovito_glassml.threads import run_tasks
@@ -173,15 +173,15 @@ class ACEDescriptors:
         polynomials = _polynomials(
             len(self.species), self.order, self.n_max, self.degree, self.degree_weight, self.purified
         )
-        table = _table(self.cutoff, self.nearest, self.n_max, self.dtype)
         expansion, counts, factors, entries = _extended_expansion(
-            table, polynomials, columns, len(self.species), self.cutoff, self.n_max
+            polynomials, columns, len(self.species), self.cutoff, self.n_max, self.dtype
         )
+        radial = Radial(self.cutoff, self.nearest, _legendre(self.n_max, self.dtype), factors)
         cells = build_cell_list(structure, self.cutoff)
         coefficients = polynomials.coefficients.astype(self.dtype)
         for block in cells.blocks(structure.mask):
             fill = partial(
-                run_tasks, _correlate, len(block), cells.grid, block, expansion, self.n_max, counts, factors, entries,
+                run_tasks, _correlate, len(block), cells.grid, block, expansion, radial, counts, entries,
                 polynomials.starts, coefficients, polynomials.factors.ravel(),
             )  # fmt: skip
             yield cells.grid.atom[block].astype(np.int64), fill
@@ -199,18 +199,37 @@ def _polynomials(
     return invariant_polynomials(_labels(species, order, n_max, degree, degree_weight), purified)
 
 
-@lru_cache(maxsize=8)
-def _table(cutoff: float, nearest: float, n_max: int, dtype: str) -> RadialTable:
-    return tabulate(ace_functions(cutoff, nearest, n_max), cutoff, dtype)
+class Radial(NamedTuple):
+    """Settings of the radial functions, in a form that compiled code takes.
+
+    Attributes
+    ----------
+    cutoff, nearest : float
+    legendre : (3, n_max) array
+        P_n = [0, n] (2x − 1) P_(n−1) − [1, n] P_(n−2) are Legendre's polynomials on 0 … 1; orthonormal times [2, n].
+    factors : (C, 2) int64 array
+        The two radial columns whose product is column ``n_max + c``.
+    """
+
+    cutoff: float
+    nearest: float
+    legendre: NDArray
+    factors: NDArray[np.int64]
+
+
+def _legendre(n_max: int, dtype: str) -> NDArray:
+    n = np.arange(n_max)
+    above = np.maximum(n, 1)
+    return np.array([(2 * n - 1) / above, (n - 1) / above, np.sqrt(2 * n + 1)]).astype(dtype)
 
 
 def _extended_expansion(
-    table: RadialTable,
     polynomials: Polynomials,
     columns: NDArray[np.int64],
     densities: int,
     cutoff: float,
     n_max: int,
+    dtype: str,
 ) -> tuple[Expansion, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Expansion in the radial functions and the products of them that occur.
 
@@ -239,7 +258,8 @@ def _extended_expansion(
 
     counts = np.array([sum(need[product] >= angular for product in order) for angular in range(l_max + 1)])
     width = len(order)
-    expansion = make_expansion(table, l_max, columns, densities, cutoff)._replace(width=width)
+    nothing = RadialTable(np.empty((STENCIL, 0), dtype), 1.0, 0, 1, width, 0.0)  # functions are not looked up
+    expansion = make_expansion(nothing, l_max, columns, densities, cutoff)
     terms = (l_max + 1) ** 2
     places = [
         (z * terms + angular * angular + angular + m) * width + column[product]
@@ -250,27 +270,27 @@ def _extended_expansion(
 
 @kernel
 def _correlate(
-    begin, end, grid, block, expansion, n_max, counts, factors, entries, starts, coefficients, indices, places, rows
+    begin, end, grid, block, expansion, radial, counts, entries, starts, coefficients, indices, places, rows
 ):  # fmt: skip
     """Expand the densities of as many atoms as a vector has lanes, then evaluate every polynomial for all of them."""
-    grid, block, expansion, counts, factors = unowned((grid, block, expansion, counts, factors))
+    grid, block, expansion, radial, counts = unowned((grid, block, expansion, radial, counts))
     entries, starts, coefficients, indices = unowned((entries, starts, coefficients, indices))
     places, rows = unowned((places, rows))
     size = lanes(coefficients)
     space = make_workspace(grid, block, begin, end, expansion)
-    radial = empty(len(space.x) * expansion.width, rows.dtype)
+    functions = empty(len(space.x) * expansion.width, rows.dtype)
     density = empty((len(entries) + 1) * size, rows.dtype)
     total = empty(size, rows.dtype)
-    density[:] = 1  # the last entry always
+    for k in range(len(density)):  # the last entry stays at one
+        density[k] = 1
     work = unowned(space)
     for first in range(begin, end, size):
         last = min(first + size, end)
         for t in range(first, last):
             count = collect_neighbours(grid, block[t], expansion, space)  # which keeps `space` alive
-            evaluate_radial(expansion, work, count)
+            _evaluate_functions(expansion, radial, work, functions)
             evaluate_harmonics(expansion, work, count)
-            _multiply_radial(expansion, work, n_max, factors, radial)
-            _expand(expansion, work, counts, radial)
+            _expand(expansion, work, counts, functions)
             for k in range(len(entries)):
                 density[k * size + t - first] = work.density[entries[k]]
         for feature in range(len(starts) - 1):
@@ -286,26 +306,45 @@ def _correlate(
 
 
 @inner
-def _multiply_radial(expansion, work, n_max, factors, radial):
-    """Write radial functions and their products in blocks, zero where there is no neighbour."""
-    size, width = lanes(radial), expansion.width
+def _evaluate_functions(expansion, radial, work, functions):
+    """Radial functions of all neighbours and their products in blocks, zero where there is no neighbour."""
+    x, width, size = work.x, expansion.width, lanes(work.x)
+    ahead, back, norm = radial.legendre
+    n_max = len(norm)
+    end = _steep(spread(radial.cutoff / radial.nearest, x))
     for column in range(expansion.densities):
-        last = work.last[column]
-        for j in range(work.first[column], last, size):
+        first, last = work.first[column], work.last[column]
+        for j in range(last, first + (last - first + size - 1) // size * size):
+            work.r[j] = radial.cutoff  # where all functions vanish
+        for j in range(first, last, size):
+            r, at = load(work.r, j, x), j * width
+            share = r * (1.0 / radial.cutoff)
+            share *= share
+            beyond = (_steep(r * (1.0 / radial.nearest)) - end) / (end - 1.0) * (1.0 - share * share)  # x − 1
+            current = narrowed(beyond, x)
+            argument = narrowed(1.0 + 2.0 * beyond, x)
+            previous = spread(x.dtype.type(0), x)
             for n in range(n_max):
-                at = j * width + n * size
-                for k in range(size):
-                    radial[at + k] = work.radial[(j + k) * expansion.row + n] if j + k < last else 0
-            for c in range(len(factors)):
-                product = load(radial, j * width + factors[c, 0] * size, radial)
-                product *= load(radial, j * width + factors[c, 1] * size, radial)
-                store(radial, j * width + (n_max + c) * size, product)
+                if n > 0:
+                    previous, current = current, ahead[n] * argument * current - back[n] * previous
+                store(functions, at + n * size, norm[n] * current)
+            for c in range(len(radial.factors)):
+                product = load(functions, at + radial.factors[c, 0] * size, x)
+                product *= load(functions, at + radial.factors[c, 1] * size, x)
+                store(functions, at + (n_max + c) * size, product)
+
+
+@inlined
+def _steep(s):
+    """y of `ace_transform`."""
+    cube = s * s * s + 1.0
+    return cube / (cube + (cube - 1.0) * s * ACE_STEEPNESS)
 
 
 @inner
-def _expand(expansion, work, counts, radial):
+def _expand(expansion, work, counts, functions):
     """Sum products of radial functions and harmonics over the neighbours."""
-    size, width = lanes(radial), expansion.width
+    size, width = lanes(functions), expansion.width
     terms = (expansion.l_max + 1) * (expansion.l_max + 1)
     for column in range(expansion.densities):
         first = work.first[column]
@@ -315,7 +354,7 @@ def _expand(expansion, work, counts, radial):
                 block_sums(
                     work.density,
                     (column * terms + term) * width,
-                    radial,
+                    functions,
                     first * width,
                     width * size,
                     work.harmonics,

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ovito_glassml.compile import empty, inner, maker, unowned
+from ovito_glassml.compile import empty, inlined, inner, maker, unowned
 from ovito_glassml.descriptors.products import block_product
 from ovito_glassml.descriptors.radial import STENCIL, RadialTable
 from ovito_glassml.descriptors.vectors import VECTOR_BYTES, lanes, larger, load, root, smaller, spread, store, whole
@@ -207,23 +207,19 @@ def collect_neighbours(grid, i, expansion, work):
     """
     count = gather_neighbours(grid, i, expansion.cutoff, work.found)
     entries, found, squares, _ = work.found
-    first, last = work.first, work.last
-    for column in range(expansion.densities):
-        last[column] = 0
+    kinds, size = work.knots, lanes(work.x)
     for k in range(count):
-        last[expansion.columns[grid.species[entries[k]]]] += 1
-    size = lanes(work.x)
+        kinds[k] = expansion.columns[grid.species[entries[k]]]
+    dx, dy, dz, square = work.vectors
     end = 0
     for column in range(expansion.densities):
-        first[column] = end
-        end += (last[column] + size) // size * size
-        last[column] = first[column]
-    dx, dy, dz, square = work.vectors
-    for k in range(count):
-        column = expansion.columns[grid.species[entries[k]]]
-        n = last[column]
-        last[column] = n + 1
-        dx[n], dy[n], dz[n], square[n] = found[0, k], found[1, k], found[2, k], squares[k]
+        n = work.first[column] = end
+        for k in range(count):
+            # Written always and kept if of this group, as in `gather_neighbours`.
+            dx[n], dy[n], dz[n], square[n] = found[0, k], found[1, k], found[2, k], squares[k]
+            n += kinds[k] == column
+        work.last[column] = n
+        end += (n - end + size) // size * size
     for j in range(0, end, size):
         r = root(load(square, j, work.x))
         inverse = 1.0 / r
@@ -238,20 +234,28 @@ def collect_neighbours(grid, i, expansion, work):
 def evaluate_radial(expansion, work, count):
     """Look up the radial functions of all collected neighbours."""
     _weigh_knots(expansion, work, count)
-    table, row, radial, knots = expansion.table, expansion.row, work.radial, work.knots
+    for column in range(expansion.densities):
+        for j in range(work.first[column], work.last[column]):
+            _interpolate(expansion, work, j)
+
+
+@inlined
+def _interpolate(expansion, work, j):
+    """Radial functions of one neighbour."""
+    table, row = expansion.table, expansion.row
     w0, w1, w2, w3, w4, w5 = work.weights
-    for j in range(count):
-        v0, v1, v2 = spread(w0[j], table), spread(w1[j], table), spread(w2[j], table)
-        v3, v4, v5 = spread(w3[j], table), spread(w4[j], table), spread(w5[j], table)
-        at = knots[j] * row
-        for c in range(0, row, lanes(table)):
-            value = v0 * load(table, at + c, table)
-            value += v1 * load(table, at + c + row, table)
-            value += v2 * load(table, at + c + 2 * row, table)
-            value += v3 * load(table, at + c + 3 * row, table)
-            value += v4 * load(table, at + c + 4 * row, table)
-            value += v5 * load(table, at + c + 5 * row, table)
-            store(radial, j * row + c, value)
+    v0, v1, v2 = spread(w0[j], table), spread(w1[j], table), spread(w2[j], table)
+    v3, v4, v5 = spread(w3[j], table), spread(w4[j], table), spread(w5[j], table)
+    first, out = work.knots[j] * row, j * row
+    for c in range(0, row, lanes(table)):
+        at = first + c
+        value = v0 * load(table, at, table)
+        value += v1 * load(table, at + row, table)
+        value += v2 * load(table, at + 2 * row, table)
+        value += v3 * load(table, at + 3 * row, table)
+        value += v4 * load(table, at + 4 * row, table)
+        value += v5 * load(table, at + 5 * row, table)
+        store(work.radial, out + c, value)
 
 
 @inner

@@ -23,7 +23,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from ovito_glassml.compile import inlined, inner
+from ovito_glassml.compile import inlined
 from ovito_glassml.descriptors.vectors import VECTOR_BYTES, lanes, spread_lanes
 
 __all__ = ["PADDING_BYTES", "SHARED", "block_product", "block_sums", "padded", "row_product"]
@@ -184,7 +184,7 @@ def _strip(width: int, blocked: bool) -> Callable:
     """Compiled function for any number of rows of `width` bytes."""
     one, two, three, four, five, six = (_tile(rows, width, blocked) for rows in range(1, TILE_ROWS + 1))
 
-    @inner
+    @inlined  # a call would take forty arguments to the stack
     def strip(out, out_at, out_row, a, a_at, a_row, a_step, b, b_at, b_step, rows, count):
         row = 0
         while row < rows:
@@ -211,7 +211,7 @@ def _product(blocked: bool) -> Callable:
     """Compiled product for any number of rows and any width."""
     wide, narrow = _strip(WIDE, blocked), _strip(32, blocked)
 
-    @inner
+    @inlined
     def product(out, out_at, out_row, a, a_at, a_step, b, b_at, b_step, rows, count, width):
         a_row = lanes(a) if blocked else 1
         part = 16 // out.itemsize
@@ -275,7 +275,7 @@ def _sum_tile(rows: int) -> Any:
 _sum_1, _sum_2, _sum_3, _sum_4, _sum_5, _sum_6 = (_sum_tile(rows) for rows in range(1, TILE_ROWS + 1))
 
 
-@inner
+@inlined
 def block_sums(out, out_at, a, a_at, a_step, b, b_at, b_step, rows, count):
     """out[i] = Σ_j a[i, j] b[j] for `count` blocks of j.
 

@@ -18,7 +18,6 @@ __all__ = [
     "ACE_STEEPNESS",
     "GTO_DECAY",
     "RadialTable",
-    "ace_functions",
     "ace_transform",
     "bessel_functions",
     "gto_exponents",
@@ -312,17 +311,6 @@ def ace_transform(r: NDArray[np.float64], cutoff: float, nearest: float) -> NDAr
 
     end = y(cutoff / nearest)
     return 1 - (y(np.asarray(r) / nearest) - end) / (1 - end) * (1 - (np.asarray(r) / cutoff) ** 4)
-
-
-def ace_functions(cutoff: float, nearest: float, n_max: int) -> RadialFunctions:
-    """R_n = (x − 1) P_(n−1)(x), P the Legendre polynomials orthonormal on 0 … 1, x from `ace_transform`."""
-    degrees = np.arange(n_max)
-
-    def functions(r: NDArray[np.float64]) -> NDArray[np.float64]:
-        x = ace_transform(r, cutoff, nearest)[:, None]
-        return ((x - 1) * np.sqrt(2 * degrees + 1) * scipy.special.eval_legendre(degrees, 2 * x - 1))[:, None, :]
-
-    return functions
 
 
 def _lowdin(overlap: Matrix) -> tuple[Matrix, Matrix]:

@@ -106,6 +106,17 @@ def spread(typing_context, value, like):  # type: ignore[no-untyped-def]
     return vector(value, like), generate
 
 
+@_vector_function
+def narrowed(typing_context, vector, like):  # type: ignore[no-untyped-def]
+    """A vector of numbers of an array's type."""
+    result = Vector(like.dtype, vector.count)
+
+    def generate(context, builder, kind, arguments):  # type: ignore[no-untyped-def]
+        return _converted(builder, arguments[0], vector.number, like.dtype, context.get_value_type(result))
+
+    return result(vector, like), generate
+
+
 def _address(context: Any, builder: Any, array: Any, arguments: Any, vector: Any) -> Any:
     data = context.make_array(array)(context, builder, arguments[0]).data
     return builder.bitcast(builder.gep(data, [arguments[1]]), vector.as_pointer())
