@@ -18,9 +18,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from llvmlite import binding, ir
-from numba import types
+from llvmlite import ir
+from numba import config, types
 from numba.core import cgutils
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 from ovito_glassml.compile import inlined
@@ -29,7 +30,7 @@ from ovito_glassml.descriptors.vectors import VECTOR_BYTES, lanes, spread_lanes
 __all__ = ["PADDING_BYTES", "SHARED", "block_product", "block_sums", "padded", "row_product"]
 
 #: Whether two rows share a register for the last 16 bytes of an odd multiple of them.
-SHARED = not binding.get_host_cpu_features().get("avx512f", False)
+SHARED = "+avx512f" not in (config.CPU_FEATURES or get_host_cpu_features())  # type: ignore[attr-defined]
 
 #: Rows of `b` and `out` are padded to a multiple of this.
 PADDING_BYTES = 16 if SHARED else 32
