@@ -74,7 +74,7 @@ def fresh(out, *arguments):
     row_product(out, *arguments)
 def right(function):
     a, b, out = np.ones((7, 6), "f4"), np.ones((7, 24), "f4"), np.zeros((7, 24), "f4")
-    function(out.ravel(), 0, 24, a.ravel(), 0, 1, 6, b.ravel(), 0, 24, 6, 7, 24)
+    function(out.ravel(), 0, 24, a.ravel(), 0, 6, b.ravel(), 0, 24, 6, 7, 24)
     return (out[:6] == 7).all(), (out[6] == 0).all()
 """
     write_module(tmp_path, "both", text)

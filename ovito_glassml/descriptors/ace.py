@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.compile import inner, kernel, unowned
+from ovito_glassml.compile import empty, inlined, inner, kernel, unowned
 from ovito_glassml.descriptors.blocks import Fill, check_dtype, fill_rows, separate_blocks, species_columns
 from ovito_glassml.descriptors.density import (
     Expansion,
     collect_neighbours,
     evaluate_harmonics,
-    evaluate_radial,
-    expand_density,
     make_expansion,
     make_workspace,
 )
 from ovito_glassml.descriptors.invariants import Polynomials, Slot, correlation_labels, invariant_polynomials
-from ovito_glassml.descriptors.products import padded
-from ovito_glassml.descriptors.radial import RadialTable, ace_functions, tabulate
+from ovito_glassml.descriptors.products import block_sums
+from ovito_glassml.descriptors.radial import ACE_STEEPNESS, STENCIL, RadialTable
+from ovito_glassml.descriptors.vectors import lanes, load, narrowed, spread, store
 from ovito_glassml.neighbours import Progress, build_cell_list
 from ovito_glassml.structure import Structure, StructureError
 from ovito_glassml.threads import run_tasks
@@ -32,9 +32,6 @@ __all__ = ["ACEDescriptors"]
 
 #: Highest degree of harmonics that settings may allow: correlations are counted before anything else is done.
 MOST_ANGULAR = 48
-
-#: Atoms whose polynomials are evaluated side by side, in vector registers.
-LANES = 32
 
 
 @dataclass(frozen=True)
@@ -179,16 +176,16 @@ class ACEDescriptors:
         polynomials = _polynomials(
             len(self.species), self.order, self.n_max, self.degree, self.degree_weight, self.purified
         )
-        table = _table(self.cutoff, self.nearest, self.n_max, self.dtype)
-        expansion, factors, entries = _extended_expansion(
-            table, polynomials, columns, len(self.species), self.cutoff, self.n_max
+        expansion, counts, factors, entries = _extended_expansion(
+            polynomials, columns, len(self.species), self.cutoff, self.n_max, self.dtype
         )
+        radial = Radial(self.cutoff, self.nearest, _legendre(self.n_max, self.dtype), factors)
         cells = build_cell_list(structure, self.cutoff)
         coefficients = polynomials.coefficients.astype(self.dtype)
         for block in cells.blocks(structure.mask):
             fill = partial(
-                run_tasks, _correlate, len(block), cells.grid, block, expansion, self.n_max, factors, entries,
-                polynomials.starts, coefficients, polynomials.factors,
+                run_tasks, _correlate, len(block), cells.grid, block, expansion, radial, counts, entries,
+                polynomials.starts, coefficients, polynomials.factors.ravel(),
             )  # fmt: skip
             yield cells.grid.atom[block].astype(np.int64), fill
 
@@ -205,24 +202,46 @@ def _polynomials(
     return invariant_polynomials(_labels(species, order, n_max, degree, degree_weight), purified)
 
 
-@lru_cache(maxsize=8)
-def _table(cutoff: float, nearest: float, n_max: int, dtype: str) -> RadialTable:
-    return tabulate(ace_functions(cutoff, nearest, n_max), cutoff, dtype)
+class Radial(NamedTuple):
+    """Settings of the radial functions, in a form that compiled code takes.
+
+    Attributes
+    ----------
+    cutoff, nearest : float
+    legendre : (3, n_max) array
+        P_n = [0, n] (2x − 1) P_(n−1) − [1, n] P_(n−2) are Legendre's polynomials on 0 … 1; orthonormal times [2, n].
+    factors : (C, 2) int64 array
+        The two radial columns whose product is column ``n_max + c``.
+    """
+
+    cutoff: float
+    nearest: float
+    legendre: NDArray
+    factors: NDArray[np.int64]
+
+
+def _legendre(n_max: int, dtype: str) -> NDArray:
+    n = np.arange(n_max)
+    above = np.maximum(n, 1)
+    return np.array([(2 * n - 1) / above, (n - 1) / above, np.sqrt(2 * n + 1)]).astype(dtype)
 
 
 def _extended_expansion(
-    table: RadialTable,
     polynomials: Polynomials,
     columns: NDArray[np.int64],
     densities: int,
     cutoff: float,
     n_max: int,
-) -> tuple[Expansion, NDArray[np.int64], NDArray[np.int64]]:
+    dtype: str,
+) -> tuple[Expansion, NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Expansion in the radial functions and the products of them that occur.
 
     Returns
     -------
     expansion : Expansion
+        Its `width` is the number of these columns.
+    counts : (l_max + 1,) int64 array
+        As many of them as each degree needs.
     factors : (C, 2) int64 array
         The two radial columns whose product is column ``n_max + c``.
     places : (E,) int64 array
@@ -240,55 +259,110 @@ def _extended_expansion(
     column = {product: place for place, product in enumerate(order)}
     factors = [(column[product[:-1]], column[product[-1:]]) for product in order[n_max:]]
 
-    itemsize = table.values.dtype.itemsize
-    counts = [sum(need[product] >= angular for product in order) for angular in range(l_max + 1)]
-    widths = np.array([padded(count, itemsize) for count in counts])
-    width = max(int(widths.max()), table.width)
-    expansion = make_expansion(table, l_max, columns, densities, cutoff)
-    expansion = expansion._replace(row=width, width=width, widths=widths)
+    counts = np.array([sum(need[product] >= angular for product in order) for angular in range(l_max + 1)])
+    width = len(order)
+    nothing = RadialTable(np.empty((STENCIL, 0), dtype), 1.0, 0, 1, width, 0.0)  # functions are not looked up
+    expansion = make_expansion(nothing, l_max, columns, densities, cutoff)
     terms = (l_max + 1) ** 2
     places = [
         (z * terms + angular * angular + angular + m) * width + column[product]
         for z, angular, m, product in polynomials.entries
     ]
-    return expansion, np.array(factors, dtype=np.int64).reshape(-1, 2), np.array(places, dtype=np.int64)
+    return expansion, counts, np.array(factors, dtype=np.int64).reshape(-1, 2), np.array(places, dtype=np.int64)
 
 
 @kernel
 def _correlate(
-    begin, end, grid, block, expansion, n_max, factors, entries, starts, coefficients, indices, places, rows
+    begin, end, grid, block, expansion, radial, counts, entries, starts, coefficients, indices, places, rows
 ):  # fmt: skip
-    """Expand the densities of some atoms, then evaluate every polynomial for all of them side by side."""
-    grid, block, expansion, factors, entries = unowned((grid, block, expansion, factors, entries))
-    starts, coefficients, indices, places, rows = unowned((starts, coefficients, indices, places, rows))
-    kind = rows.dtype
-    work = make_workspace(grid, block, begin, end, expansion)
-    density = np.ones((len(entries) + 1, LANES), dtype=kind)
-    total = np.empty(LANES, dtype=kind)
-    for first in range(begin, end, LANES):
-        last = min(first + LANES, end)
+    """Expand the densities of as many atoms as a vector has lanes, then evaluate every polynomial for all of them."""
+    grid, block, expansion, radial, counts = unowned((grid, block, expansion, radial, counts))
+    entries, starts, coefficients, indices = unowned((entries, starts, coefficients, indices))
+    places, rows = unowned((places, rows))
+    size = lanes(coefficients)
+    space = make_workspace(grid, block, begin, end, expansion)
+    functions = empty(len(space.x) * expansion.width, rows.dtype)
+    density = empty((len(entries) + 1) * size, rows.dtype)
+    total = empty(size, rows.dtype)
+    for k in range(len(density)):  # the last entry stays at one
+        density[k] = 1
+    work = unowned(space)
+    for first in range(begin, end, size):
+        last = min(first + size, end)
         for t in range(first, last):
-            count = collect_neighbours(grid, block[t], expansion, work)
-            evaluate_radial(expansion, work, count)
-            _multiply_radial(expansion, work, count, n_max, factors)
+            count = collect_neighbours(grid, block[t], expansion, space)  # which keeps `space` alive
+            _evaluate_functions(expansion, radial, work, functions)
             evaluate_harmonics(expansion, work, count)
-            expand_density(expansion, work)
+            _expand(expansion, work, counts, functions)
             for k in range(len(entries)):
-                density[k, t - first] = work.density[entries[k]]
+                density[k * size + t - first] = work.density[entries[k]]
         for feature in range(len(starts) - 1):
-            total[:] = 0
+            value = spread(rows.dtype.type(0), coefficients)
             for term in range(starts[feature], starts[feature + 1]):
-                a, b, c = density[indices[term, 0]], density[indices[term, 1]], density[indices[term, 2]]
-                for lane in range(LANES):
-                    total[lane] += coefficients[term] * a[lane] * b[lane] * c[lane]
+                a = load(density, indices[3 * term] * size, coefficients)
+                b = load(density, indices[3 * term + 1] * size, coefficients)
+                c = load(density, indices[3 * term + 2] * size, coefficients)
+                value += coefficients[term] * a * (b * c)
+            store(total, 0, value)
             for t in range(first, last):
                 rows[places[t], feature] = total[t - first]
 
 
 @inner
-def _multiply_radial(expansion, work, count, n_max, factors):
-    """Append the products of radial functions to each neighbour's values."""
-    for j in range(count):
-        values = work.radial[j * expansion.row :][: expansion.row]
-        for c in range(len(factors)):
-            values[n_max + c] = values[factors[c, 0]] * values[factors[c, 1]]
+def _evaluate_functions(expansion, radial, work, functions):
+    """Radial functions of all neighbours and their products in blocks, zero where there is no neighbour."""
+    x, width, size = work.x, expansion.width, lanes(work.x)
+    ahead, back, norm = radial.legendre
+    n_max = len(norm)
+    end = _steep(spread(radial.cutoff / radial.nearest, x))
+    for column in range(expansion.densities):
+        first, last = work.first[column], work.last[column]
+        for j in range(last, first + (last - first + size - 1) // size * size):
+            work.r[j] = radial.cutoff  # where all functions vanish
+        for j in range(first, last, size):
+            r, at = load(work.r, j, x), j * width
+            share = r * (1.0 / radial.cutoff)
+            share *= share
+            beyond = (_steep(r * (1.0 / radial.nearest)) - end) / (end - 1.0) * (1.0 - share * share)  # x − 1
+            current = narrowed(beyond, x)
+            argument = narrowed(1.0 + 2.0 * beyond, x)
+            previous = spread(x.dtype.type(0), x)
+            for n in range(n_max):
+                if n > 0:
+                    previous, current = current, ahead[n] * argument * current - back[n] * previous
+                store(functions, at + n * size, norm[n] * current)
+            for c in range(len(radial.factors)):
+                product = load(functions, at + radial.factors[c, 0] * size, x)
+                product *= load(functions, at + radial.factors[c, 1] * size, x)
+                store(functions, at + (n_max + c) * size, product)
+
+
+@inlined
+def _steep(s):
+    """y of `ace_transform`."""
+    cube = s * s * s + 1.0
+    return cube / (cube + (cube - 1.0) * s * ACE_STEEPNESS)
+
+
+@inner
+def _expand(expansion, work, counts, functions):
+    """Sum products of radial functions and harmonics over the neighbours."""
+    size, width = lanes(functions), expansion.width
+    terms = (expansion.l_max + 1) * (expansion.l_max + 1)
+    for column in range(expansion.densities):
+        first = work.first[column]
+        blocks = (work.last[column] - first + size - 1) // size
+        for degree in range(expansion.l_max + 1):
+            for term in range(degree * degree, (degree + 1) * (degree + 1)):
+                block_sums(
+                    work.density,
+                    (column * terms + term) * width,
+                    functions,
+                    first * width,
+                    width * size,
+                    work.harmonics,
+                    first * terms + term * size,
+                    terms * size,
+                    counts[degree],
+                    blocks,
+                )

@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.compile import kernel, unowned
+from ovito_glassml.compile import inner, kernel, unowned
 from ovito_glassml.descriptors.blocks import assemble, check_dtype, species_columns
 from ovito_glassml.descriptors.density import (
     collect_neighbours,
@@ -21,6 +21,7 @@ from ovito_glassml.descriptors.density import (
 )
 from ovito_glassml.descriptors.radial import RadialTable, bessel_functions, tabulate
 from ovito_glassml.descriptors.shells import ShellAverage, shell_average
+from ovito_glassml.descriptors.vectors import lanes, load, magnitude, spread, store
 from ovito_glassml.neighbours import (
     BLOCK_SIZE,
     Progress,
@@ -239,8 +240,6 @@ def _expand_block(begin, end, grid, block, expansion, n_max, radial, absolute, p
     """Sums of R_n by species and of |R_n|, and Σ_m of the squared expansion coefficients of all species together."""
     grid, block, expansion, radial = unowned((grid, block, expansion, radial))
     absolute, power = unowned((absolute, power))
-    width = expansion.width
-    terms = (expansion.l_max + 1) * (expansion.l_max + 1)
     space = make_workspace(grid, block, begin, end, expansion)
     work = unowned(space)
     for t in range(begin, end):
@@ -248,18 +247,45 @@ def _expand_block(begin, end, grid, block, expansion, n_max, radial, absolute, p
         evaluate_radial(expansion, work, count)
         evaluate_harmonics(expansion, work, count)
         expand_density(expansion, work)
-        radial[t] = 0
-        absolute[t] = 0
+        _sum_radial(expansion, work, n_max, radial[t], absolute[t])
+        _sum_squares(expansion, work, n_max, power[t])
+
+
+@inner
+def _sum_radial(expansion, work, n_max, radial, absolute):
+    """Σ_j of R_n by species, and of |R_n|."""
+    size = lanes(work.x)
+    for n in range(0, n_max, size):
+        sizes = spread(work.x.dtype.type(0), work.x)
         for column in range(expansion.densities):
-            for j in range(work.first[column], work.first[column + 1]):
-                for n in range(n_max):
-                    radial[t, column, n] += work.radial[j * width + n]
-                    absolute[t, n] += abs(work.radial[j * width + n])
-        power[t] = 0
+            value = spread(work.x.dtype.type(0), work.x)
+            for j in range(work.first[column], work.last[column]):
+                function = load(work.radial, j * expansion.row + n, work.x)
+                value += function
+                sizes += magnitude(function)
+            _store_some(radial[column], n, value, work.weights[0])
+        _store_some(absolute, n, sizes, work.weights[0])
+
+
+@inner
+def _store_some(target, at, value, room):
+    """Write as many numbers of a vector as there is space for."""
+    store(room, 0, value)
+    for k in range(min(lanes(room), len(target) - at)):
+        target[at + k] = room[k]
+
+
+@inner
+def _sum_squares(expansion, work, n_max, power):
+    """Σ_m of the squared coefficients of all species together, [n, l − 1]."""
+    width, size = expansion.width, lanes(work.x)
+    terms = (expansion.l_max + 1) * (expansion.l_max + 1)
+    for n in range(0, n_max, size):
         for degree in range(1, expansion.l_max + 1):
+            value = spread(work.x.dtype.type(0), work.x)
             for term in range(degree * degree, (degree + 1) * (degree + 1)):
-                for n in range(n_max):
-                    total = work.density[term * width + n]
-                    for column in range(1, expansion.densities):
-                        total += work.density[(column * terms + term) * width + n]
-                    power[t, n, degree - 1] += total * total
+                total = load(work.density, term * width + n, work.x)
+                for column in range(1, expansion.densities):
+                    total += load(work.density, (column * terms + term) * width + n, work.x)
+                value += total * total
+            _store_some(power[:, degree - 1], n, value, work.weights[0])

@@ -4,9 +4,11 @@
 
 for one atom at a time, in a workspace that stays in the processor's cache: collect the neighbours,
 group them by species, look the radial functions up in their table, run the recurrences of the
-harmonics over all neighbours at once, multiply. The families of descriptors call these functions
-from their own block kernels and contract A before the next atom; nothing of the size neighbours ×
-functions outlives an atom.
+harmonics, multiply. The families of descriptors call these functions from their own block kernels
+and contract A before the next atom; nothing of the size neighbours × functions outlives an atom.
+
+All but the look-up is done for vectors of neighbours (see `ovito_glassml.descriptors.vectors`). Every density's
+neighbours begin a new vector; the places left over in the last one hold what has no meaning.
 
 The harmonics are real and orthonormal, m from −l (sine) to l (cosine), without the Condon-Shortley phase.
 """
@@ -18,9 +20,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from ovito_glassml.compile import empty, inner, maker, unowned
-from ovito_glassml.descriptors.products import row_product
+from ovito_glassml.compile import empty, inlined, inner, maker, unowned
+from ovito_glassml.descriptors.products import block_product
 from ovito_glassml.descriptors.radial import STENCIL, RadialTable
+from ovito_glassml.descriptors.vectors import VECTOR_BYTES, lanes, larger, load, root, smaller, spread, store, whole
 from ovito_glassml.neighbours import Found, gather_neighbours, neighbour_space
 
 __all__ = [
@@ -40,17 +43,15 @@ class Expansion(NamedTuple):
 
     Attributes
     ----------
-    table : (K, C) array
-        Values of `RadialTable`.
+    table : flat array
+        Values of `RadialTable`, `row` for each of `knots` knots.
+    knots : int
     knots_per_length : float
     row : int
-        Radial values of one neighbour: the columns of the table, or more if the family adds products of them.
     group_step : int
         Columns from one degree to the next, 0 if all degrees share the same functions.
     width : int
         Numbers n of the density, padded; what stands in the padding has no meaning.
-    widths : (l_max + 1,) int64 array
-        As many of these as each degree needs, padded.
     l_max : int
     columns : (species,) int64 array
         Density that neighbours of each of the structure's species count in.
@@ -64,11 +65,11 @@ class Expansion(NamedTuple):
     """
 
     table: NDArray
+    knots: int
     knots_per_length: float
     row: int
     group_step: int
     width: int
-    widths: NDArray[np.int64]
     l_max: int
     columns: NDArray[np.int64]
     densities: int
@@ -85,12 +86,12 @@ def make_expansion(
     kind = table.values.dtype
     start, ahead, back = _recurrence(l_max, kind)
     return Expansion(
-        table.values,
+        _aligned(table.values.ravel()),
+        len(table.values),
         table.knots_per_length,
         table.values.shape[1],
         table.functions if table.groups > 1 else 0,
         table.width,
-        np.full(l_max + 1, table.width),
         l_max,
         columns,
         densities,
@@ -99,6 +100,15 @@ def make_expansion(
         ahead,
         back,
     )
+
+
+def _aligned(values: NDArray) -> NDArray:
+    """Copy that begins where vectors begin, so that none lies across two lines of the cache."""
+    room = np.empty(values.nbytes + VECTOR_BYTES, dtype=np.uint8)
+    begin = -room.ctypes.data % VECTOR_BYTES
+    copy = room[begin : begin + values.nbytes].view(values.dtype)
+    copy[:] = values
+    return copy
 
 
 def _recurrence(l_max: int, dtype: DTypeLike) -> tuple[NDArray, NDArray, NDArray]:
@@ -122,26 +132,35 @@ class Workspace(NamedTuple):
     ----------
     found : Found
         Neighbours as `gather_neighbours` finds them.
-    x, y, z, r : (capacity,) arrays
-        Unit vectors and distances, grouped by density.
-    first : (densities + 1,) int64 array
-        Where each density's neighbours begin.
+    vectors : (4, capacity) float64 array
+        Vectors to the neighbours and squared distances, grouped by density.
+    x, y, z : (capacity,) arrays
+        Unit vectors.
+    r : (capacity,) float64 array
+        Distances.
+    first, last : (densities,) int64 arrays
+        First and one past the last of each density's neighbours.
+    knots : (capacity,) int32 array
+        First of the `STENCIL` knots that a neighbour's radial functions are interpolated from.
+    weights : (STENCIL, capacity) array
+        What the values at these knots are multiplied by.
     radial : flat array, `row` values for each j
-    harmonics : flat array, row l² + l + m, then j
-    azimuth : (4, capacity) array
-        Room for the recurrences.
+    harmonics : flat array, blocks of l² + l + m, see `ovito_glassml.descriptors.products`
     density : flat array [z, l² + l + m, n], n padded to `width`
     """
 
     found: Found
+    vectors: NDArray[np.float64]
     x: NDArray
     y: NDArray
     z: NDArray
     r: NDArray[np.float64]
     first: NDArray[np.int64]
+    last: NDArray[np.int64]
+    knots: NDArray[np.int32]
+    weights: NDArray
     radial: NDArray
     harmonics: NDArray
-    azimuth: NDArray
     density: NDArray
 
 
@@ -150,23 +169,28 @@ def make_workspace(grid, block, first, last, expansion):
     """Allocate buffers for the neighbours of any of ``block[first:last]``, and the atom itself."""
     grid, block, expansion = unowned((grid, block, expansion))
     found = neighbour_space(grid, block, first, last, expansion.cutoff)
-    room = (len(found.squares) + 16) // 16 * 16
     kind = expansion.table.dtype
+    # Each density may leave all but one place of a vector empty.
+    room = (len(found.squares) // 16 + 1 + expansion.densities) * 16
     terms = (expansion.l_max + 1) * (expansion.l_max + 1)
-    radial = empty(room * expansion.row, kind)
-    for k in range(len(radial)):  # the padding has no meaning, but must not slow the processor down
-        radial[k] = 0
+    vectors = empty((4, room), np.float64)
+    for k in range(room):  # what has no meaning must not slow the processor down
+        vectors[0, k] = vectors[1, k] = vectors[2, k] = vectors[3, k] = 1.0
     return Workspace(
         found,
+        vectors,
         empty(room, kind),
         empty(room, kind),
         empty(room, kind),
         empty(room, np.float64),
-        empty(expansion.densities + 1, np.int64),
-        radial,
+        empty(expansion.densities, np.int64),
+        empty(expansion.densities, np.int64),
+        empty(room, np.int32),
+        empty((STENCIL, room), kind),
+        empty(room * expansion.row, kind),
         empty(terms * room, kind),
-        empty((4, room), kind),
-        empty(expansion.densities * terms * expansion.width, kind),
+        # Whole vectors can be read from any place.
+        empty(expansion.densities * terms * expansion.width + 16, kind),
     )
 
 
@@ -174,115 +198,129 @@ def make_workspace(grid, block, first, last, expansion):
 def collect_neighbours(grid, i, expansion, work):
     """Find the neighbours of entry `i` and store their unit vectors and distances, grouped by density.
 
+    Each group has room for one more.
+
     Returns
     -------
     int
-        Number of neighbours.
+        Places filled, those without meaning included.
     """
     count = gather_neighbours(grid, i, expansion.cutoff, work.found)
-    entries, vectors, squares, _ = work.found
-    n = 0
+    entries, found, squares, _ = work.found
+    kinds, size = work.knots, lanes(work.x)
+    for k in range(count):
+        kinds[k] = expansion.columns[grid.species[entries[k]]]
+    dx, dy, dz, square = work.vectors
+    end = 0
     for column in range(expansion.densities):
-        work.first[column] = n
+        n = work.first[column] = end
         for k in range(count):
-            if expansion.columns[grid.species[entries[k]]] == column:
-                r = np.sqrt(squares[k])
-                work.r[n] = r
-                work.x[n] = vectors[0, k] / r
-                work.y[n] = vectors[1, k] / r
-                work.z[n] = vectors[2, k] / r
-                n += 1
-    work.first[expansion.densities] = n
-    return n
+            # Written always and kept if of this group, as in `gather_neighbours`.
+            dx[n], dy[n], dz[n], square[n] = found[0, k], found[1, k], found[2, k], squares[k]
+            n += kinds[k] == column
+        work.last[column] = n
+        end += (n - end + size) // size * size
+    for j in range(0, end, size):
+        r = root(load(square, j, work.x))
+        inverse = 1.0 / r
+        store(work.r, j, r)
+        store(work.x, j, load(dx, j, r) * inverse)
+        store(work.y, j, load(dy, j, r) * inverse)
+        store(work.z, j, load(dz, j, r) * inverse)
+    return end
 
 
 @inner
 def evaluate_radial(expansion, work, count):
     """Look up the radial functions of all collected neighbours."""
-    table = expansion.table
-    columns = table.shape[1]
-    for j in range(count):
-        place = work.r[j] * expansion.knots_per_length
-        k = np.int64(place) - 2
-        k = k if k > 0 else np.int64(0)
-        k = k if k < len(table) - STENCIL else np.int64(len(table) - STENCIL)
-        u = place - k
-        # Lagrange's polynomials through the knots 0 … 5.
-        u1, u2, u3, u4, u5 = u - 1, u - 2, u - 3, u - 4, u - 5
-        left2, left3, left4 = u * u1, u * u1 * u2, u * u1 * u2 * u3
-        right2, right3, right4 = u4 * u5, u3 * u4 * u5, u2 * u3 * u4 * u5
-        w0 = table.dtype.type(-u1 * right4 / 120)
-        w1 = table.dtype.type(u * right4 / 24)
-        w2 = table.dtype.type(-left2 * right3 / 12)
-        w3 = table.dtype.type(left3 * right2 / 12)
-        w4 = table.dtype.type(-left4 * u5 / 24)
-        w5 = table.dtype.type(left4 * u4 / 120)
-        t0, t1, t2, t3, t4, t5 = table[k], table[k + 1], table[k + 2], table[k + 3], table[k + 4], table[k + 5]
-        out = work.radial[j * expansion.row :][:columns]
-        for c in range(columns):
-            out[c] = (w0 * t0[c] + w1 * t1[c]) + (w2 * t2[c] + w3 * t3[c]) + (w4 * t4[c] + w5 * t5[c])
+    _weigh_knots(expansion, work, count)
+    for column in range(expansion.densities):
+        for j in range(work.first[column], work.last[column]):
+            _interpolate(expansion, work, j)
+
+
+@inlined
+def _interpolate(expansion, work, j):
+    """Radial functions of one neighbour."""
+    table, row = expansion.table, expansion.row
+    w0, w1, w2, w3, w4, w5 = work.weights
+    v0, v1, v2 = spread(w0[j], table), spread(w1[j], table), spread(w2[j], table)
+    v3, v4, v5 = spread(w3[j], table), spread(w4[j], table), spread(w5[j], table)
+    first, out = work.knots[j] * row, j * row
+    for c in range(0, row, lanes(table)):
+        at = first + c
+        value = v0 * load(table, at, table)
+        value += v1 * load(table, at + row, table)
+        value += v2 * load(table, at + 2 * row, table)
+        value += v3 * load(table, at + 3 * row, table)
+        value += v4 * load(table, at + 4 * row, table)
+        value += v5 * load(table, at + 5 * row, table)
+        store(work.radial, out + c, value)
+
+
+@inner
+def _weigh_knots(expansion, work, count):
+    """Lagrange's polynomials through the knots 0 … 5 around every neighbour's distance."""
+    w0, w1, w2, w3, w4, w5 = work.weights
+    for j in range(0, count, lanes(work.x)):
+        place = load(work.r, j, work.x) * expansion.knots_per_length
+        first = larger(whole(place) - 2.0, spread(0.0, place))
+        first = smaller(first, spread(np.float64(expansion.knots - STENCIL), place))
+        u = place - first
+        u1, u2, u3, u4, u5 = u - 1.0, u - 2.0, u - 3.0, u - 4.0, u - 5.0
+        left2, left3, right2, right3 = u * u1, u * u1 * u2, u4 * u5, u3 * u4 * u5
+        store(work.knots, j, first)
+        store(w0, j, u1 * u2 * right3 * (-1 / 120))
+        store(w1, j, u * u2 * right3 * (1 / 24))
+        store(w2, j, left2 * right3 * (-1 / 12))
+        store(w3, j, left3 * right2 * (1 / 12))
+        store(w4, j, left3 * u3 * u5 * (-1 / 24))
+        store(w5, j, left3 * u3 * u4 * (1 / 120))
 
 
 @inner
 def evaluate_harmonics(expansion, work, count):
     """Spherical harmonics of all collected neighbours, by recurrence in l for every m."""
-    l_max = expansion.l_max
-    room = len(work.x)
-    x, y, z = work.x[:count], work.y[:count], work.z[:count]
-    cosine, sine = work.azimuth[0, :count], work.azimuth[1, :count]
-    current, previous = work.azimuth[2, :count], work.azimuth[3, :count]
-    for j in range(count):
-        cosine[j] = 1
-        sine[j] = 0
-    for m in range(l_max + 1):
-        first = expansion.start[m]
-        plus = work.harmonics[(m * m + 2 * m) * room :][:count]
-        minus = work.harmonics[m * m * room :][:count]
-        for j in range(count):
-            previous[j] = 0
-            current[j] = first
-            minus[j] = first * sine[j]
-        for j in range(count):
-            plus[j] = first * cosine[j]
-        for degree in range(m + 1, l_max + 1):
-            ahead, back = expansion.ahead[m, degree], expansion.back[m, degree]
-            plus = work.harmonics[(degree * degree + degree + m) * room :][:count]
-            minus = work.harmonics[(degree * degree + degree - m) * room :][:count]
-            for j in range(count):
-                value = ahead * (z[j] * current[j] + back * previous[j])
-                previous[j] = current[j]
-                current[j] = value
-                minus[j] = value * sine[j]
-                plus[j] = value * cosine[j]
-        for j in range(count):
-            turned = x[j] * cosine[j] - y[j] * sine[j]
-            sine[j] = x[j] * sine[j] + y[j] * cosine[j]
-            cosine[j] = turned
+    l_max, out = expansion.l_max, work.harmonics
+    size = lanes(work.x)
+    terms = (l_max + 1) * (l_max + 1)
+    zero, one = expansion.start.dtype.type(0), expansion.start.dtype.type(1)
+    for j in range(0, count, size):
+        x, y, z = load(work.x, j, work.x), load(work.y, j, work.x), load(work.z, j, work.x)
+        cosine, sine = spread(one, x), spread(zero, x)
+        for m in range(l_max + 1):
+            previous, current = spread(zero, x), spread(expansion.start[m], x)
+            centre = j * terms + (m * m + m) * size
+            store(out, centre - m * size, current * sine)
+            store(out, centre + m * size, current * cosine)
+            for degree in range(m + 1, l_max + 1):
+                value = expansion.ahead[m, degree] * (z * current + expansion.back[m, degree] * previous)
+                previous, current = current, value
+                centre += 2 * degree * size
+                store(out, centre - m * size, value * sine)
+                store(out, centre + m * size, value * cosine)
+            cosine, sine = x * cosine - y * sine, x * sine + y * cosine
 
 
 @inner
 def expand_density(expansion, work):
     """Multiply radial functions and harmonics of the collected neighbours into `work.density`."""
-    width = expansion.width
-    room = len(work.x)
+    size = lanes(work.x)
     terms = (expansion.l_max + 1) * (expansion.l_max + 1)
-    one = np.int64(1)  # the literal would be a type of its own, and all products compiled for it again
     for column in range(expansion.densities):
         first = work.first[column]
-        count = work.first[column + 1] - first
         for degree in range(expansion.l_max + 1):
-            row_product(
+            block_product(
                 work.density,
-                (column * terms + degree * degree) * width,
-                width,
+                (column * terms + degree * degree) * expansion.width,
+                expansion.width,
                 work.harmonics,
-                degree * degree * room + first,
-                room,
-                one,
+                first * terms + degree * degree * size,
+                terms * size,
                 work.radial,
                 first * expansion.row + degree * expansion.group_step,
                 expansion.row,
                 2 * degree + 1,
-                count,
-                expansion.widths[degree],
+                work.last[column] - first,
+                expansion.width,
             )

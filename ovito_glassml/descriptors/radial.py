@@ -11,13 +11,13 @@ import scipy
 from numpy.typing import DTypeLike, NDArray
 
 from ovito_glassml.descriptors.products import padded
+from ovito_glassml.descriptors.vectors import VECTOR_BYTES
 from ovito_glassml.structure import StructureError
 
 __all__ = [
     "ACE_STEEPNESS",
     "GTO_DECAY",
     "RadialTable",
-    "ace_functions",
     "ace_transform",
     "bessel_functions",
     "gto_exponents",
@@ -55,7 +55,7 @@ class RadialTable:
     values : (K, C) array
         Row k: all functions at r = k / knots_per_length; for each of L groups (degrees l, or one
         group that serves all degrees) `functions` numbers, and zeros at the end, so that
-        `width` numbers can be read from the beginning of any group.
+        `width` numbers can be read from the beginning of any group, and whole vectors from any place.
     knots_per_length : float
     functions, groups, width : int
     error : float
@@ -107,7 +107,8 @@ def tabulate(functions: RadialFunctions, r_max: float, dtype: DTypeLike = np.flo
             error = float(np.nanmax(np.abs(guess - exact) / scale))
         if error < tolerance or intervals >= 2048:
             break
-        intervals *= 2
+        # The error falls with the sixth power of the spacing; a short table stays in the cache.
+        intervals = min(2048, int(intervals * np.clip((2 * error / tolerance) ** (1 / STENCIL), 1.1, 4)) + 1)
     if error > MAX_TABLE_ERROR:
         raise StructureError(
             f"Double precision gives these radial functions only to {error:.0e} of their size; lower n_max or choose "
@@ -115,7 +116,8 @@ def tabulate(functions: RadialFunctions, r_max: float, dtype: DTypeLike = np.flo
         )
     groups, count = values.shape[1:]
     width = padded(count, kind.itemsize)
-    rows = np.zeros((len(knots), padded((groups - 1) * count + width, kind.itemsize)), dtype=kind)
+    lanes = VECTOR_BYTES // kind.itemsize
+    rows = np.zeros((len(knots), -(-((groups - 1) * count + width) // lanes) * lanes), dtype=kind)
     rows[:, : groups * count] = values.reshape(len(knots), -1)
     return RadialTable(rows, intervals / r_max, count, groups, width, error)
 
@@ -309,17 +311,6 @@ def ace_transform(r: NDArray[np.float64], cutoff: float, nearest: float) -> NDAr
 
     end = y(cutoff / nearest)
     return 1 - (y(np.asarray(r) / nearest) - end) / (1 - end) * (1 - (np.asarray(r) / cutoff) ** 4)
-
-
-def ace_functions(cutoff: float, nearest: float, n_max: int) -> RadialFunctions:
-    """R_n = (x − 1) P_(n−1)(x), P the Legendre polynomials orthonormal on 0 … 1, x from `ace_transform`."""
-    degrees = np.arange(n_max)
-
-    def functions(r: NDArray[np.float64]) -> NDArray[np.float64]:
-        x = ace_transform(r, cutoff, nearest)[:, None]
-        return ((x - 1) * np.sqrt(2 * degrees + 1) * scipy.special.eval_legendre(degrees, 2 * x - 1))[:, None, :]
-
-    return functions
 
 
 def _lowdin(overlap: Matrix) -> tuple[Matrix, Matrix]:

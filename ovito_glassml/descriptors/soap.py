@@ -29,6 +29,7 @@ from ovito_glassml.descriptors.radial import (
     polynomial_soap_functions,
     tabulate,
 )
+from ovito_glassml.descriptors.vectors import lanes, load, store
 from ovito_glassml.neighbours import CellGrid, Progress, build_cell_list
 from ovito_glassml.structure import Structure, StructureError
 from ovito_glassml.threads import one_blas_thread, run_tasks
@@ -243,7 +244,7 @@ def _power_spectra(begin, end, grid, block, expansion, n_max, prefactors, places
     grid, block, expansion, prefactors = unowned((grid, block, expansion, prefactors))
     places, rows = unowned((places, rows))
     work = make_workspace(grid, block, begin, end, expansion)
-    products = empty(n_max * expansion.width, rows.dtype)
+    products = empty((expansion.l_max + 1) * n_max * expansion.width + lanes(rows), rows.dtype)
     for t in range(begin, end):
         _power_spectrum(grid, block[t], expansion, n_max, prefactors, work, products, rows[places[t]])
 
@@ -286,7 +287,7 @@ def _square(begin, end, rows, squares):
 def _power_spectrum(grid, i, expansion, n_max, prefactors, work, products, row):
     """The row of one atom."""
     count = collect_neighbours(grid, i, expansion, work)
-    count = _add_centre(expansion, expansion.columns[grid.species[i]], count, work)
+    _add_centre(expansion.columns[grid.species[i]], work)
     evaluate_radial(expansion, work, count)
     evaluate_harmonics(expansion, work, count)
     expand_density(expansion, work)
@@ -294,15 +295,11 @@ def _power_spectrum(grid, i, expansion, n_max, prefactors, work, products, row):
 
 
 @inner
-def _add_centre(expansion, column, count, work):
+def _add_centre(column, work):
     """Add the atom itself as a neighbour at distance zero, where only l = 0 contributes, whatever the direction."""
-    place = work.first[column + 1]
-    for j in range(count, place, -1):
-        work.x[j], work.y[j], work.z[j], work.r[j] = work.x[j - 1], work.y[j - 1], work.z[j - 1], work.r[j - 1]
+    place = work.last[column]
     work.x[place], work.y[place], work.z[place], work.r[place] = 0, 0, 1, 0
-    for later in range(column + 1, expansion.densities + 1):
-        work.first[later] += 1
-    return count + 1
+    work.last[column] = place + 1
 
 
 @inner
@@ -310,22 +307,38 @@ def _contract(expansion, n_max, prefactors, density, products, row):
     """Σ_m c c' for all pairs of densities, in the order of the features."""
     width = expansion.width
     terms = (expansion.l_max + 1) * (expansion.l_max + 1)
-    start, one = np.int64(0), np.int64(1)  # not the literals, see `expand_density`
     feature = 0
     for first in range(expansion.densities):
         for second in range(first, expansion.densities):
             for degree in range(expansion.l_max + 1):
-                left = (first * terms + degree * degree) * width
-                right = (second * terms + degree * degree) * width
-                orders = 2 * degree + 1
                 row_product(
-                    products, start, width, density, left, one, width, density, right, width, n_max, orders, width
+                    products,
+                    degree * n_max * width,
+                    width,
+                    density,
+                    (first * terms + degree * degree) * width,
+                    width,
+                    density,
+                    (second * terms + degree * degree) * width,
+                    width,
+                    n_max,
+                    2 * degree + 1,
+                    width,
                 )
-                factor = prefactors[degree]
+            for degree in range(expansion.l_max + 1):
                 for n in range(n_max):
                     begin = n if first == second else 0
-                    source = products[n * width + begin : n * width + n_max]
-                    target = row[feature : feature + n_max - begin]
-                    for k in range(len(source)):
-                        target[k] = factor * source[k]
+                    source = (degree * n_max + n) * width + begin
+                    _copy_scaled(prefactors[degree], products, source, row, feature, n_max - begin)
                     feature += n_max - begin
+
+
+@inner
+def _copy_scaled(factor, source, begin, target, at, count):
+    """Copy numbers in whole vectors; what is too much is replaced by who writes the next ones."""
+    size = lanes(source)
+    while count > 0 and at + size <= len(target):
+        store(target, at, factor * load(source, begin, source))
+        begin, at, count = begin + size, at + size, count - size
+    for k in range(count):
+        target[at + k] = factor * source[begin + k]

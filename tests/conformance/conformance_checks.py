@@ -362,7 +362,9 @@ def check_triclinic_cells(case: Case) -> None:
     sample = glass(TRICLINIC)
     skewed = np.array([TRICLINIC[0], TRICLINIC[1] + TRICLINIC[0], TRICLINIC[2] - TRICLINIC[1]])
     other = replace(sample, cell=skewed)
-    assert_same(written(computed(case.make(), sample)), written(computed(case.make(), other)))
+    # Neighbours come in another order: sums in single precision differ in their last digits, distances to the
+    # training data by up to four millionths.
+    assert_same(written(computed(case.make(), sample)), written(computed(case.make(), other)), rtol=5e-6)
 
 
 def check_small_periodic_cells(case: Case) -> None:
