@@ -104,7 +104,8 @@ class ExtrapolationScore:
         """Which coordinates are not zero, those of an atom's head, as `sums_within` takes them."""
         width = self.components + OWN
         ones = embedding[:, width - 1 :: width] == 1
-        return np.where(ones.any(axis=1), ones.argmax(axis=1) * width, -1).astype(np.int32), width
+        counted = ones.any(axis=1) & np.isfinite(embedding[:, ::width]).all(axis=1)
+        return np.where(counted, ones.argmax(axis=1) * width, -1).astype(np.int32), width
 
     def of_sums(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Score from the sums of the coordinates around an atom (B, W), NaN if nobody is there."""

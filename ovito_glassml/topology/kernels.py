@@ -203,16 +203,17 @@ def _largest_cluster(n, places, squares, limit, acute, thresholds, events, bonds
     # The first step that breaks the standard; it stays broken at all later ones.
     steps = events[: _steps(thresholds, squares, n, below, events)]
     low, high = 0, len(steps) - 1
-    while low < high:
+    while True:
         middle = (low + high) // 2
-        size = _bond(thresholds, squares, n, steps[middle] * (1 + _EQUAL), bonds)
-        if _is_standard(size, bonds, codes):
+        found = low == high
+        size = _bond(thresholds, squares, n, steps[middle] * (1 - _EQUAL if found else 1 + _EQUAL), bonds)
+        standard = _is_standard(size, bonds, codes)
+        if found:
+            return size, steps[high], False
+        if standard:
             low = middle + 1
         else:
             high = middle
-    size = _bond(thresholds, squares, n, steps[high] * (1 - _EQUAL), bonds)
-    _is_standard(size, bonds, codes)
-    return size, steps[high], False
 
 
 @inner

@@ -113,6 +113,18 @@ def test_it_is_the_distance_of_averaged_coordinates_in_units_of_their_covariance
     )
 
 
+def test_atoms_with_an_undefined_descriptor_do_not_count(fitted):
+    """The one of an atom without neighbours must not make those around it undefined."""
+    score, (structure, *_), (rows, *_) = fitted
+    rows = rows.copy()
+    rows[3, 2] = np.nan
+    embedding = score.embed("any", rows)
+    found = score.evaluate(structure, embedding)
+    embedding[3] = np.nan
+    np.testing.assert_array_equal(found, score.evaluate(structure, embedding))
+    assert np.isfinite(found).all()
+
+
 def test_the_score_grows_with_the_distance(fitted):
     score, (structure, *_), _ = fitted
     medians = [np.median(scores(score, structure, rows_of(structure, 99, shift))) for shift in (0, 1, 3, 9)]
