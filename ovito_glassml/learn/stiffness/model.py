@@ -346,6 +346,7 @@ class StiffnessModel(LearnedModel):
                 tensors |= head.tensors(f"{part}.{name}")
         return tensors | self.score.tensors()
 
+    @one_blas_thread()  # others would go on waiting for work, at full speed, beside the tasks
     def predict(
         self,
         structure: Structure,
