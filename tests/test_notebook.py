@@ -18,6 +18,17 @@ def printed(cell):
     return "".join(output.get("text", "") for output in cell.get("outputs", ()))
 
 
+def beginnings(cell):
+    """The first two words of every line, counts as numbers."""
+    words = [line.split()[:2] for line in printed(cell).splitlines()]
+    return [[int(word) if word.isdecimal() else word for word in line] for line in words]
+
+
+def nearly(line):
+    """On another processor an atom may lie on the other side of a limit."""
+    return [pytest.approx(word, rel=0.01) if isinstance(word, int) else word for word in line]
+
+
 def files():
     return {file.name for file in SAMPLES.iterdir()}
 
@@ -76,9 +87,8 @@ def test_the_stored_outputs_are_real_and_tell_nothing_of_the_machine(executed):
     assert len(stored.cells[-1].outputs[0].data["image/jpeg"]) > 10_000
     for old, new in zip(stored.cells[:-1], executed.cells[:-1], strict=True):
         if old.cell_type == "code":
-            assert [line.split()[:2] for line in printed(old).splitlines()] == [
-                line.split()[:2] for line in printed(new).splitlines()
-            ]
+            for before, now in zip(beginnings(old), beginnings(new), strict=True):
+                assert now == nearly(before)
 
 
 def test_the_model_it_points_to_is_shipped():
