@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -48,6 +49,9 @@ from ovito_glassml.workflow.learn.plan import (
 from ovito_glassml.workflow.learn.report import Made, write_summary
 
 __all__ = ["Workers", "learn"]
+
+#: What the extra ``train`` brings, as it is imported.
+TRAINING_PACKAGES = ("torch", "sklearn", "optuna")
 
 #: Bytes that a disk has left where writing fails for want of room.
 FULL = 2_000_000
@@ -104,6 +108,7 @@ def learn(
             with TemporaryDirectory() as scratch:
                 _planned(request, material, Folder(Path(scratch) / "dry-run"), before, workers, say, progress)
         return
+    _check_packages()
     folder.make()
     with sole_writer(folder.path):
         found = None
@@ -122,6 +127,12 @@ def learn(
     progress(1.0, 1.0, "done")
     for line in remarks:
         say(line)
+
+
+def _check_packages() -> None:
+    """Hours of simulations must not end at an import."""
+    if missing := [name for name in TRAINING_PACKAGES if find_spec(name) is None]:
+        raise LearnError(f"Training needs {', '.join(missing)}; install with: pip install 'ovito-glassml[train]'")
 
 
 def _part(progress: Bars, number: int, count: int) -> Report:

@@ -363,3 +363,10 @@ def test_interrupting_says_how_to_go_on(copper_zirconium, tmp_path, monkeypatch)
     monkeypatch.setattr("ovito_glassml.workflow.learn.run.learn", stopped)
     result = glassml("cu-zr", "-o", tmp_path / "new")
     assert "The same command goes on from here" in result.output
+
+
+def test_packages_for_training_are_missed_before_anything_is_simulated(tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "find_spec", lambda name: None if name == "torch" else "there")
+    said = refused("cu-zr", "-o", tmp_path / "new", "--size", "tiny")
+    assert said == "Training needs torch; install with: pip install 'ovito-glassml[train]'"
+    assert not (tmp_path / "new").exists()
