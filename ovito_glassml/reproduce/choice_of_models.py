@@ -37,7 +37,7 @@ PLACES = (
     "stiffness/vibrations-*",
     "stiffness/snapshots/*",
     "stiffness/foreign/*",
-    "second/quench-*",
+    "second/quench-[cz]*",
     "second/short-anneal-*",
     "barriers/*",
     "barcode/*",
