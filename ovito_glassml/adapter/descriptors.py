@@ -14,7 +14,6 @@ from ovito_glassml.adapter.input import UNTYPED, species_of_run, structure_from_
 from ovito_glassml.adapter.notices import note_foreign_unit, note_missing_cell
 from ovito_glassml.adapter.output import new_rows, write_attributes
 from ovito_glassml.adapter.progress import with_progress
-from ovito_glassml.memory import check_memory
 from ovito_glassml.structure import Structure
 
 __all__ = ["Descriptor", "describe_particles"]
@@ -28,6 +27,7 @@ class Descriptor(Protocol):
 
     @property
     def dtype(self) -> str: ...
+
     def compute(
         self, structure: Structure, progress: Callable[[float], None] | None = None, out: NDArray | None = None
     ) -> NDArray: ...
@@ -75,13 +75,10 @@ def describe_particles(
     note_missing_cell(data, data_cache, modifier)
     note_foreign_unit(data, data_cache, modifier, *lengths)
     descriptor = make(species_of_run(data, species, input_slots, data_cache, names_needed=False) or (UNTYPED,))
-    names, mask = descriptor.feature_names, structure.mask
+    names = descriptor.feature_names
     yield f"Computing {name}"
-    check_memory(len(structure), len(names), descriptor.dtype)
-    with new_rows(data, name, descriptor.dtype, names) as rows:
+    with new_rows(data, name, descriptor.dtype, names, structure.mask) as rows:
         yield from with_progress(lambda report: descriptor.compute(structure, report, rows))
-        if mask is not None:
-            rows[~mask] = np.nan
         # A sum is finite if all its terms are; no array of flags as large as the rows.
         undefined = len(structure) - int(np.isfinite(rows.sum(axis=1)).sum())
     write_attributes(data, name.replace(" ", ""), {"features": len(names), "undefined": undefined})

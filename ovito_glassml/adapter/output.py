@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ovito.data import DataCollection, DataTable, ElementType, Particles, Property
 from ovito.modifiers import ColorByTypeModifier, ColorCodingModifier
 
+from ovito_glassml.memory import check_memory
 from ovito_glassml.structure import Structure
 
 __all__ = [
@@ -91,26 +92,42 @@ def write_property(
 
 
 @contextmanager
-def new_rows(data: DataCollection, name: str, dtype: str, components: Sequence[str]) -> Iterator[NDArray]:
+def new_rows(
+    data: DataCollection, name: str, dtype: str, components: Sequence[str], mask: NDArray[np.bool_] | None
+) -> Iterator[NDArray]:
     """The memory of a new particle property (N, k), so that wide rows are computed where OVITO keeps them.
 
     As `write_property`, whatever an earlier run has left is replaced, once the work inside has ended well; if it has
-    not, the particles are as before.
+    not, the particles are as before. Rows of atoms outside of the mask hold NaN.
+
+    Raises
+    ------
+    StructureError
+        If they would not fit into the machine's memory.
     """
     particles = data.particles_
     shape = particles.count, len(components)
+    check_memory(*shape, dtype)
     if _earlier_values(particles, name, components, True):
         values = np.empty(shape, dtype=dtype)
+        _leave_out(values, mask)
         yield values
         write_property(data, name, values, components)
         return
     written = particles.create_property(name, dtype=np.dtype(dtype).type, components=list(components))
     try:
         with written:  # type: ignore[attr-defined]
-            yield np.asarray(written).reshape(shape)
+            rows = np.asarray(written).reshape(shape)
+            _leave_out(rows, mask)
+            yield rows
     except BaseException:
         del data.particles_[name]
         raise
+
+
+def _leave_out(rows: NDArray, mask: NDArray[np.bool_] | None) -> None:
+    if mask is not None:
+        rows[~mask] = np.nan
 
 
 def _earlier_values(particles: Particles, name: str, components: Sequence[str] | None, vector: bool) -> list[str]:

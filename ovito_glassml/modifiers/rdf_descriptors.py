@@ -106,10 +106,8 @@ class RDFDescriptorsModifier(HasStrictTraits, ModifierInterface):
             number_density=self.number_density or None,
         )
         names, mask = descriptors.feature_names, structure.mask
-        with new_rows(data, "RDF Descriptors", descriptors.dtype, names) as rows:
+        with new_rows(data, "RDF Descriptors", descriptors.dtype, names, mask) as rows:
             yield from with_progress(lambda report: descriptors.compute(structure, report, rows))
-            if mask is not None:
-                rows[~mask] = np.nan
             counted = len(structure.selected)
             mean = rows.sum(axis=0, dtype=np.float64, where=True if mask is None else mask[:, None]) / max(counted, 1)
         _write_mean(data, descriptors, mean)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ovito_glassml.adapter import output
-from ovito_glassml.structure import Structure
+from ovito_glassml.structure import Structure, StructureError
 
 
 @pytest.fixture
@@ -213,7 +213,7 @@ def test_colours_by_type_are_those_of_the_types_and_leave_the_selection(data):
 
 
 def test_rows_are_computed_where_ovito_keeps_them(data):
-    with output.new_rows(data, "Rows", "float32", ["a", "b"]) as rows:
+    with output.new_rows(data, "Rows", "float32", ["a", "b"], None) as rows:
         rows[:] = np.arange(rows.size).reshape(rows.shape)
         assert np.shares_memory(rows, np.asarray(data.particles["Rows"]))
     assert data.particles["Rows"].component_names == ("a", "b")
@@ -221,9 +221,26 @@ def test_rows_are_computed_where_ovito_keeps_them(data):
     np.testing.assert_array_equal(data.particles["Rows"], rows)
 
 
+def test_rows_of_atoms_that_are_left_out_are_undefined(data):
+    mask = np.array([True, False, True])
+    with output.new_rows(data, "Rows", "float32", ["a", "b"], mask) as rows:
+        rows[mask] = 1
+    np.testing.assert_array_equal(data.particles["Rows"], np.where(mask[:, None], [1.0, 1.0], np.nan))
+
+
+def test_rows_that_do_not_fit_into_memory_are_refused(data, monkeypatch):
+    monkeypatch.setattr("ovito_glassml.memory.physical_memory", lambda: 20.0)
+    with (
+        pytest.raises(StructureError, match=r"3 rows of 2 features take .* more than this machine's memory"),
+        output.new_rows(data, "Rows", "float32", ["a", "b"], None),
+    ):
+        pass
+    assert "Rows" not in data.particles
+
+
 def test_rows_of_work_that_fails_leave_the_particles_as_they_were(data):
     def fail():
-        with output.new_rows(data, "Rows", "float64", ["a"]) as rows:
+        with output.new_rows(data, "Rows", "float64", ["a"], None) as rows:
             rows[:] = 1
             raise KeyboardInterrupt
 
@@ -234,7 +251,7 @@ def test_rows_of_work_that_fails_leave_the_particles_as_they_were(data):
     with pytest.raises(KeyboardInterrupt):
         fail()
     assert not np.any(data.particles["rows"])
-    with output.new_rows(data, "Rows", "float64", ["a"]) as rows:
+    with output.new_rows(data, "Rows", "float64", ["a"], None) as rows:
         rows[:] = 1
     assert "rows" not in data.particles
     assert np.all(data.particles["Rows"])
