@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from rdf import glass_like
+from rdf import glass_like, ovito_data
 
 from ovito_glassml.descriptors.ace import ACEDescriptors
 from ovito_glassml.descriptors.bessel import BesselDescriptors
@@ -118,12 +118,9 @@ def mdescriptor(structure: Structure) -> Callable[[], object]:
 
 def steinhardt(structure: Structure) -> Callable[[], object]:
     """OVITO's Steinhardt parameters with their default settings."""
-    from ovito.data import DataCollection
     from ovito.modifiers import SteinhardtParametersModifier
 
-    data = DataCollection()
-    data.create_cell(np.column_stack([structure.cell.T, structure.origin]), pbc=structure.pbc)
-    data.create_particles(count=len(structure)).create_property("Position", data=structure.positions)
+    data = ovito_data(structure)
     return lambda: data.clone().apply(SteinhardtParametersModifier())
 
 

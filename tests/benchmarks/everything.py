@@ -14,7 +14,6 @@ import argparse
 import csv
 import platform
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -28,6 +27,8 @@ import numba
 import numpy as np
 import rdf
 from first_use import Warm
+from numba.core.codegen import get_host_cpu_features
+from rdf import seconds
 
 from ovito_glassml.compile import kernel
 from ovito_glassml.descriptors.ace import ACEDescriptors
@@ -50,13 +51,6 @@ class Row:
     beside: str = ""
     ratio: float = float("nan")
     asked: str = ""
-
-
-def seconds(run: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
 
 
 def in_turns(runs: dict[str, Callable[[], object]], rounds: int = ROUNDS) -> dict[str, list[float]]:
@@ -118,15 +112,12 @@ def micro(spent: list[float], structure: Any) -> float:
 
 def analyses() -> list[Row]:
     """RDF and LaSCA beside OVITO's own modifiers, and predicted stiffness."""
-    from ovito.data import DataCollection
     from ovito.modifiers import RadialDistributionFunctionModifier, VoronoiAnalysisModifier
 
     structure, shaken = density.shipped_glass((3, 3, 3)), lasca.glass((5, 5, 1))
 
     def ovito(modifier: Callable[[], Any], seen: Any) -> Callable[[], object]:
-        data = DataCollection()
-        data.create_cell(np.column_stack([seen.cell.T, seen.origin]), pbc=seen.pbc)
-        data.create_particles(count=len(seen)).create_property("Position", data=seen.positions)
+        data = rdf.ovito_data(seen)
         return lambda: data.clone().apply(modifier())
 
     model = load_model("stiffness-cuzr")
@@ -238,7 +229,7 @@ def machine() -> str:
     if info.exists():
         names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if "model name" in line]
         name = names[0] if names else name
-    target = numba.core.codegen.get_host_cpu_features() if hasattr(numba.core.codegen, "get_host_cpu_features") else ""
+    target = get_host_cpu_features()
     wide = "AVX-512" if "+avx512f" in target else "AVX2" if "+avx2" in target else "no AVX2"
     return f"{name} ({wide}), {thread_count()} threads, Python {platform.python_version()}, Numba {numba.__version__}"
 

@@ -12,11 +12,10 @@ import itertools
 import resource
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from rdf import ovito_data, seconds
 
 from ovito_glassml.simulate.snapshots import read_snapshot
 from ovito_glassml.structure import Structure
@@ -35,22 +34,12 @@ def glass(copies: tuple[int, int, int]) -> Structure:
     return Structure(rng.permutation(positions), cell=cell, origin=sample.origin, pbc=sample.pbc)
 
 
-def seconds(run: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    start = time.perf_counter()
-    run()
-    return time.perf_counter() - start
-
-
 def compare_with_ovito(rounds: int = 5) -> None:
     """Print the times and their ratios."""
-    from ovito.data import DataCollection
     from ovito.modifiers import VoronoiAnalysisModifier
 
     structure = glass((5, 5, 1))
-    data = DataCollection()
-    data.create_cell(np.column_stack([structure.cell.T, structure.origin]), pbc=structure.pbc)
-    data.create_particles(count=len(structure)).create_property("Position", data=structure.positions)
+    data = ovito_data(structure)
     analyses = {"LaSCA, max cutoff": LaSCA(), "LaSCA, no obtuse triangle": LaSCA(stop="no obtuse triangle")}
     times: dict[str, list[float]] = {"VoronoiAnalysisModifier": [], **{name: [] for name in analyses}}
     for analysis in analyses.values():

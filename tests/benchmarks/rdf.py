@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,15 +43,22 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+def ovito_data(structure: Structure) -> Any:
+    """The atoms of a structure as OVITO holds them."""
+    from ovito.data import DataCollection
+
+    data = DataCollection()
+    data.create_cell(np.column_stack([structure.cell.T, structure.origin]), pbc=structure.pbc)
+    data.create_particles(count=len(structure)).create_property("Position", data=structure.positions)
+    return data
+
+
 def compare_with_ovito(count: int = 100_000, rounds: int = 3) -> None:
     """Print both times and their ratio."""
-    from ovito.data import DataCollection
     from ovito.modifiers import RadialDistributionFunctionModifier
 
     structure = glass_like(count)
-    data = DataCollection()
-    data.create_cell(np.column_stack([structure.cell.T, structure.origin]), pbc=structure.pbc)
-    data.create_particles(count=count).create_property("Position", data=structure.positions)
+    data = ovito_data(structure)
     descriptor = RDFDescriptors()
     descriptor.compute(structure)  # compiles
     ours, ovito = [], []
