@@ -13,7 +13,7 @@ from ovito_glassml.memory import check_memory
 from ovito_glassml.neighbours import Progress, stage
 from ovito_glassml.structure import Structure, StructureError
 
-__all__ = ["Fill", "assemble", "check_dtype", "fill_rows", "separate_blocks", "species_columns"]
+__all__ = ["Fill", "assemble", "check_dtype", "fill_rows", "known_columns", "separate_blocks", "species_columns"]
 
 
 class Fill(Protocol):
@@ -41,6 +41,11 @@ def species_columns(structure: Structure, names: Sequence[str]) -> NDArray[np.in
                 "add it to the descriptor's species or delete these atoms."
             )
     return columns
+
+
+def known_columns(structure: Structure, names: Sequence[str]) -> NDArray[np.int64]:
+    """As `species_columns`, but -1 for species that are not there, whose atoms do not count."""
+    return np.array([names.index(name) if name in names else -1 for name in structure.species_names], dtype=np.int64)
 
 
 def check_dtype(dtype: DTypeLike) -> np.dtype:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.learn.format import ModelError, ModelHeader, check_length, take_scale, take_tensor
 from ovito_glassml.learn.sample_extrapolation import VARIANCE_FLOOR, Blocks, SampleScore, fit_sample_score
-from ovito_glassml.neighbours import CellList, average_within, sort_in_space, sums_within
+from ovito_glassml.neighbours import average_within, sort_in_space, sums_within
 from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
 
@@ -81,23 +81,14 @@ class ExtrapolationScore:
         return (rows - self.means[name].astype(rows.dtype)) / self.spreads[name].astype(rows.dtype)
 
     def evaluate(
-        self,
-        structure: Structure,
-        embedding: NDArray,
-        progress: Progress | None = None,
-        cells: CellList | None = None,
+        self, structure: Structure, embedding: NDArray, progress: Progress | None = None
     ) -> NDArray[np.float64]:
-        """Score of every atom from the coordinates of all; atoms without coordinates (NaN) do not count.
-
-        `cells` as for `average_within`.
-        """
+        """Score of every atom from the coordinates of all; atoms without coordinates (NaN) do not count."""
         scores = np.empty(len(structure))
-        if cells is None or cells.cutoff < self.radius:
-            ordered, order, cells = sort_in_space(structure, self.radius)
-            scores[order] = self.evaluate(ordered, embedding[order], progress, cells)
-            return scores
+        _, order, cells = sort_in_space(structure, self.radius)
+        embedding = embedding[order]
         for indices, sums in sums_within(cells, embedding, self.radius, *self.columns(embedding), progress=progress):
-            scores[indices] = self.of_sums(sums)
+            scores[order[indices]] = self.of_sums(sums)
         return scores
 
     def columns(self, embedding: NDArray) -> tuple[NDArray[np.int32], int]:

@@ -8,7 +8,7 @@ from ovito_glassml.errors import UnfitMaterialError
 from ovito_glassml.simulate.material import Material
 from ovito_glassml.structure import Structure
 
-__all__ = ["MOST_CRYSTALLINE", "check_glassy", "crystalline_shares", "order_header", "pair_orders"]
+__all__ = ["MOST_CRYSTALLINE", "check_glassy", "crystalline_shares", "mixing", "order_header"]
 
 #: Share of atoms in crystals above which a structure is no glass.
 MOST_CRYSTALLINE = 0.2
@@ -27,16 +27,16 @@ def order_header(structure: Structure) -> dict[str, str]:
     """Header entries of a snapshot: the share of its atoms in crystals, and how species mix in the first shell."""
     return {
         "crystalline_share": f"{crystalline_shares(structure)['total']:.4f}",
-        "warren_cowley": " ".join(f"{pair}:{value:.3f}" for pair, value in pair_orders(structure).items()),
+        "warren_cowley": mixing(structure),
     }
 
 
-def pair_orders(structure: Structure) -> dict[str, float]:
-    """Warren-Cowley parameter of every pair of species, such as ``Cu-Zr``."""
-    from ovito_glassml.topology.short_range_order import warren_cowley
+def mixing(structure: Structure) -> str:
+    """How species mix in the first shell: the Warren-Cowley parameter of every pair, as it stands in a header."""
+    from ovito_glassml.topology.short_range_order import by_pair, warren_cowley
 
-    names, orders = structure.species_names, warren_cowley(structure)
-    return {f"{names[a]}-{names[b]}": float(orders[a, b]) for a in range(len(names)) for b in range(a, len(names))}
+    orders = by_pair(structure.species_names, warren_cowley(structure))
+    return " ".join(f"{pair}:{value:.3f}" for pair, value in orders.items())
 
 
 def check_glassy(structure: Structure, material: Material) -> None:

@@ -13,6 +13,7 @@ from ovito_glassml.simulate.campaign import PROTOCOLS
 from ovito_glassml.simulate.material import Material
 from ovito_glassml.simulate.material_check import MaterialReport
 from ovito_glassml.simulate.potential_files import bare, potential_paths, words
+from ovito_glassml.topology.short_range_order import by_pair
 
 __all__ = ["SIZES", "costs", "described", "material_text", "written"]
 
@@ -52,8 +53,8 @@ def _orders(report: MaterialReport) -> str:
     names = report.species
     if len(names) == 1:
         return "one species"
-    pairs = [(a, b) for a in range(len(names)) for b in range(a, len(names))]
-    told = [f"{names[a]}-{names[b]} {report.glass_order[a, b]:+.2f} ({report.melt_order[a, b]:+.2f})" for a, b in pairs]
+    melt = by_pair(names, report.melt_order)
+    told = [f"{pair} {glass:+.2f} ({melt[pair]:+.2f})" for pair, glass in by_pair(names, report.glass_order).items()]
     demixed = [
         names[a] for a in range(len(names)) if report.glass_order[a, a] < -0.5 and report.crystalline["total"] < 0.2
     ]

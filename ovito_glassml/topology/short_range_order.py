@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -9,7 +11,7 @@ from ovito_glassml.neighbours import neighbour_lists
 from ovito_glassml.structure import Structure
 from ovito_glassml.topology.length_scale import first_peak
 
-__all__ = ["SHELL", "warren_cowley"]
+__all__ = ["SHELL", "by_pair", "warren_cowley"]
 
 #: Where the first shell ends, in units of the first peak of g(r): about the first minimum in glasses.
 SHELL = 1.36
@@ -39,3 +41,9 @@ def warren_cowley(structure: Structure) -> NDArray[np.float64]:
     shares = np.bincount(kinds, minlength=species) / max(len(kinds), 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         return 1 - counts / counts.sum(axis=1, keepdims=True) / shares
+
+
+def by_pair(names: Sequence[str], orders: NDArray[np.float64]) -> dict[str, float]:
+    """The parameter of every pair of species, such as ``Cu-Zr``."""
+    count = len(names)
+    return {f"{names[a]}-{names[b]}": float(orders[a, b]) for a in range(count) for b in range(a, count)}

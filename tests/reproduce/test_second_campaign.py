@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from ovito_glassml.simulate.crystals import crystalline_shares, pair_orders
+from ovito_glassml.simulate.crystals import crystalline_shares
 from ovito_glassml.simulate.snapshots import read_snapshot
 from ovito_glassml.topology.length_scale import first_peak
+from ovito_glassml.topology.short_range_order import by_pair, warren_cowley
 from ovito_glassml.workflow.sample_data import sample_file
 
 FOLDER = sample_file("second/quench-cu64zr36-1e13-1.xyz.gz").parent
@@ -52,7 +53,7 @@ def test_neighbours_of_each_pair_lie_where_they_are_measured(glass, pair):
 
 
 def test_copper_and_zirconium_prefer_each_other(glass):
-    assert pair_orders(glass)["Cu-Zr"] < -0.05
+    assert by_pair(glass.species_names, warren_cowley(glass))["Cu-Zr"] < -0.05
 
 
 def test_nothing_has_crystallised(glass):

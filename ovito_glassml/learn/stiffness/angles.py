@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.compile import empty, inlined, kernel, unowned, unsigned
+from ovito_glassml.descriptors.blocks import known_columns
 from ovito_glassml.neighbours import gather_neighbours, neighbour_space
 from ovito_glassml.structure import Structure
 
@@ -53,9 +54,8 @@ class AngularSums:
 
     def settings(self, structure: Structure) -> tuple[float, NDArray[np.int64], NDArray[np.float64], int]:
         """What `sum_angles` takes between the atoms and the rows."""
-        columns = [self.species.index(name) if name in self.species else -1 for name in structure.species_names]
         table = np.ascontiguousarray(self.table, dtype=np.float64)
-        return self.cutoff, np.array(columns, dtype=np.int64), table, len(self.species) * table.shape[1]
+        return self.cutoff, known_columns(structure, self.species), table, len(self.species) * table.shape[1]
 
 
 @kernel

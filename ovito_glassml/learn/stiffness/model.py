@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ovito_glassml.descriptors.blocks import known_columns
 from ovito_glassml.descriptors.radial_histogram import radial_histogram
 from ovito_glassml.descriptors.rdf import RDFDescriptors
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
@@ -205,9 +206,8 @@ class NeighbourStiffness:
 
     def settings(self, structure: Structure) -> tuple[float, NDArray[np.int64], NDArray[np.float64]]:
         """What `sum_shells` takes between the atoms and the bare stiffness."""
-        names = tuple(self.coefficients)
-        columns = [names.index(name) if name in names else -1 for name in structure.species_names]
-        return self.cutoff, np.array(columns, dtype=np.int64), np.ascontiguousarray(self.table, dtype=np.float64)
+        columns = known_columns(structure, tuple(self.coefficients))
+        return self.cutoff, columns, np.ascontiguousarray(self.table, dtype=np.float64)
 
     def inputs(self, structure: Structure, bare: NDArray, progress: Progress | None = None) -> NDArray[np.float32]:
         """(M, K * species) sums over the neighbours of the selected atoms."""

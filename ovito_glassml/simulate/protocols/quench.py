@@ -21,7 +21,7 @@ from ovito_glassml.simulate.checkpoints import (
     save_atomically,
     writes_alone,
 )
-from ovito_glassml.simulate.crystals import check_glassy, order_header
+from ovito_glassml.simulate.crystals import check_glassy, mixing
 from ovito_glassml.simulate.engine import (
     CHECKPOINT_ATOM_STEPS,
     Progress,
@@ -253,7 +253,7 @@ class _CoolingCurve:
         now = Structure(
             gather(lammps, "x"), gather(lammps, "type") - 1, self.material.species, cell_of(lammps)[0], pbc=(True,) * 3
         )
-        save_atomically(self.result, {"rows": self.rows, "order": np.array(order_header(now)["warren_cowley"])})
+        save_atomically(self.result, {"rows": self.rows, "order": np.array(mixing(now))})
 
     def state(self) -> dict[str, NDArray]:
         return {"rows": self.rows}
