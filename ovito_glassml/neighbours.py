@@ -14,7 +14,7 @@ A kernel walks over them like this::
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.compile import empty, inlined, inner, kernel, maker, unowned, unsigned
 from ovito_glassml.structure import Structure, StructureError
-from ovito_glassml.threads import Progress, run_tasks
+from ovito_glassml.threads import Progress, one_blas_thread, run_tasks
 
 __all__ = [
     "BLOCK_SIZE",
@@ -48,7 +48,7 @@ __all__ = [
     "run_space",
     "sort_in_space",
     "stage",
-    "sums_within",
+    "sum_within",
     "within_reach",
 ]
 
@@ -118,11 +118,12 @@ class CellList:
     order: NDArray[np.int64]
     cutoff: float
 
-    def blocks(self, mask: NDArray[np.bool_] | None = None) -> Iterator[NDArray[np.int64]]:
-        """Grid entries of the atoms in `mask` (None: all), `BLOCK_SIZE` at a time, in space order."""
+    def blocks(self, mask: NDArray[np.bool_] | None = None, together: int = 1) -> Iterator[NDArray[np.int64]]:
+        """Grid entries of the atoms in `mask` (None: all), `BLOCK_SIZE` times `together` at a time, in space order."""
         chosen = self.order if mask is None else self.order[mask[self.grid.atom[self.order]]]
-        for first in range(0, len(chosen), BLOCK_SIZE):
-            yield chosen[first : first + BLOCK_SIZE]
+        size = BLOCK_SIZE * together
+        for first in range(0, len(chosen), size):
+            yield chosen[first : first + size]
 
 
 def build_cell_list(structure: Structure, cutoff: float) -> CellList:
@@ -669,24 +670,28 @@ def average_within(
     else:  # one count for all columns
         known = np.ones((len(table), 1), dtype=np.bool_)
     source = np.hstack([table, known], dtype=table.dtype)
-    for indices, sums in sums_within(cells, source, radius, progress=progress):
+
+    def divide(indices: NDArray[np.int32], sums: NDArray[np.float64]) -> None:
         counts = sums[:, table.shape[1] :]
         part = np.full((len(indices), table.shape[1]), np.nan)
         np.divide(sums[:, : table.shape[1]], counts, out=part, where=counts > 0)
         means[indices] = part.reshape(len(indices), *columns.shape[1:])
+
+    sum_within(cells, source, radius, divide, progress=progress)
     return means
 
 
-def sums_within(
+def sum_within(
     cells: CellList,
     values: NDArray,
     radius: float,
+    receive: Callable[[NDArray[np.int32], NDArray[np.float64]], None],
     first: NDArray[np.int32] | None = None,
     width: int | None = None,
     also: tuple[NDArray[np.float64], float] | None = None,
     progress: Progress | None = None,
-) -> Iterator[tuple[NDArray[np.int32], NDArray[np.float64]]]:
-    """Yield (atom indices, sums of the rows of all atoms within `radius` of each, itself included).
+) -> None:
+    """Sum the rows of all atoms within `radius` of each, itself included.
 
     Parameters
     ----------
@@ -694,6 +699,8 @@ def sums_within(
         That reaches at least as far.
     values : (N, k) array
     radius : float
+    receive : callable
+        Takes (atom indices, sums) of a few atoms at a time, in any thread.
     first, width : (N,) int32 array and int, optional
         Where only `width` columns of an atom's row are not zero, the first of them; -1 for atoms that do not count.
     also : (N, m) array and radius, optional
@@ -704,11 +711,16 @@ def sums_within(
     first = np.zeros(len(values), dtype=np.int32) if first is None else first
     width = values.shape[1] if width is None else width
     further, other = also or (np.empty((len(values), 0)), 0.0)
-    for block, share in block_stages(cells.blocks(), len(values), progress):
-        sums = np.empty((len(block), values.shape[1] + further.shape[1]))
-        arguments = (cells.grid, block, float(radius), values, first, width, float(other), further, sums)
-        run_tasks(_sum_within_block, len(block), *arguments, progress=share)
-        yield cells.grid.atom[block], sums
+    grid, order = cells.grid, cells.order
+
+    def work(begin: int, end: int) -> None:
+        sums = np.empty((end - begin, values.shape[1] + further.shape[1]))
+        block = order[begin:end]
+        arguments = (grid, block, float(radius), values, first, width, float(other), further, sums)
+        _sum_within_block(0, len(block), *arguments)
+        receive(grid.atom[block], sums)
+
+    run_tasks(work, len(order), progress=progress, around=one_blas_thread)  # what receives may multiply matrices
 
 
 def cut_out(structure: Structure, atom: int, radius: float, species: tuple[str, ...]) -> Structure:

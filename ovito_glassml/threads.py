@@ -27,6 +27,8 @@ __all__ = ["TASK_SIZE", "limit_threads", "one_blas_thread", "run_tasks", "thread
 
 #: Atoms of one task: handing it to a thread takes as long as computing a few of them.
 TASK_SIZE = 256
+#: Where there are enough, tasks are four times as large: what they do in Python keeps other threads waiting.
+ENOUGH_TASKS = 32
 
 
 #: Stands among identifiers of threads for all of them.
@@ -47,9 +49,10 @@ def run_tasks(
     progress: Progress | None = None,
     around: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> None:
-    """Call ``kernel(begin, end, *arguments)`` for ranges of `TASK_SIZE` that make up 0 to `count`, on all threads.
+    """Call ``kernel(begin, end, *arguments)`` for ranges that make up 0 to `count`, on all threads.
 
-    The thread that calls does its share, so that several may call at the same time, or one from within a task.
+    Ranges are of `TASK_SIZE`, and up to four times that where there are more than `ENOUGH_TASKS` of them. The thread
+    that calls does its share, so that several may call at the same time, or one from within a task.
 
     Parameters
     ----------
@@ -68,7 +71,8 @@ def run_tasks(
     ------
     The first error of a task or of `progress`, when the tasks that were under way have ended; no others begin.
     """
-    tasks = deque(range(0, count, TASK_SIZE))
+    size = max(TASK_SIZE, min(4 * TASK_SIZE, count // ENOUGH_TASKS))
+    tasks = deque(range(0, count, size))
     total, done = len(tasks), deque[int]()
 
     def work(report: Progress | None = None) -> None:
@@ -79,7 +83,7 @@ def run_tasks(
                         begin = tasks.popleft()
                     except IndexError:  # another thread was faster
                         return
-                    kernel(begin, min(begin + TASK_SIZE, count), *arguments)
+                    kernel(begin, min(begin + size, count), *arguments)
                     done.append(begin)
                     if report is not None and len(done) < total:
                         report(len(done) / total)

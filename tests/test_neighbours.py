@@ -18,7 +18,7 @@ from ovito_glassml.neighbours import (
     neighbour_counts,
     neighbour_lists,
     sort_in_space,
-    sums_within,
+    sum_within,
 )
 from ovito_glassml.structure import Structure, StructureError
 from ovito_glassml.threads import limit_threads
@@ -222,6 +222,17 @@ def test_the_cell_list_of_a_sorted_structure_serves_shorter_searches(any_structu
         np.testing.assert_allclose(means, average_within(any_structure, values, radius)[order], rtol=1e-12)
 
 
+def sums(cells, values, radius, *arguments, **keywords):
+    """Of all atoms, in their order."""
+    found = {}
+
+    def receive(indices, part):
+        found.update(zip(indices.tolist(), part, strict=True))
+
+    sum_within(cells, values, radius, receive, *arguments, **keywords)
+    return np.array([found[atom] for atom in range(len(values))])
+
+
 def test_sums_of_some_columns_are_those_of_rows_that_are_zero_elsewhere(triclinic):
     ordered, _, cells = sort_in_space(triclinic, 5.0)
     rng = np.random.default_rng(0)
@@ -229,8 +240,8 @@ def test_sums_of_some_columns_are_those_of_rows_that_are_zero_elsewhere(triclini
     values = np.zeros((len(ordered), 4))
     for column in range(2):
         values[first >= 0, first[first >= 0] + column] = rng.normal(size=np.count_nonzero(first >= 0))
-    whole = np.concatenate([sums for _, sums in sums_within(cells, values, 5.0)])
-    part = np.concatenate([sums for _, sums in sums_within(cells, values, 5.0, first, 2)])
+    whole = sums(cells, values, 5.0)
+    part = sums(cells, values, 5.0, first, 2)
     np.testing.assert_array_equal(part, whole)
 
 
@@ -239,10 +250,9 @@ def test_columns_are_summed_to_a_radius_of_their_own_in_the_same_search(triclini
     rng = np.random.default_rng(0)
     values, further = rng.normal(size=(len(ordered), 3)), rng.normal(size=(len(ordered), 2))
     for near, far in ((3.5, 5.0), (5.0, 3.5)):
-        both = np.concatenate([sums for _, sums in sums_within(cells, values, near, also=(further, far))])
+        both = sums(cells, values, near, also=(further, far))
         for columns, values_alone, radius in ((both[:, :3], values, near), (both[:, 3:], further, far)):
-            alone = [sums for _, sums in sums_within(cells, values_alone, radius)]
-            np.testing.assert_array_equal(columns, np.concatenate(alone))
+            np.testing.assert_array_equal(columns, sums(cells, values_alone, radius))
 
 
 def test_blocks_around_have_all_neighbours(any_structure, true_neighbours):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.learn.format import ModelError, ModelHeader, check_length, take_scale, take_tensor
 from ovito_glassml.learn.sample_extrapolation import VARIANCE_FLOOR, Blocks, SampleScore, fit_sample_score
-from ovito_glassml.neighbours import average_within, sort_in_space, sums_within
+from ovito_glassml.neighbours import average_within, sort_in_space, sum_within
 from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
 
@@ -87,12 +87,15 @@ class ExtrapolationScore:
         scores = np.empty(len(structure))
         _, order, cells = sort_in_space(structure, self.radius)
         embedding = embedding[order]
-        for indices, sums in sums_within(cells, embedding, self.radius, *self.columns(embedding), progress=progress):
+
+        def score(indices: NDArray[np.int32], sums: NDArray[np.float64]) -> None:
             scores[order[indices]] = self.of_sums(sums)
+
+        sum_within(cells, embedding, self.radius, score, *self.columns(embedding), progress=progress)
         return scores
 
     def columns(self, embedding: NDArray) -> tuple[NDArray[np.int32], int]:
-        """Which coordinates are not zero, those of an atom's head, as `sums_within` takes them."""
+        """Which coordinates are not zero, those of an atom's head, as `sum_within` takes them."""
         width = self.components + OWN
         ones = embedding[:, width - 1 :: width] == 1
         counted = ones.any(axis=1) & np.isfinite(embedding[:, ::width]).all(axis=1)

@@ -9,7 +9,7 @@ all, turn these inputs into a stiffness, and others into the cage stiffness wher
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
@@ -39,7 +39,7 @@ from ovito_glassml.neighbours import (
     build_cell_list,
     sort_in_space,
     stage,
-    sums_within,
+    sum_within,
     within_reach,
 )
 from ovito_glassml.progress import Progress
@@ -60,6 +60,8 @@ __all__ = [
 ]
 
 KIND = "stiffness"
+#: Blocks that are evaluated at once: threads wait for each other at the end of each.
+TOGETHER = 8
 #: Where the tensors of the two sets of heads begin, and the entry of `ModelHeader.output` of models that have both.
 HEAD, CAGE_HEAD, ALSO = "head", "cage_head", "also"
 #: What the two are called.
@@ -442,19 +444,20 @@ class StiffnessModel(LearnedModel):
         if self.neighbours is not None:
             reach = self.neighbours.cutoff
             wide = within_reach(structure, needed, reach, cells)
-        blocks = list(by_species(cells, wide))
+        blocks = list(by_species(cells, wide, TOGETHER))
         last = [int(numbers[-1]) for numbers in blocks_around(cells, blocks, reach)]
         kept: dict[int, NDArray[np.float32]] = {}
-        steps = 0
+        shares = iter(stage(progress, k / 2 / len(blocks), (k + 1) / 2 / len(blocks)) for k in range(2 * len(blocks)))
+
+        def run(kernel: Callable[..., None], number: int, inputs: NDArray[np.float32]) -> None:
+            block, share = blocks[number], next(shares)
+            run_tasks(kernel, len(block), block, inputs, found, progress=share, around=one_blas_thread)
+
         for number, block in enumerate(blocks):
             kept[number] = np.empty((len(block), found.width + found.shell_width), dtype=np.float32)
-            run_tasks(self._describe, len(block), block, kept[number], found, around=one_blas_thread)
-            ready = [k for k in kept if last[k] <= number]
-            for k in ready:
-                run_tasks(self._judge, len(blocks[k]), blocks[k], kept.pop(k), found, around=one_blas_thread)
-            steps += 1 + len(ready)
-            if progress is not None:
-                progress(steps / (2 * len(blocks)))
+            run(self._describe, number, kept[number])
+            for k in [k for k in kept if last[k] <= number]:
+                run(self._judge, k, kept.pop(k))
         for result in (found.stiffness, found.cage, found.embedding):
             result[~(needed & found.held)] = np.nan
         return found
@@ -466,11 +469,14 @@ class StiffnessModel(LearnedModel):
         means, scores = np.empty(len(found.bare)), np.empty(len(found.bare))
         known, width = np.isfinite(found.stiffness), self.score.width
         table = np.column_stack([np.where(known, found.stiffness, 0.0), known])
-        coordinates = (found.embedding, self.score.radius, *self.score.columns(found.embedding))
-        for indices, sums in sums_within(cells, *coordinates, (table, radius), progress):
+
+        def divide(indices: NDArray[np.int32], sums: NDArray[np.float64]) -> None:
             with np.errstate(invalid="ignore"):  # nobody around
                 means[indices] = sums[:, width] / sums[:, width + 1]
             scores[indices] = self.score.of_sums(sums[:, :width])
+
+        columns = self.score.columns(found.embedding)
+        sum_within(cells, found.embedding, self.score.radius, divide, *columns, (table, radius), progress)
         scores[~known] = np.nan
         return means, scores
 
@@ -573,9 +579,9 @@ def _take_table(header: ModelHeader, tensors: Mapping[str, NDArray], name: str) 
     return table
 
 
-def by_species(cells: CellList, mask: NDArray[np.bool_] | None) -> Iterator[NDArray[np.int64]]:
+def by_species(cells: CellList, mask: NDArray[np.bool_] | None, together: int = 1) -> Iterator[NDArray[np.int64]]:
     """The blocks of a cell list with the atoms of each species one after the other, as `by_head` takes them."""
-    for block in cells.blocks(mask):
+    for block in cells.blocks(mask, together):
         yield block[np.argsort(cells.grid.species[block], kind="stable")]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from ovito_glassml import neighbours
 from ovito_glassml.learn.format import ModelError, read_model, save_model
-from ovito_glassml.learn.stiffness.model import PreparedFeatures, StiffnessModel
+from ovito_glassml.learn.stiffness.model import TOGETHER, PreparedFeatures, StiffnessModel
 from ovito_glassml.neighbours import average_within, within_reach
 from ovito_glassml.structure import Structure
 
@@ -82,7 +82,7 @@ def test_inputs_are_computed_once_and_soon_forgotten(species_model, glass, monke
 
     most = []
     monkeypatch.setattr(PreparedFeatures, "fill", counted)
-    monkeypatch.setattr(neighbours, "BLOCK_SIZE", 256)
+    monkeypatch.setattr(neighbours, "BLOCK_SIZE", 256 // TOGETHER)
     prediction = species_model.predict(long)
     np.testing.assert_array_equal(np.sort(filled), np.arange(len(long)))
     assert max(most) < len(alive) / 2
