@@ -704,7 +704,7 @@ def sum_within(
     first, width : (N,) int32 array and int, optional
         Where only `width` columns of an atom's row are not zero, the first of them; -1 for atoms that do not count.
     also : (N, m) array and radius, optional
-        Further columns, summed in the same search up to a radius of their own.
+        Further finite columns, summed in the same search up to a radius of their own.
     progress : callable, optional
         Called with the fraction done; may raise to stop.
     """
@@ -808,6 +808,6 @@ def _sum_within_block(begin, end, grid, block, radius, source, first, width, oth
             if start >= 0 and squares[k] < radius * radius:
                 for c in range(unsigned(start), unsigned(start + width)):
                     own[c] += source[atom, c]
-            if squares[k] < other * other:
-                for c in range(further.shape[1]):
-                    own[source.shape[1] + c] += further[atom, c]
+            counts = np.float64(squares[k] < other * other)  # no jump, see above
+            for c in range(unsigned(further.shape[1])):
+                own[unsigned(source.shape[1]) + c] += counts * further[atom, c]
