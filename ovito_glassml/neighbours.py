@@ -713,14 +713,17 @@ def sum_within(
     further, other = also or (np.empty((len(values), 0)), 0.0)
     grid, order = cells.grid, cells.order
 
+    settings = float(radius), values, first, width, float(other), further
+
     def work(begin: int, end: int) -> None:
         sums = np.empty((end - begin, values.shape[1] + further.shape[1]))
-        block = order[begin:end]
-        arguments = (grid, block, float(radius), values, first, width, float(other), further, sums)
-        _sum_within_block(0, len(block), *arguments)
-        receive(grid.atom[block], sums)
+        _sum_within_block(0, end - begin, grid, order[begin:end], *settings, sums)
+        receive(grid.atom[order[begin:end]], sums)
 
-    run_tasks(work, len(order), progress=progress, around=one_blas_thread)  # what receives may multiply matrices
+    within = progress if len(order) > BLOCK_SIZE else None
+    run_tasks(work, len(order), progress=within, around=one_blas_thread)  # what receives may multiply matrices
+    if progress is not None:
+        progress(1.0)
 
 
 def cut_out(structure: Structure, atom: int, radius: float, species: tuple[str, ...]) -> Structure:

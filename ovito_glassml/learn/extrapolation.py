@@ -105,8 +105,9 @@ class ExtrapolationScore:
         """Score from the sums of the coordinates around an atom (B, W), NaN if nobody is there."""
         width = self.components + OWN
         with np.errstate(invalid="ignore"):
-            averages = sums / sums[:, width - 1 :: width].sum(axis=1, keepdims=True)
-        return np.asarray(np.linalg.norm((averages - self.centre) @ self.whitening, axis=1))
+            averages = sums / np.add.reduce(sums[:, width - 1 :: width], axis=1, keepdims=True)
+        deviations = (averages - self.centre) @ self.whitening
+        return np.asarray(np.sqrt(np.vecdot(deviations, deviations)))
 
     def evaluate_sample(self, embedding: NDArray) -> float:
         """Score of the atoms with these coordinates as a sample; NaN without atoms or a score for samples."""

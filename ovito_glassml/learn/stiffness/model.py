@@ -33,6 +33,7 @@ from ovito_glassml.learn.model import ANY_SPECIES, LearnedModel, Prediction
 from ovito_glassml.learn.stiffness.angles import AngularSums, sum_angles
 from ovito_glassml.learn.stiffness.shells import shell_sums, sum_shells
 from ovito_glassml.neighbours import (
+    BLOCK_SIZE,
     CellGrid,
     CellList,
     blocks_around,
@@ -451,7 +452,10 @@ class StiffnessModel(LearnedModel):
 
         def run(kernel: Callable[..., None], number: int, inputs: NDArray[np.float32]) -> None:
             block, share = blocks[number], next(shares)
-            run_tasks(kernel, len(block), block, inputs, found, progress=share, around=one_blas_thread)
+            within = share if len(block) > BLOCK_SIZE else None
+            run_tasks(kernel, len(block), block, inputs, found, progress=within, around=one_blas_thread)
+            if share is not None:
+                share(1.0)
 
         for number, block in enumerate(blocks):
             kept[number] = np.empty((len(block), found.width + found.shell_width), dtype=np.float32)
@@ -466,19 +470,19 @@ class StiffnessModel(LearnedModel):
         self, found: _Evaluated, cells: CellList, radius: float, progress: Progress | None
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Mean stiffness within a radius of every atom, and its extrapolation score; NaN where it has no stiffness."""
-        means, scores = np.empty(len(found.bare)), np.empty(len(found.bare))
+        around, scores = np.empty((len(found.bare), 2)), np.empty(len(found.bare))
         known, width = np.isfinite(found.stiffness), self.score.width
         table = np.column_stack([np.where(known, found.stiffness, 0.0), known])
 
-        def divide(indices: NDArray[np.int32], sums: NDArray[np.float64]) -> None:
-            with np.errstate(invalid="ignore"):  # nobody around
-                means[indices] = sums[:, width] / sums[:, width + 1]
+        def receive(indices: NDArray[np.int32], sums: NDArray[np.float64]) -> None:
+            around[indices] = sums[:, width:]
             scores[indices] = self.score.of_sums(sums[:, :width])
 
         columns = self.score.columns(found.embedding)
-        sum_within(cells, found.embedding, self.score.radius, divide, *columns, (table, radius), progress)
+        sum_within(cells, found.embedding, self.score.radius, receive, *columns, (table, radius), progress)
         scores[~known] = np.nan
-        return means, scores
+        with np.errstate(invalid="ignore"):  # nobody around
+            return around[:, 0] / around[:, 1], scores
 
     def _describe(
         self, begin: int, end: int, block: NDArray[np.int64], inputs: NDArray[np.float32], found: _Evaluated
