@@ -104,9 +104,9 @@ class ExtrapolationScore:
     def of_sums(self, sums: NDArray[np.float64]) -> NDArray[np.float64]:
         """Score from the sums of the coordinates around an atom (B, W), NaN if nobody is there."""
         width = self.components + OWN
-        with np.errstate(invalid="ignore"):
-            averages = sums / np.add.reduce(sums[:, width - 1 :: width], axis=1, keepdims=True)
-        deviations = (averages - self.centre) @ self.whitening
+        count = np.add.reduce(sums[:, width - 1 :: width], axis=1, keepdims=True)
+        count[count == 0] = np.nan  # which divides without a warning
+        deviations = (sums / count - self.centre) @ self.whitening
         return np.asarray(np.sqrt(np.vecdot(deviations, deviations)))
 
     def evaluate_sample(self, embedding: NDArray) -> float:
@@ -320,9 +320,8 @@ def _embed(name: str, standard: NDArray, axes: Mapping[str, NDArray], components
     first = list(axes).index(name) * (components + OWN)
     own = embedding[:, first : first + components + OWN]
     own[:, :components] = along_axes[:, :components]
-    for place, deviation in enumerate((standard, along_axes)):
-        squares = np.vecdot(deviation, deviation) / deviation.shape[1]
-        own[:, components + place] = np.log(squares + SMALLEST_SQUARE)
+    own[:, components] = np.log(np.vecdot(standard, standard) / standard.shape[1] + SMALLEST_SQUARE)
+    own[:, components + 1] = np.log(np.vecdot(along_axes, along_axes) / along_axes.shape[1] + SMALLEST_SQUARE)
     own[:, components + OWN - 1] = 1
     return embedding
 

@@ -502,7 +502,7 @@ class StiffnessModel(LearnedModel):
         if found.shells is not None:
             sum_shells(begin, end, grid, block, *found.shells, found.bare, width, inputs)
         inputs, indices = inputs[begin:end], grid.atom[block[begin:end]]
-        found.held[indices] = (inputs[:, :width] != 0).any(axis=1)
+        found.held[indices] = np.logical_or.reduce(inputs[:, :width], axis=1)
         for name, members in by_head(found.structure, indices, tuple(self.heads)):
             own, places = inputs[members], indices[members]
             found.stiffness[places] = self.heads[name].predict(own)
