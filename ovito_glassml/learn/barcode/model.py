@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.descriptors.soap import SOAPDescriptors
+from ovito_glassml.learn.barcode.budget import BudgetError, EnergyBudget, budget_in_boxes
 from ovito_glassml.learn.barcode.energy import SimilarityEnergy, kernel
 from ovito_glassml.learn.barcode.environments import least_product
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
@@ -418,6 +419,23 @@ class UleModel(LearnedModel):
             extrapolation[wanted] = everywhere[wanted]
         compared.environment[~wanted | compared.alone], compared.similarity[~wanted] = -1, np.nan
         return self._summarised(structure, wanted & ~compared.alone, compared, extrapolation)
+
+    def budget(self, structure: Structure, prediction: UlePrediction) -> EnergyBudget:
+        """Where the selected atoms of a structure keep their energy, by environment.
+
+        Raises
+        ------
+        BudgetError
+            For trees, whose energies belong to no atoms, and samples without atoms that have neighbours.
+        """
+        if not isinstance(self.energy, SimilarityEnergy):
+            raise BudgetError(
+                "The energies of this model come from trees and belong to no atoms; "
+                "take a model with energy 'linear similarity'."
+            )
+        typical = self.energy.typical[_Compared(structure, self).kinds]
+        found = prediction.environment, prediction.contribution
+        return budget_in_boxes(structure, *found, typical, self.names, self.descriptor.cutoff)
 
     def novelty_blocks(self, structure: Structure) -> Iterator[tuple[str, NDArray, NDArray]]:
         """See `LearnedModel`; atoms without neighbours as well."""
