@@ -111,7 +111,8 @@ class EnergyModel:
     scale: float
 
     @cached_property
-    def _booster(self) -> Any:
+    def booster(self) -> Any:
+        """The trees as XGBoost has them."""
         try:
             import xgboost
         except ModuleNotFoundError as error:
@@ -127,7 +128,7 @@ class EnergyModel:
 
     def check(self, environments: int) -> None:
         """Refuse trees that cannot be read or are for another number of environments (ModelError)."""
-        if (features := self._booster.num_features()) != environments:
+        if (features := self.booster.num_features()) != environments:
             raise ModelError(
                 f"The trees of the barcode model are for {features} environments and it has {environments}; "
                 "train the model again."
@@ -143,7 +144,7 @@ class EnergyModel:
         return self.mean + float(values[0, -1]), values[:, :-1]
 
     def _evaluate(self, fractions: NDArray, **what: Any) -> NDArray:
-        booster = self._booster
+        booster = self.booster
         import xgboost
 
         table = np.ascontiguousarray(np.atleast_2d(fractions), dtype=np.float32)
