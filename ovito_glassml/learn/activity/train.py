@@ -209,7 +209,7 @@ def _check(data: LabelledRows) -> None:
 
 
 def cross_validate(
-    data: LabelledRows, method: str = "logistic", strengths: Sequence[float] | None = None
+    data: LabelledRows, method: str = "logistic", strengths: Sequence[float] | None = None, folds: int = FOLDS
 ) -> CrossValidation:
     """Decisions about every atom by a classifier that has not seen its configuration.
 
@@ -220,8 +220,10 @@ def cross_validate(
         One of `METHODS`.
     strengths : sequence of float, optional
         To choose from by balanced accuracy over all judged atoms; by default `STRENGTHS`.
+    folds : int
+        Parts of the data; one for each configuration if there are fewer.
     """
-    fold = data.configuration % min(FOLDS, len(data.names))
+    fold = data.configuration % min(folds, len(data.names))
     tried = []
     for strength in strengths or (STRENGTHS if METHODS[method].regularised else (0.0,)):
         decisions = np.empty(len(data.labels))
