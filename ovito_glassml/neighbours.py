@@ -33,12 +33,13 @@ __all__ = [
     "NeighbourLists",
     "Progress",
     "average_within",
+    "block_lists",
     "block_stages",
+    "blocks_around",
     "buffer_size",
     "build_cell_list",
     "cut_out",
     "gather_neighbours",
-    "last_needed",
     "neighbour_counts",
     "neighbour_lists",
     "neighbour_space",
@@ -529,8 +530,20 @@ def neighbour_lists(
     connections = np.empty((size if vectors else 0, 3), dtype=np.float32)
     arrays = (offsets, indices, distances, connections)
     for block, share in block_stages(cells.blocks(), len(structure), stage(progress, 0.4, 1.0)):
-        run_tasks(_fill_block, len(block), cells.grid, block, cells.cutoff, *arrays, progress=share)
+        places = cells.grid.atom[block]
+        run_tasks(_fill_block, len(block), cells.grid, block, cells.cutoff, places, *arrays, progress=share)
     return NeighbourLists(offsets, indices, distances, connections if vectors else None)
+
+
+def block_lists(cells: CellList, block: NDArray[np.int64], cutoff: float) -> NeighbourLists:
+    """Neighbours of the grid entries of a block closer than `cutoff`, at most that of the cell list."""
+    places, counts = np.arange(len(block), dtype=np.int32), np.empty(len(block), dtype=np.int64)
+    run_tasks(_count_block, len(block), cells.grid, block, float(cutoff), places, counts)
+    offsets = np.concatenate([[0], np.cumsum(counts)])
+    indices, distances = np.empty(offsets[-1], dtype=np.int32), np.empty(offsets[-1], dtype=np.float32)
+    arrays = offsets, indices, distances, np.empty((0, 3), dtype=np.float32)
+    run_tasks(_fill_block, len(block), cells.grid, block, float(cutoff), places, *arrays)
+    return NeighbourLists(offsets, indices, distances)
 
 
 def neighbour_counts(cells: CellList, progress: Progress | None = None) -> NDArray[np.int64]:
@@ -540,7 +553,8 @@ def neighbour_counts(cells: CellList, progress: Progress | None = None) -> NDArr
     """
     counts = np.zeros(len(cells.order), dtype=np.int64)
     for block, share in block_stages(cells.blocks(), len(counts), progress):
-        run_tasks(_count_block, len(block), cells.grid, block, cells.cutoff, counts, progress=share)
+        places = cells.grid.atom[block]
+        run_tasks(_count_block, len(block), cells.grid, block, cells.cutoff, places, counts, progress=share)
     return counts
 
 
@@ -572,8 +586,8 @@ def reporting(blocks: Iterable, count: int, progress: Progress | None) -> Iterat
 
 
 @kernel
-def _count_block(begin, end, grid, block, cutoff, counts):
-    grid, block, counts = unowned((grid, block, counts))
+def _count_block(begin, end, grid, block, cutoff, places, counts):
+    grid, block, places, counts = unowned((grid, block, places, counts))
     reach = cutoff * (1 + _SLACK)
     runs = run_space(grid, reach)
     for t in range(begin, end):
@@ -584,19 +598,19 @@ def _count_block(begin, end, grid, block, cutoff, counts):
             for j in range(runs[0, k], runs[1, k]):
                 dx, dy, dz = grid.x[j] - x, grid.y[j] - y, grid.z[j] - z
                 n += dx * dx + dy * dy + dz * dz < cutoff * cutoff
-        counts[grid.atom[i]] = n
+        counts[places[t]] = n
 
 
 @kernel
-def _fill_block(begin, end, grid, block, cutoff, offsets, indices, distances, connections):
-    grid, block, offsets, indices = unowned((grid, block, offsets, indices))
+def _fill_block(begin, end, grid, block, cutoff, places, offsets, indices, distances, connections):
+    grid, block, places, offsets, indices = unowned((grid, block, places, offsets, indices))
     distances, connections = unowned((distances, connections))
     found = neighbour_space(grid, block, begin, end, cutoff)
     entries, vectors, squares, _ = unowned(found)
     for t in range(begin, end):
         i = block[t]
         n = gather_neighbours(grid, i, cutoff, found)
-        first = offsets[grid.atom[i]]
+        first = offsets[places[t]]
         for k in range(n):
             indices[first + k] = grid.atom[entries[k]]
             distances[first + k] = np.sqrt(squares[k])
@@ -730,24 +744,27 @@ def within_reach(
     return average_within(structure, chosen.astype(np.float64), radius, cells=cells) > 0
 
 
-def last_needed(cells: CellList, blocks: Sequence[NDArray[np.int64]], radius: float) -> list[int]:
-    """For each of some blocks in space order, which is the last of them that has atoms within `radius` of its own.
+def blocks_around(cells: CellList, blocks: Sequence[NDArray[np.int64]], radius: float) -> list[NDArray[np.int64]]:
+    """For each of some blocks in space order, the numbers of those that have atoms within `radius` of its own.
 
-    As long as that many blocks have been seen, all neighbours have. Since blocks follow one another in space, few
-    wait for later ones at any time: what an atom needs of its neighbours never has to be kept for the whole structure.
+    A few more may be among them, and itself always is. As soon as these have been seen, all neighbours have: what an
+    atom needs of its neighbours never has to be kept for the whole structure.
     """
     grid = cells.grid
-    number = np.full(len(cells.order), -1)
+    number = np.full(len(cells.order), len(blocks))
     for k, block in enumerate(blocks):
         number[grid.atom[block]] = k
     plane = grid.shape[1] * grid.shape[2]
-    last = []
+    around = []
     for block in blocks:
         x = grid.x[block]
-        ends = (np.array([x.min() - radius, x.max() + radius]) - grid.axes[0, 0]) * grid.axes[2, 0]
+        reach = radius * (1 + _SLACK)
+        ends = (np.array([x.min() - reach, x.max() + reach]) - grid.axes[0, 0]) * grid.axes[2, 0]
         begin, end = np.clip(np.floor(ends).astype(np.int64) + np.array([0, 1]), 0, grid.shape[0])
-        last.append(int(number[grid.atom[grid.starts[begin * plane] : grid.starts[end * plane]]].max()))
-    return last
+        seen = np.zeros(len(blocks) + 1, dtype=np.bool_)
+        seen[number[grid.atom[grid.starts[begin * plane] : grid.starts[end * plane]]]] = True
+        around.append(np.flatnonzero(seen[:-1]))
+    return around
 
 
 @kernel

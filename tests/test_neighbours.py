@@ -12,9 +12,9 @@ import pytest
 import ovito_glassml
 from ovito_glassml.neighbours import (
     average_within,
+    blocks_around,
     build_cell_list,
     cut_out,
-    last_needed,
     neighbour_counts,
     neighbour_lists,
     sort_in_space,
@@ -245,21 +245,21 @@ def test_columns_are_summed_to_a_radius_of_their_own_in_the_same_search(triclini
             np.testing.assert_array_equal(columns, np.concatenate(alone))
 
 
-def test_blocks_wait_for_the_last_that_has_neighbours(any_structure, true_neighbours):
-    """A bound: blocks may wait for more than they need, never for less, and in a long box not for all."""
+def test_blocks_around_have_all_neighbours(any_structure, true_neighbours):
+    """A bound: there may be more than needed, never less, and in a long box not all."""
     _, order, cells = sort_in_space(any_structure, 4.5)
     blocks = [cells.order[first : first + 7] for first in range(0, len(order), 7)]
     number = np.empty(len(order), dtype=int)
     number[order] = np.arange(len(order)) // 7
-    last = last_needed(cells, blocks, 4.5)
+    around = blocks_around(cells, blocks, 4.5)
     for i, (indices, _) in enumerate(true_neighbours(any_structure, 4.5)):
-        assert last[number[i]] >= number[np.append(indices, i)].max()
+        assert set(number[np.append(indices, i)]) <= set(around[number[i]])
 
 
-def test_blocks_of_a_long_open_box_wait_for_the_next_ones_only():
+def test_around_blocks_of_a_long_open_box_are_the_next_ones_only():
     positions = np.column_stack([np.arange(400.0), np.zeros(400), np.zeros(400)])
     _, _, cells = sort_in_space(Structure(positions), 9.5)
     blocks = [cells.order[first : first + 20] for first in range(0, 400, 20)]
-    last = last_needed(cells, blocks, 9.5)
-    assert all(k < later <= k + 2 for k, later in enumerate(last[:-1]))
-    assert last[-1] == 19
+    around = blocks_around(cells, blocks, 9.5)
+    for k, numbers in enumerate(around):
+        assert {k, max(k - 1, 0), min(k + 1, 19)} <= set(numbers) <= set(range(k - 2, k + 3))

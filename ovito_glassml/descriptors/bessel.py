@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -20,15 +20,9 @@ from ovito_glassml.descriptors.density import (
     make_workspace,
 )
 from ovito_glassml.descriptors.radial import RadialTable, bessel_functions, tabulate
-from ovito_glassml.descriptors.shells import ShellAverage, shell_average
+from ovito_glassml.descriptors.shells import Averaged, iterate_averages
 from ovito_glassml.descriptors.vectors import lanes, load, magnitude, spread, store
-from ovito_glassml.neighbours import (
-    BLOCK_SIZE,
-    Progress,
-    build_cell_list,
-    sort_in_space,
-    stage,
-)
+from ovito_glassml.neighbours import CellList, Progress, sort_in_space
 from ovito_glassml.structure import Structure, StructureError
 from ovito_glassml.threads import run_tasks
 
@@ -148,91 +142,60 @@ class BesselDescriptors:
         -------
         (M, F) array
         """
-        # The averages read the parameters of other atoms, so those are all computed before the first row is whole.
-        before = 0.8 if self.shells else 0.0
-        blocks = self.iterate_blocks(structure, stage(progress, 0.0, before))
-        return assemble(structure, len(self.feature_names), self.dtype, blocks, stage(progress, before, 1.0), out)
+        blocks = self.iterate_blocks(structure, progress)
+        return assemble(structure, len(self.feature_names), self.dtype, blocks, out=out)
 
     def iterate_blocks(
         self, structure: Structure, progress: Progress | None = None
     ) -> Iterator[tuple[NDArray[np.int64], NDArray]]:
         """Yield (atom indices, rows) for blocks of selected atoms in space order.
 
-        Beside one block of rows this holds the parameters before averaging, for the selected atoms
-        and a halo of `shells` shells of neighbours around them.
+        Beside one block of rows this holds the parameters and averages of a layer of atoms, see `iterate_averages`.
 
         Parameters
         ----------
         structure : Structure
         progress : callable, optional
-            Called with the fraction done of what precedes the first block; may raise to stop.
+            Called with the fraction done; may raise to stop.
         """
         if not len(structure):
             return
-        if self.shells == 0:
-            yield from self._parameters(structure, structure.mask)
-            return
-        ordered, order, _ = sort_in_space(structure, self.cutoff)
-        average = shell_average(ordered, self.cutoff, stage(progress, 0.0, 0.2))
-        halos = [np.ones(len(ordered), dtype=np.bool_) if ordered.mask is None else ordered.mask]
-        for _ in range(self.shells):
-            halos.append(average.neighbourhood(halos[-1]))
-        levels = [self._gathered(ordered, halos[-1], stage(progress, 0.2, 0.8))]
-        for k, halo in enumerate(halos[-2:0:-1]):
-            step = 0.2 / (self.shells - 1)
-            levels.append(_averaged(average, levels[-1], halo, stage(progress, 0.8 + k * step, 0.8 + (k + 1) * step)))
-        selected = np.flatnonzero(halos[0])
-        for first in range(0, len(selected), BLOCK_SIZE):
-            block = selected[first : first + BLOCK_SIZE]
-            rows = [level[block] for level in levels] + [average.average(levels[-1], block)]
-            parts = [row[:, : self.radial_count] for row in rows] + [row[:, self.radial_count :] for row in rows]
-            yield order[block], np.hstack(parts)
+        ordered, order, cells = sort_in_space(structure, self.cutoff)
+        width = self.radial_count + self.orientation_count
+        parameters = Averaged(self.parameters_of(ordered, cells), width, self.shells)
+        averages = iterate_averages(cells, self.cutoff, [parameters], ordered.mask, self.dtype, progress)
+        for indices, (levels,) in averages:
+            parts = [rows[:, : self.radial_count] for rows in levels] + [
+                rows[:, self.radial_count :] for rows in levels
+            ]
+            yield order[indices], np.hstack(parts)
 
-    def _gathered(self, structure: Structure, mask: NDArray[np.bool_], progress: Progress | None) -> NDArray:
-        """Parameters before averaging for the atoms in `mask`, NaN for the others."""
-        rows = np.full((len(structure), self.radial_count + self.orientation_count), np.nan, dtype=self.dtype)
-        wanted, done = np.count_nonzero(mask), 0
-        for indices, values in self._parameters(structure, mask):
-            rows[indices] = values
-            done += len(indices)
-            if progress is not None:
-                progress(done / wanted)
-        return rows
-
-    def _parameters(
-        self, structure: Structure, mask: NDArray[np.bool_] | None
-    ) -> Iterator[tuple[NDArray[np.int64], NDArray]]:
-        """Yield (atom indices, B and Q before averaging) for blocks of the atoms in `mask`."""
+    def parameters_of(self, structure: Structure, cells: CellList) -> Callable[[NDArray[np.int64]], NDArray]:
+        """What gives B and Q before averaging for a block of entries of a cell list that reaches as far."""
         table = _table(self.cutoff, self.n_max, self.dtype)
         columns = species_columns(structure, self.species)
         expansion = make_expansion(table, self.l_max, columns, len(self.species), self.cutoff)
-        cells = build_cell_list(structure, self.cutoff)
         factor = np.sqrt(4 * np.pi / (2 * np.arange(1, self.l_max + 1) + 1)).astype(self.dtype)
-        for block in cells.blocks(mask):
+
+        def parameters(block: NDArray[np.int64]) -> NDArray:
             radial = np.empty((len(block), len(self.species), self.n_max), dtype=self.dtype)
             absolute = np.empty((len(block), self.n_max), dtype=self.dtype)
             power = np.empty((len(block), self.n_max, self.l_max), dtype=self.dtype)
             results = (radial, absolute, power)
             run_tasks(_expand_block, len(block), cells.grid, block, expansion, self.n_max, *results)
             divisor = absolute if self.normalization == "absolute" else np.abs(radial.sum(axis=1))
+            np.sqrt(power, out=power)
+            power *= factor
             with np.errstate(divide="ignore", invalid="ignore"):
-                orientation = factor * np.sqrt(power) / divisor[:, :, None]
-            rows = np.hstack([radial.reshape(len(block), -1), orientation.reshape(len(block), -1)])
-            yield cells.grid.atom[block].astype(np.int64), rows
+                power /= divisor[:, :, None]
+            return np.hstack([radial.reshape(len(block), -1), power.reshape(len(block), -1)])
+
+        return parameters
 
 
 @lru_cache(maxsize=8)
 def _table(cutoff: float, n_max: int, dtype: str) -> RadialTable:
     return tabulate(bessel_functions(cutoff, n_max), cutoff, dtype)
-
-
-def _averaged(average: ShellAverage, rows: NDArray, mask: NDArray[np.bool_], progress: Progress | None) -> NDArray:
-    """Averages for the atoms in `mask`, NaN for the others."""
-    if mask.all():
-        return average.average(rows, progress=progress)
-    result = np.full_like(rows, np.nan)
-    result[mask] = average.average(rows, np.flatnonzero(mask), progress)
-    return result
 
 
 @kernel

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 
@@ -30,7 +30,7 @@ from ovito_glassml.descriptors.radial import (
     tabulate,
 )
 from ovito_glassml.descriptors.vectors import lanes, load, store
-from ovito_glassml.neighbours import CellGrid, Progress, build_cell_list
+from ovito_glassml.neighbours import CellGrid, CellList, Progress, build_cell_list
 from ovito_glassml.structure import Structure, StructureError
 from ovito_glassml.threads import one_blas_thread, run_tasks
 
@@ -216,14 +216,46 @@ class SOAPDescriptors:
         """Yield what the kernels need for each block of atoms."""
         if not len(structure):
             return
+        settings = self._settings(structure)
+        cells = build_cell_list(structure, self.reach)
+        for block in cells.blocks(structure.mask):
+            yield cells.grid, block, *settings
+
+    def _settings(self, structure: Structure) -> tuple[Expansion, NDArray]:
         columns = species_columns(structure, self.species)
         matrix = None if self.radial_matrix is None else np.asarray(self.radial_matrix, dtype=np.float64).tobytes()
         table = _table(self.cutoff, self.n_max, self.l_max, self.sigma, self.rbf, self.dtype, matrix)
         expansion = make_expansion(table, self.l_max, columns, len(self.species), self.reach)
-        prefactors = np.pi * np.sqrt(8 / (2 * np.arange(self.l_max + 1) + 1)).astype(self.dtype)
-        cells = build_cell_list(structure, self.reach)
-        for block in cells.blocks(structure.mask):
-            yield cells.grid, block, expansion, prefactors
+        return expansion, np.pi * np.sqrt(8 / (2 * np.arange(self.l_max + 1) + 1)).astype(self.dtype)
+
+    def components_of(
+        self, structure: Structure, cells: CellList, mean: NDArray, matrix: NDArray
+    ) -> Callable[[NDArray[np.int64]], NDArray]:
+        """What gives products of rows, less a mean, with a matrix, for a block of entries of a cell list.
+
+        Parameters
+        ----------
+        structure : Structure
+        cells : CellList
+            That reaches at least as far.
+        mean, matrix : (F,), (F, C) arrays
+            Of the descriptor's `dtype`.
+        """
+        expansion, prefactors = self._settings(structure)
+
+        def fill(begin: int, end: int, block: NDArray[np.int64], products: NDArray) -> None:
+            rows, atoms = np.empty((end - begin, len(matrix)), dtype=self.dtype), block[begin:end]
+            places = np.arange(len(rows))
+            _power_spectra(0, len(rows), cells.grid, atoms, expansion, self.n_max, prefactors, places, rows)
+            rows -= mean
+            np.dot(rows, matrix, out=products[begin:end])
+
+        def components(block: NDArray[np.int64]) -> NDArray:
+            products = np.empty((len(block), matrix.shape[1]), dtype=self.dtype)
+            run_tasks(fill, len(block), block, products, around=one_blas_thread)
+            return products
+
+        return components
 
 
 @lru_cache(maxsize=4)

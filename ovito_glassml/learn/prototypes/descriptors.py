@@ -9,7 +9,7 @@ linear, so the result is that of averaging first, and no wide row is ever stored
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from ovito_glassml.descriptors.bessel import BesselDescriptors
 from ovito_glassml.descriptors.blocks import assemble, species_columns
-from ovito_glassml.descriptors.shells import ShellAverage, shell_average
+from ovito_glassml.descriptors.shells import Averaged, iterate_averages
 from ovito_glassml.descriptors.soap import SOAPDescriptors
 from ovito_glassml.learn.lengths import SHARPNESS
-from ovito_glassml.neighbours import BLOCK_SIZE, sort_in_space, stage
+from ovito_glassml.neighbours import CellList, sort_in_space
 from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
 
@@ -118,22 +118,21 @@ class EnvironmentDescriptors:
         -------
         (M, F) array
         """
-        blocks = self.iterate_blocks(structure, stage(progress, 0.0, 0.9))
-        return assemble(structure, len(self.feature_names), self.dtype, blocks, stage(progress, 0.9, 1.0))
+        return assemble(structure, len(self.feature_names), self.dtype, self.iterate_blocks(structure, progress))
 
     def iterate_blocks(
         self, structure: Structure, progress: Progress | None = None
     ) -> Iterator[tuple[NDArray[np.int64], NDArray]]:
         """Yield (atom indices, rows) for blocks of selected atoms in space order.
 
-        Beside one block of rows this holds the levels of averaging, about two hundred numbers an
-        atom, for the selected atoms and a halo around them.
+        Beside one block of rows this holds about two hundred numbers for every atom of a layer, see
+        `iterate_averages`.
 
         Parameters
         ----------
         structure : Structure
         progress : callable, optional
-            Called with the fraction done of what precedes the first block; may raise to stop.
+            Called with the fraction done; may raise to stop.
 
         Raises
         ------
@@ -142,56 +141,27 @@ class EnvironmentDescriptors:
         """
         if not len(structure):
             return
-        columns = species_columns(structure, self.species)
-        ordered, order, _ = sort_in_space(structure, self.radial.cutoff)
-        average = shell_average(ordered, self.radial.cutoff, stage(progress, 0.0, 0.15))
-        halos = [np.ones(len(ordered), dtype=np.bool_) if ordered.mask is None else ordered.mask]
-        for _ in range(max(self.radial_shells, self.angular_shells)):
-            halos.append(average.neighbourhood(halos[-1]))
-        radial = [self._radial(ordered, columns, halos[self.radial_shells])]
-        angular = [self._angular(ordered, halos[self.angular_shells], stage(progress, 0.15, 0.85))]
-        _add_levels(average, radial, halos, self.radial_shells, stage(progress, 0.85, 0.92))
-        _add_levels(average, angular, halos, self.angular_shells, stage(progress, 0.92, 1.0))
-        selected = np.flatnonzero(halos[0])
-        for first in range(0, len(selected), BLOCK_SIZE):
-            block = selected[first : first + BLOCK_SIZE]
-            parts = [average.average(levels[-1], block) for levels in (radial, angular)]
-            rows = [level[block] for level in radial] + parts[:1] + [level[block] for level in angular] + parts[1:]
-            yield order[block], np.hstack(rows)
-
-    def _radial(self, structure: Structure, columns: NDArray, mask: NDArray[np.bool_]) -> NDArray:
-        """Own species and radial sums of the atoms in `mask`, NaN for the others."""
-        own = np.eye(len(self.species), dtype=self.dtype)[columns[structure.species]][:, 1:]
-        sums = np.full((len(structure), self.radial.radial_count), np.nan, dtype=self.dtype)
-        for indices, rows in self.radial.iterate_blocks(replace(structure, mask=mask)):
-            sums[indices] = rows[:, : self.radial.radial_count]
-        return np.hstack([own, sums])
-
-    def _angular(self, structure: Structure, mask: NDArray[np.bool_], progress: Progress | None) -> NDArray:
-        """Components of the power spectrum of the atoms in `mask`, NaN for the others."""
-        components = np.full((len(structure), self.projection.shape[1]), np.nan, dtype=self.dtype)
+        ordered, order, cells = sort_in_space(structure, max(self.radial.cutoff, self.angular.reach))
+        width = len(self.species) - 1 + self.radial.radial_count
         matrix = (self.projection / self.scale[:, None]).astype(self.dtype)
-        constant = (self.mean @ (self.projection / self.scale[:, None])).astype(self.dtype)
-        wanted, done = np.count_nonzero(mask), 0
-        for indices, rows in self.angular.iterate_blocks(replace(structure, mask=mask)):
-            components[indices] = rows @ matrix - constant
-            done += len(indices)
-            if progress is not None:
-                progress(done / wanted)
-        return components
+        components = self.angular.components_of(ordered, cells, self.mean.astype(self.dtype), matrix)
+        parts = (
+            Averaged(self._radial(ordered, cells), width, self.radial_shells),
+            Averaged(components, self.projection.shape[1], self.angular_shells),
+        )
+        averages = iterate_averages(cells, self.radial.cutoff, parts, ordered.mask, self.dtype, progress)
+        for indices, (radial, angular) in averages:
+            yield order[indices], np.hstack(radial + angular)
 
+    def _radial(self, structure: Structure, cells: CellList) -> Callable[[NDArray[np.int64]], NDArray]:
+        """What gives own species and radial sums of a block of entries of the cell list."""
+        own = np.eye(len(self.species), dtype=self.dtype)[species_columns(structure, self.species)][:, 1:]
+        parameters = self.radial.parameters_of(structure, cells)
 
-def _add_levels(
-    average: ShellAverage, levels: list[NDArray], halos: Sequence[NDArray], shells: int, progress: Progress | None
-) -> None:
-    """Append all averages but the last, which is taken block by block, each where the next one needs it."""
-    for shell in range(1, shells):
-        mask = halos[shells - shell]
-        level = np.full_like(levels[-1], np.nan)
-        level[mask] = average.average(levels[-1], np.flatnonzero(mask))
-        levels.append(level)
-        if progress is not None:
-            progress(shell / shells)
+        def rows(block: NDArray[np.int64]) -> NDArray:
+            return np.hstack([own[cells.grid.species[block]], parameters(block)[:, : self.radial.radial_count]])
+
+        return rows
 
 
 def fit_environments(

@@ -271,9 +271,8 @@ class ScnnModel(LearnedModel):
         coordinates = np.full((count, self.score.width), np.nan, dtype=np.float32)
         if wanted.any():
             needed = self.needed(structure)
-            blocks = self._blocks(needed, rows, stage(progress, 0.0, 0.6))
             with one_blas_thread():
-                for indices, block in reporting(blocks, len(needed.selected), stage(progress, 0.6, 0.9)):
+                for indices, block in self._blocks(needed, rows, stage(progress, 0.0, 0.9)):
                     similarity[indices] = self.network.similarities(self.network.embed(block))
                     coordinates[indices] = self.score.embed(ANY_SPECIES, block)
             extrapolation = self.score.evaluate(structure, coordinates, stage(progress, 0.9, 1.0))
@@ -317,7 +316,8 @@ class ScnnModel(LearnedModel):
         if rows is None:
             return self.descriptor.iterate_blocks(needed, progress)
         selected = needed.selected
-        return ((selected[k : k + _BLOCK], rows[k : k + _BLOCK]) for k in range(0, len(selected), _BLOCK))
+        blocks = ((selected[k : k + _BLOCK], rows[k : k + _BLOCK]) for k in range(0, len(selected), _BLOCK))
+        return reporting(blocks, len(selected), progress)
 
     def _check(self, structure: Structure, rows: NDArray | None) -> None:
         self.header.check_structure(structure)

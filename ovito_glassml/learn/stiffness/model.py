@@ -35,8 +35,8 @@ from ovito_glassml.learn.stiffness.shells import shell_sums, sum_shells
 from ovito_glassml.neighbours import (
     CellGrid,
     CellList,
+    blocks_around,
     build_cell_list,
-    last_needed,
     sort_in_space,
     stage,
     sums_within,
@@ -443,7 +443,7 @@ class StiffnessModel(LearnedModel):
             reach = self.neighbours.cutoff
             wide = within_reach(structure, needed, reach, cells)
         blocks = list(by_species(cells, wide))
-        last = last_needed(cells, blocks, reach)
+        last = [int(numbers[-1]) for numbers in blocks_around(cells, blocks, reach)]
         kept: dict[int, NDArray[np.float32]] = {}
         steps = 0
         for number, block in enumerate(blocks):

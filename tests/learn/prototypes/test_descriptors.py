@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from ovito_glassml.descriptors.bessel import BesselDescriptors
-from ovito_glassml.descriptors.shells import shell_average
 from ovito_glassml.learn.prototypes.descriptors import fit_environments
+from ovito_glassml.neighbours import neighbour_lists
 
 
 @pytest.fixture(scope="module")
@@ -30,27 +30,39 @@ def column(descriptor, rows, name):
     return rows[:, descriptor.feature_names.index(name)]
 
 
+def shell_average(structure):
+    """Averages over neighbours nearer than 5 with weights exp(-r / 5), which every atom here has."""
+    lists = neighbour_lists(structure, 5.0)
+    weights = np.exp(-lists.distances.astype(np.float64) / 5.0)[:, None]
+
+    def average(rows):
+        sums = np.add.reduceat(weights * rows[lists.indices], lists.offsets[:-1])
+        return sums / np.add.reduceat(weights, lists.offsets[:-1])
+
+    return average
+
+
 def test_projecting_first_equals_averaging_first(descriptor, structure):
     rows = descriptor.compute(structure)
-    average = shell_average(structure, 5.0)
+    average = shell_average(structure)
     spectrum = descriptor.angular.compute(structure).astype(np.float64)
     for shell in range(3):
         components = (spectrum - descriptor.mean) / descriptor.scale @ descriptor.projection
         for number in range(6):
             found = column(descriptor, rows, f"P_{number + 1}_{shell}")
             np.testing.assert_allclose(found, components[:, number], atol=2e-4 * np.abs(components).max())
-        spectrum = average.average(spectrum)
+        spectrum = average(spectrum)
 
 
 def test_radial_sums_and_own_species_are_averaged_four_times(descriptor, structure):
     rows = descriptor.compute(structure)
-    average = shell_average(structure, 5.0)
+    average = shell_average(structure)
     own = (structure.species == 1).astype(np.float64)[:, None]
     sums = BesselDescriptors(("Cu", "Zr"), shells=0).compute(structure)[:, :16].astype(np.float64)
     for shell in range(5):
         np.testing.assert_allclose(column(descriptor, rows, f"own_Zr_{shell}"), own[:, 0], atol=1e-5)
         np.testing.assert_allclose(column(descriptor, rows, f"B_Zr_n8_{shell}"), sums[:, 15], atol=1e-4)
-        own, sums = average.average(own), average.average(sums)
+        own, sums = average(own), average(sums)
 
 
 def test_components_are_those_of_largest_variance_and_uncorrelated(descriptor, structure):
