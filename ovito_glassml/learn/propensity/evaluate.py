@@ -38,7 +38,8 @@ def left_out_table(data: PropensityRows, left_out: LeftOut) -> ResultTable:
     note = (
         "Pearson's R with the propensity over the atoms of the model's species, by weights that have not seen the "
         "configuration, nor has the choice of their strength. Highest R: the root of the label's reliability. "
-        "Extremes: balanced accuracy of telling the 5 % that moved most from the 5 % that moved least by the ranking alone."
+        "Extremes: balanced accuracy of telling the 5 % that moved most from the 5 % that moved least, "
+        "by the ranking alone."
     )
     return ResultTable("Configurations left out in turn", columns, tuple(rows), note)
 
