@@ -25,6 +25,7 @@ ANY_SPECIES = "any"
 CLASSES = {
     "stiffness": "ovito_glassml.learn.stiffness.model:StiffnessModel",
     "activity": "ovito_glassml.learn.activity.model:ActivityModel",
+    "propensity": "ovito_glassml.learn.propensity.model:PropensityModel",
     "scnn": "ovito_glassml.learn.prototypes.model:ScnnModel",
     "ule": "ovito_glassml.learn.barcode.model:UleModel",
 }

@@ -53,7 +53,16 @@ from ovito_glassml.reproduce.costs import core_hours, shipped_timings
 from ovito_glassml.simulate.snapshots import made_with, read_frames, read_header
 from ovito_glassml.workflow.learn.events import LEARNED_AVALANCHE_SHARE
 
-__all__ = ["GLASSES", "Glass", "collect", "judge_again", "kept_aside", "make_activity_models", "read_configurations"]
+__all__ = [
+    "GLASSES",
+    "Glass",
+    "collect",
+    "judge_again",
+    "kept_aside",
+    "make_activity_models",
+    "number_of_archive",
+    "read_configurations",
+]
 
 
 @dataclass(frozen=True)
@@ -357,7 +366,7 @@ def _how_made(glass: Glass, activation: str, folders: Sequence[Path]) -> dict[st
     }
 
 
-def _number_of_archive(source: Path) -> int:
+def number_of_archive(source: Path) -> int:
     """``isoconfig_N4096T0.44_10_tc07.npz`` → 10: a configuration keeps its number, whichever others are there."""
     found = re.search(r"_(\d+)_tc", source.name)
     if not found:
@@ -374,7 +383,7 @@ def main(arguments: Sequence[str]) -> None:
             print(path)
     elif command == "archives":
         for source in sorted(paths[0].glob("*.npz")):
-            thermal_from_archive(source, paths[1] / f"thermal-kob-andersen-{_number_of_archive(source)}.xyz.gz")
+            thermal_from_archive(source, paths[1] / f"thermal-kob-andersen-{number_of_archive(source)}.xyz.gz")
     elif command == "train":
         make_activity_models(paths[1:], paths[0], printed)
     elif command == "judge":

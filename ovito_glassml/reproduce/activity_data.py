@@ -26,6 +26,7 @@ from ovito_glassml.workflow.learn.events import labels_of_larger_events
 __all__ = [
     "compact_shear",
     "compact_thermal",
+    "minimised",
     "read_shear",
     "read_thermal",
     "replica_displacements",
@@ -142,12 +143,13 @@ def thermal_from_archive(source: Path, target: Path) -> None:
     material = load_material("kob-andersen")
     kinds = archive["types"].astype(np.int64)
     start = _wrapped(Structure(initial, kinds, material.species, np.eye(3) * edge, pbc=(True,) * 3))
-    inherent = _minimised(start, material)
+    inherent = minimised(start, material, material.force_tolerance)
     length = material.nearest_neighbour_distance
     write_frames(target, [_thermal_frame(start, inherent, moved, length, provenance("archive", {}))])
 
 
-def _minimised(structure: Structure, material: Material) -> Structure:
+def minimised(structure: Structure, material: Material, force_tolerance: float) -> Structure:
+    """The inherent structure of a configuration: no force component is larger than the tolerance."""
     from ovito_glassml.simulate.atoms import create_atoms
     from ovito_glassml.simulate.engine import open_lammps
     from ovito_glassml.simulate.minima import configuration_of, minimise
@@ -155,7 +157,7 @@ def _minimised(structure: Structure, material: Material) -> Structure:
     lammps = open_lammps()
     try:
         create_atoms(lammps, structure, material)
-        minimise(lammps, material.force_tolerance)
+        minimise(lammps, force_tolerance)
         return configuration_of(lammps).structure(material.species)
     finally:
         lammps.close()
