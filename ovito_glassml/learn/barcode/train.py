@@ -337,7 +337,8 @@ def rank_environments(model: EnergyModel, fractions: NDArray, seed: int = 1) -> 
     import shap
 
     chosen = np.random.default_rng(seed).permutation(len(fractions))[:RANKED_SAMPLES]
-    values = model.scale * shap.TreeExplainer(model.booster).shap_values(fractions[chosen].astype(np.float32))
+    values = shap.TreeExplainer(model.booster).shap_values(fractions[chosen].astype(np.float32))
+    values = model.scale * values.astype(np.float64)
     magnitude = np.abs(values).mean(axis=0)
     return Ranking(magnitude, values.mean(axis=0), np.argsort(-magnitude, kind="stable"))
 
