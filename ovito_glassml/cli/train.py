@@ -134,12 +134,11 @@ def _activity_samples(file: Path, names: tuple[str, str], active: str, species: 
 
     from ovito_glassml.adapter.files import read_columns
     from ovito_glassml.learn.activity.data import labelled_sample
-    from ovito_glassml.learn.activity.model import active_atoms
 
     label, displacement = names
     samples = []
     for structure, columns in read_columns(file, (label,), (displacement,), species=species):
-        labels = np.where(active_atoms(structure, active), columns[label], np.nan)
+        labels = np.where(structure.of_species(active), columns[label], np.nan)
         samples.append(labelled_sample(structure, labels, columns.get(displacement), file.name.split(".")[0]))
     return samples
 

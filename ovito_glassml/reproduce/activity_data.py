@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from ovito_glassml.labels.activity import NEITHER, label_by_quantile
 from ovito_glassml.labels.nonaffine import nonaffine_squared_displacement
 from ovito_glassml.learn.activity.data import EXTREME_SHARE, ActivitySample
-from ovito_glassml.learn.activity.model import active_atoms
 from ovito_glassml.simulate.material import Material, load_material
 from ovito_glassml.simulate.snapshots import Snapshot, provenance, read_frames, write_frames
 from ovito_glassml.structure import Structure
@@ -72,7 +71,7 @@ def read_thermal(
     """
     (frame,) = read_frames(path)
     moved = replica_displacements(frame).mean(axis=1)
-    eligible = active_atoms(frame.structure, active_species)
+    eligible = frame.structure.of_species(active_species)
     extreme = label_by_quantile(moved, share, share, eligible)
     labels = extreme if learned_share is None else label_by_quantile(moved, learned_share, learned_share, eligible)
     name = Path(path).name.removesuffix(".xyz.gz")

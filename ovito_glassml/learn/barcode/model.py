@@ -16,6 +16,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ovito_glassml.descriptors.blocks import known_columns
 from ovito_glassml.descriptors.soap import SOAPDescriptors
 from ovito_glassml.learn.barcode.budget import BudgetError, EnergyBudget, budget_in_boxes
 from ovito_glassml.learn.barcode.energy import SimilarityEnergy, kernel
@@ -434,13 +435,13 @@ class UleModel(LearnedModel):
                 "The energies of this model come from trees and belong to no atoms; "
                 "take a model with energy 'linear similarity'."
             )
-        typical = self.energy.typical[_Compared(structure, self).kinds]
+        typical = self.energy.typical[_kinds(structure, self)]
         found = prediction.environment, prediction.contribution
         return budget_in_boxes(structure, *found, typical, self.names, self.descriptor.cutoff)
 
     def novelty_blocks(self, structure: Structure) -> Iterator[tuple[str, NDArray, NDArray]]:
         """See `LearnedModel`; atoms without neighbours as well."""
-        kinds = _Compared(structure, self).kinds
+        kinds = _kinds(structure, self)
         for indices, products in self.descriptor.iterate_products(structure, self.rows.T):
             if isinstance(self.energy, SimilarityEnergy):
                 kernels = kernel(products, kinds[indices], self.energy.species).astype(np.float64)
@@ -546,15 +547,18 @@ class _Compared:
 
     def __init__(self, structure: Structure, model: UleModel) -> None:
         count = len(structure)
-        known = model.header.species  # other names may be there, but no atoms of theirs
-        columns = [known.index(name) if name in known else 0 for name in structure.species_names]
-        self.kinds = np.array(columns, dtype=np.int32)[structure.species]
+        self.kinds = _kinds(structure, model)
         self.environment = np.full(count, -1, dtype=np.int32)
         self.similarity = np.full(count, np.nan, dtype=np.float32)
         self.embedding = np.full((count, model.score.width), np.nan, dtype=np.float32)
         self.difference = np.full(count, np.nan)
         self.alone = np.zeros(count, dtype=np.bool_)
         self.kernel_sums = np.zeros(len(model))
+
+
+def _kinds(structure: Structure, model: UleModel) -> NDArray[np.int32]:
+    """Place of every atom's species in the model; other names may be there, but no atoms of theirs."""
+    return known_columns(structure, model.header.species)[structure.species].astype(np.int32)
 
 
 def with_energies(products: NDArray, differences: NDArray) -> NDArray[np.float32]:

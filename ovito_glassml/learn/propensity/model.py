@@ -5,7 +5,7 @@ Inference with NumPy and Numba; training is in `train`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -17,7 +17,7 @@ from ovito_glassml.descriptors.blocks import known_columns
 from ovito_glassml.descriptors.species_averages import species_averages
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
 from ovito_glassml.learn.format import ModelHeader, check_length, rebuilt, take_tensor
-from ovito_glassml.learn.model import LearnedModel, Prediction
+from ovito_glassml.learn.model import ActiveSpeciesModel, Prediction
 from ovito_glassml.neighbours import build_cell_list, reporting, stage, within_reach
 from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
@@ -97,7 +97,7 @@ class LinearPropensity:
 
 
 @dataclass(frozen=True)
-class PropensityModel(LearnedModel):
+class PropensityModel(ActiveSpeciesModel):
     """A trained model; see `load` and `predict`.
 
     Attributes
@@ -130,11 +130,6 @@ class PropensityModel(LearnedModel):
         """For the model file."""
         return self.linear.tensors() | self.score.tensors()
 
-    @property
-    def active_species(self) -> str:
-        """The species whose atoms are predicted."""
-        return self.header.architecture["active_species"]
-
     def predict(self, structure: Structure, *, progress: Progress | None = None) -> PropensityPrediction:
         """Predict how far the selected atoms of the active species will move.
 
@@ -155,7 +150,7 @@ class PropensityModel(LearnedModel):
         self.header.check_structure(structure)
         values = np.full(len(structure), np.nan)
         extrapolation, of_sample = values.copy(), float("nan")
-        wanted = self._wanted(structure)
+        wanted = self.wanted(structure)
         if wanted.any():
             with one_blas_thread():
                 shares, embedding = self._shares(structure, wanted, stage(progress, 0.0, 0.5))
@@ -169,19 +164,9 @@ class PropensityModel(LearnedModel):
             propensity=values, error=error, extrapolation=extrapolation, sample_extrapolation=of_sample
         )
 
-    def novelty_blocks(self, structure: Structure) -> Iterator[tuple[str, NDArray, NDArray]]:
-        """See `LearnedModel`; atoms of the active species alone."""
-        for indices, rows in self.descriptor.iterate_blocks(replace(structure, mask=self._wanted(structure))):
-            caged = rows.any(axis=1)
-            yield self.active_species, indices[caged], rows[caged]
-
     def _columns(self, structure: Structure) -> NDArray[np.int64]:
         """Place of every atom's species in the model."""
         return known_columns(structure, self.descriptor.species)[structure.species]
-
-    def _wanted(self, structure: Structure) -> NDArray[np.bool_]:
-        active = self._columns(structure) == self.descriptor.species.index(self.active_species)
-        return active if structure.mask is None else active & structure.mask
 
     def _shares(
         self, structure: Structure, wanted: NDArray[np.bool_], progress: Progress | None

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.descriptors.ace import ACEDescriptors
+from ovito_glassml.descriptors.blocks import species_columns
 from ovito_glassml.descriptors.species_averages import species_averages
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.evaluation import pearson
@@ -244,12 +245,11 @@ def _check(samples: Sequence[PropensitySample], names: tuple[str, ...], design: 
 
 
 def _columns(sample: PropensitySample, descriptor: ACEDescriptors) -> NDArray[np.int64]:
-    places = [descriptor.species.index(name) for name in sample.structure.species_names]
-    return np.array(places, dtype=np.int64)[sample.structure.species]
+    return species_columns(sample.structure, descriptor.species)[sample.structure.species]
 
 
 def _active(sample: PropensitySample, design: PropensityDesign) -> NDArray[np.bool_]:
-    return _columns(sample, design.descriptor) == design.descriptor.species.index(design.active_species)
+    return sample.structure.of_species(design.active_species)
 
 
 def _centre(samples: Sequence[PropensitySample], descriptor: ACEDescriptors) -> NDArray[np.float64]:
