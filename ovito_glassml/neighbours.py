@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.compile import empty, inlined, inner, kernel, maker, unowned, unsigned
 from ovito_glassml.structure import Structure, StructureError
-from ovito_glassml.threads import Progress, one_blas_thread, run_tasks
+from ovito_glassml.threads import LARGE_TASK_SIZE, Progress, one_blas_thread, run_tasks
 
 __all__ = [
     "BLOCK_SIZE",
@@ -712,7 +712,6 @@ def sum_within(
     width = values.shape[1] if width is None else width
     further, other = also or (np.empty((len(values), 0)), 0.0)
     grid, order = cells.grid, cells.order
-
     settings = float(radius), values, first, width, float(other), further
 
     def work(begin: int, end: int) -> None:
@@ -720,10 +719,8 @@ def sum_within(
         _sum_within_block(0, end - begin, grid, order[begin:end], *settings, sums)
         receive(grid.atom[order[begin:end]], sums)
 
-    within = progress if len(order) > BLOCK_SIZE else None
-    run_tasks(work, len(order), progress=within, around=one_blas_thread)  # what receives may multiply matrices
-    if progress is not None:
-        progress(1.0)
+    # What receives may multiply matrices.
+    run_tasks(work, len(order), size=LARGE_TASK_SIZE, progress=progress, around=one_blas_thread)
 
 
 def cut_out(structure: Structure, atom: int, radius: float, species: tuple[str, ...]) -> Structure:

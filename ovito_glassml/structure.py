@@ -153,6 +153,12 @@ class Structure:
             return np.arange(len(self))
         return np.flatnonzero(self.mask)
 
+    def of_species(self, name: str) -> NDArray[np.bool_]:
+        """Which atoms are of a species; none where the structure does not name it."""
+        if name not in self.species_names:
+            return np.zeros(len(self), dtype=np.bool_)
+        return self.species == self.species_names.index(name)
+
     @property
     def shares(self) -> dict[str, float]:
         """Share of the atoms that each species has, of those present."""

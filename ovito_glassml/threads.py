@@ -23,12 +23,12 @@ from threadpoolctl import ThreadpoolController
 
 from ovito_glassml.progress import Progress
 
-__all__ = ["TASK_SIZE", "limit_threads", "one_blas_thread", "run_tasks", "thread_count"]
+__all__ = ["LARGE_TASK_SIZE", "TASK_SIZE", "limit_threads", "one_blas_thread", "run_tasks", "thread_count"]
 
 #: Atoms of one task: handing it to a thread takes as long as computing a few of them.
 TASK_SIZE = 256
-#: Where there are enough, tasks are four times as large: what they do in Python keeps other threads waiting.
-ENOUGH_TASKS = 32
+#: Of one whose kernel is a function in Python that calls compiled ones: no other thread runs Python meanwhile.
+LARGE_TASK_SIZE = 1024
 
 
 #: Stands among identifiers of threads for all of them.
@@ -46,13 +46,13 @@ def run_tasks(
     kernel: Callable[..., None],
     count: int,
     *arguments: Any,
+    size: int = TASK_SIZE,
     progress: Progress | None = None,
     around: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> None:
     """Call ``kernel(begin, end, *arguments)`` for ranges that make up 0 to `count`, on all threads.
 
-    Ranges are of `TASK_SIZE`, and up to four times that where there are more than `ENOUGH_TASKS` of them. The thread
-    that calls does its share, so that several may call at the same time, or one from within a task.
+    The thread that calls does its share, so that several may call at the same time, or one from within a task.
 
     Parameters
     ----------
@@ -61,6 +61,8 @@ def run_tasks(
     count : int
     *arguments
         Passed on.
+    size : int, optional
+        Of a range; the last may be shorter. Default: `TASK_SIZE`, for compiled kernels.
     progress : callable, optional
         Called with the fraction done, in the thread that calls, after each task of its own and at the end; may raise
         to stop.
@@ -71,27 +73,25 @@ def run_tasks(
     ------
     The first error of a task or of `progress`, when the tasks that were under way have ended; no others begin.
     """
-    size = max(TASK_SIZE, min(4 * TASK_SIZE, count // ENOUGH_TASKS))
-    tasks = deque(range(0, count, size))
-    total, done = len(tasks), deque[int]()
+    starts = range(0, count, size)
+    total, done = len(starts), deque[int]()
+    threads = max(1, min(thread_count(), total))
+    ends = [None] * threads  # where each of them stops
+    tasks = deque([*starts, *ends])
 
     def work(report: Progress | None = None) -> None:
         try:
             with around():
-                while tasks:
-                    try:
-                        begin = tasks.popleft()
-                    except IndexError:  # another thread was faster
-                        return
+                for begin in iter(tasks.popleft, None):
                     kernel(begin, min(begin + size, count), *arguments)
                     done.append(begin)
                     if report is not None and len(done) < total:
                         report(len(done) / total)
         except BaseException:
-            tasks.clear()
+            tasks.extendleft(ends)
             raise
 
-    helping = _helpers.ask(min(thread_count(), total) - 1, work)
+    helping = _helpers.ask(threads - 1, work)
     try:
         work(progress)
     finally:
@@ -221,8 +221,9 @@ def one_blas_thread() -> Iterator[None]:
         for library in _libraries(len(sys.modules)):
             # OpenMP has a number for each thread.
             whom = here if getattr(library, "threading_layer", "") == "openmp" else _EVERYONE
-            _limited.setdefault((whom, library.filepath), (library, library.num_threads))
-            _set_threads(library, 1)
+            if (whom, library.filepath) not in _limited:
+                _limited[whom, library.filepath] = library, library.num_threads
+                _set_threads(library, 1)
     try:
         yield
     finally:

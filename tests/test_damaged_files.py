@@ -30,13 +30,20 @@ from ovito_glassml.learn.format import (
     read_header,
     read_model,
 )
+from ovito_glassml.learn.propensity.model import PropensityModel
 from ovito_glassml.learn.prototypes.model import ScnnModel
 from ovito_glassml.learn.stiffness.model import StiffnessModel
 from ovito_glassml.simulate.snapshots import Snapshot, provenance, read_frames, write_frames
 from ovito_glassml.structure import Structure
 
 #: What the modifiers load models with.
-ESTIMATORS = {"stiffness": StiffnessModel, "activity": ActivityModel, "scnn": ScnnModel, "ule": UleModel}
+ESTIMATORS = {
+    "stiffness": StiffnessModel,
+    "activity": ActivityModel,
+    "propensity": PropensityModel,
+    "scnn": ScnnModel,
+    "ule": UleModel,
+}
 NAN, INFINITY = float("nan"), float("inf")
 #: What an entry of a header may be replaced by; `REMOVED` takes it away.
 REMOVED = object()

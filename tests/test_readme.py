@@ -1,5 +1,6 @@
 """What the README and the pages behind it say is so: parameters, scores, commands and links."""
 
+import csv
 import re
 from pathlib import Path
 
@@ -73,37 +74,47 @@ def test_the_readme_names_every_modifier_and_stays_short():
     assert len(README.encode()) <= 15 * KILOBYTE
 
 
-def test_the_scores_of_the_readme_are_medians_and_worst_of_those_of_all_models():
-    listed = {cells[0]: cells for cells in rows(README) if len(cells) == 5}
-    made_for = {"stiffness-cuzr": "inherent structures", "stiffness-cuzr-300k": "snapshots at 300 K"}
-    of_models = {"Predicted stiffness": [], "Predicted activity": [], "Prototype similarity": []}
-    for cells in rows(MODELS):
-        name = re.match(r"\[`(.*?)`\]", cells[0])
-        if name and name[1].startswith("stiffness-") and cells[1] == made_for.get(name[1], "inherent structures"):
-            of_models["Predicted stiffness"].append((np.mean(numbers(cells[2])), name[1]))
-        elif name and name[1].startswith("activity-"):
-            of_models["Predicted activity"].append((numbers(cells[3])[0], name[1]))
-        elif name and name[1].startswith("scnn-"):
-            of_models["Prototype similarity"].append((numbers(cells[2])[0], name[1]))
-    for method, scores in of_models.items():
-        _, _, count, median, worst = listed[method]
-        assert int(count) == len(scores)
-        assert float(median) == pytest.approx(np.median([score for score, _ in scores]), abs=2 * ROUNDED)
-        assert numbers(worst.partition(" (")[0]) == pytest.approx([min(scores)[0]], abs=2 * ROUNDED)
-        assert min(scores)[1] in worst
-    (energies,) = [cells for cells in rows(MODELS) if cells[0] == "40 environments"]
-    assert float(listed["ULE barcode"][3]) == pytest.approx(float(energies[3]), abs=ROUNDED)
+def test_the_scores_of_the_readme_are_medians_and_worst_of_all_samples_kept_aside():
+    """In the state that a model was made for; recomputed from the file of scores."""
+    with open(ROOT / "ovito_glassml" / "reproduce" / "scores.csv", newline="", encoding="utf-8") as file:
+        stored = [row for row in csv.DictReader(file) if row["expected"] == "yes"]
+    listed = {cells[0]: cells for cells in rows(README) if len(cells) == 7}
+    columns = {
+        "Predicted stiffness": ("stiffness-", "correlation"),
+        "Predicted activity": ("activity-", "accuracy"),
+        "Prototype similarity": ("scnn-", "auc"),
+        "ULE barcode": ("ule-", "correlation"),
+    }
+    for method, (prefix, column) in columns.items():
+        own = [row for row in stored if row["model"].startswith(prefix)]
+        _, _, models, samples, median, worst, at_true_rate = listed[method]
+        assert int(models) == len({row["model"] for row in own})
+        assert int(samples) == len({row["sample"] for row in own})
+        least = min(own, key=lambda row: float(row[column]))
+        assert float(median) == pytest.approx(np.median([float(row[column]) for row in own]), abs=ROUNDED)
+        assert numbers(worst.partition(" (")[0]) == pytest.approx([float(least[column])], abs=ROUNDED)
+        assert least["model"] in worst
+        assert least["composition"] in worst
+        if own[0]["mcc"]:
+            wanted = [
+                np.median([float(row[name]) for row in own])
+                for name in ("precision", "average_precision", "events", "mcc")
+            ]
+            assert numbers(at_true_rate)[:4] == pytest.approx(wanted, abs=ROUNDED)
 
 
 def test_the_scores_of_activity_models_are_those_of_their_cards():
     scores = dict(of_kind("activity"))
     assert set(scores) == {name for name in list_models() if name.startswith("activity-")}
-    for name, (_, _, made_from, accuracy, auc) in scores.items():
+    for name, (_, _, made_from, accuracy, auc, rate, *at_true_rate) in scores.items():
         header = read_header(name)
         (own,) = [table for table in header.results if "kept aside, inherent" in table.title]
         (left_out,) = [table for table in header.results if table.title.startswith("All ")]
         assert numbers(accuracy) == pytest.approx([float(cell) for cell in left_out.rows[0][2:4]], abs=ROUNDED), name
-        assert numbers(auc) == pytest.approx([float(own.rows[-1][4])], abs=ROUNDED), name
+        mean = dict(zip(own.columns, own.rows[-1], strict=True))
+        assert numbers(auc) + numbers(rate) == pytest.approx([mean["AUC"], mean["rate of events"]], abs=ROUNDED), name
+        wanted = [mean[column] for column in ("precision", "average precision", "MCC")]
+        assert [float(cell) for cell in at_true_rate] == pytest.approx(wanted, abs=ROUNDED), name
         assert int(re.search(r"\d+", made_from)[0]) == len(header.training["samples"]), name
 
 
@@ -138,10 +149,11 @@ def test_the_correlation_of_energies_of_atoms_is_that_of_the_card():
 def test_the_scores_of_prototype_models_are_those_of_their_cards():
     found = dict(of_kind("scnn"))
     assert set(found) == {name for name in list_models() if name.startswith("scnn-")}
-    for name, (_, aside, left_out, plain) in found.items():
+    for name, (_, aside, precision, matthews, left_out, plain) in found.items():
         tables = {table.title: table.rows for table in read_header(name).results}
         own, mean = tables["This model on samples kept aside"], tables["Every sample left out in turn"][-1]
         assert numbers(aside) == pytest.approx([float(row[1]) for row in own], abs=ROUNDED), name
+        assert numbers(precision) + numbers(matthews) == pytest.approx([r[k] for k in (3, 4) for r in own], abs=ROUNDED)
         assert numbers(left_out) + numbers(plain) == pytest.approx([float(cell) for cell in mean[1:3]], abs=ROUNDED)
 
 

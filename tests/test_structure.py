@@ -84,3 +84,10 @@ def test_elements_come_by_atomic_number_and_all_others_by_alphabet(names, order)
 def test_species_of_several_structures_have_the_order_of_one():
     first, second = (Structure(np.zeros((1, 3)), [0], names) for names in (("Zr", "Cu"), ("Al",)))
     assert combined_species([first, second]) == combined_species([second, first]) == ("Al", "Cu", "Zr")
+
+
+def test_atoms_of_a_species_are_found_and_none_of_a_stranger():
+    glass = Structure(np.eye(3), [0, 1, 0], ("A", "B"))
+    assert glass.of_species("A").tolist() == [True, False, True]
+    assert glass.of_species("B").tolist() == [False, True, False]
+    assert not glass.of_species("C").any()

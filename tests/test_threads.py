@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from ovito_glassml import threads
 from ovito_glassml.descriptors.soap import SOAPDescriptors
 from ovito_glassml.structure import Structure
-from ovito_glassml.threads import TASK_SIZE, limit_threads, one_blas_thread, run_tasks, thread_count
+from ovito_glassml.threads import LARGE_TASK_SIZE, TASK_SIZE, limit_threads, one_blas_thread, run_tasks, thread_count
 
 
 def counts():
@@ -113,13 +113,19 @@ def record(begin, end, ranges):
 
 
 def test_tasks_cover_everything_once_whatever_the_number_of_threads():
-    for count, size in ((0, 256), (1, 256), (TASK_SIZE + 1, 256), (4096, 256), (16_384, 512), (100_000, 1024)):
-        expected = [(begin, min(begin + size, count)) for begin in range(0, count, size)]
+    for count in (0, 1, TASK_SIZE, TASK_SIZE + 1, 4096, 10_000):
+        expected = [(begin, min(begin + TASK_SIZE, count)) for begin in range(0, count, TASK_SIZE)]
         for number in (1, 2, 5):
             ranges = []
             with limit_threads(number):
                 run_tasks(record, count, ranges)
             assert sorted(ranges) == expected
+
+
+def test_tasks_are_of_the_size_asked_for():
+    ranges = []
+    run_tasks(record, 2500, ranges, size=LARGE_TASK_SIZE)
+    assert sorted(ranges) == [(0, 1024), (1024, 2048), (2048, 2500)]
 
 
 def test_several_threads_work_at_the_same_time():
@@ -148,12 +154,12 @@ def test_an_error_in_a_task_ends_the_others_and_is_raised(count):
 
     def fail(begin, end):
         ranges.append(begin)
-        if begin == 8 * TASK_SIZE:
+        if begin == 5 * TASK_SIZE:
             raise ZeroDivisionError
 
     with limit_threads(count), pytest.raises(ZeroDivisionError):
         run_tasks(fail, 1000 * TASK_SIZE)
-    assert len(ranges) < 200
+    assert len(ranges) < 900
     ended = len(ranges)
     with limit_threads(count):  # nothing is left behind
         run_tasks(record, 3 * TASK_SIZE, ranges)
@@ -176,7 +182,7 @@ def test_progress_rises_to_one_and_may_stop_between_tasks(count):
         ranges.clear()
         with pytest.raises(InterruptedError):
             run_tasks(lambda *task: time.sleep(0.001) or record(*task), 1000 * TASK_SIZE, ranges, progress=stop)
-    assert 1 <= len(ranges) < 200
+    assert 1 <= len(ranges) < 900
 
 
 def test_the_number_of_threads_obeys_the_variable_and_the_processors(monkeypatch):

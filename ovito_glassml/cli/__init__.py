@@ -8,6 +8,8 @@ import typer
 from rich.console import Console
 
 from ovito_glassml.cli import apply, learn
+from ovito_glassml.cli.compare import compare
+from ovito_glassml.cli.doctor import doctor
 from ovito_glassml.cli.figures import figures_app
 from ovito_glassml.cli.lazy import add_lazily
 from ovito_glassml.cli.models import models_app
@@ -30,6 +32,8 @@ app = typer.Typer(
 
 apply.add_commands(app)
 learn.add_commands(app)
+app.command()(compare)
+app.command()(doctor)
 for group, name in (
     (modifiers_app, "modifiers"),
     (models_app, "models"),

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ovito_glassml.cli.common import UsageError, console, progress_bar
+from ovito_glassml.cli.common import UsageError, console, frame_range, progress_bar
 from ovito_glassml.modifiers import registry
 
 SHORT_NAMES = ", ".join(registry.by_name())
@@ -71,7 +71,7 @@ def apply(
         settings["species"] = species
     chain = _modifiers(modifier, settings)
     last: dict[str, Any] = {}
-    written: dict[str, Any] = {"frames": _slice(frames), "attributes": attributes, "atom_style": atom_style}
+    written: dict[str, Any] = {"frames": frame_range(frames), "attributes": attributes, "atom_style": atom_style}
     # A path would take a slash out of an address.
     sources = [file if "://" in file else Path(file) for file in files]
     with progress_bar(f"Reading {Path(files[0]).name}") as update:
@@ -142,16 +142,6 @@ def _assignment(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except json.JSONDecodeError:
         return name, value
-
-
-def _slice(text: str) -> slice:
-    try:
-        parts = [int(part) if part else None for part in text.split(":")]
-        if len(parts) == 1:
-            return slice(parts[0], None if parts[0] == -1 else parts[0] + 1)  # type: ignore[operator]
-        return slice(*parts)
-    except (ValueError, TypeError) as error:
-        raise UsageError(f"--frames {text!r} is no range; write START:STOP:STEP such as 0:100:10.") from error
 
 
 def add_commands(app: typer.Typer) -> None:

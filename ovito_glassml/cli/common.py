@@ -96,6 +96,17 @@ def number(text: str, what: str) -> float:
         raise UsageError(f"The {what} {text!r} is no number; give one such as 300.") from error
 
 
+def frame_range(text: str) -> slice:
+    """Frames as a Python slice, or a single one."""
+    try:
+        parts = [int(part) if part else None for part in text.split(":")]
+        if len(parts) == 1:
+            return slice(parts[0], None if parts[0] == -1 else parts[0] + 1)  # type: ignore[operator]
+        return slice(*parts)
+    except (ValueError, TypeError) as error:
+        raise UsageError(f"--frames {text!r} is no range; write START:STOP:STEP such as 0:100:10.") from error
+
+
 def check_output(output: Path, ending: str) -> None:
     """Refuse a file that could not be written before hours are spent on its content."""
     if not output.name.endswith(ending):

@@ -22,6 +22,7 @@ from ovito_glassml.cli.samples import (
 )
 from ovito_glassml.learn.activity.settings import ActivitySettings
 from ovito_glassml.learn.barcode.train import UleDesign, train_ule
+from ovito_glassml.learn.propensity.settings import PropensitySettings
 from ovito_glassml.learn.prototypes.settings import ScnnSettings
 from ovito_glassml.learn.stiffness.settings import StiffnessSettings
 from ovito_glassml.structure import combined_species
@@ -133,14 +134,53 @@ def _activity_samples(file: Path, names: tuple[str, str], active: str, species: 
 
     from ovito_glassml.adapter.files import read_columns
     from ovito_glassml.learn.activity.data import labelled_sample
-    from ovito_glassml.learn.activity.model import active_atoms
 
     label, displacement = names
     samples = []
     for structure, columns in read_columns(file, (label,), (displacement,), species=species):
-        labels = np.where(active_atoms(structure, active), columns[label], np.nan)
+        labels = np.where(structure.of_species(active), columns[label], np.nan)
         samples.append(labelled_sample(structure, labels, columns.get(displacement), file.name.split(".")[0]))
     return samples
+
+
+@train_app.command("propensity")
+@with_options_of(PropensitySettings)
+def train_propensity_model(
+    settings: PropensitySettings,
+    files: Annotated[list[Path], typer.Argument(help="Inherent structures; each file is one configuration.")],
+    output: Output,
+    label: Annotated[
+        str, typer.Option(help="Column with every atom's displacement: its mean over runs, or one component a run.")
+    ] = "Propensity",
+    species: Species = "",
+    length_unit: LengthUnit = "",
+    reference: References = None,
+) -> None:
+    """Train a model of how far every atom will move, judged on every configuration by the others.
+
+    Example: glassml train propensity 1.xyz 2.xyz 3.xyz --active-species A --nearest 1 -o mine.safetensors
+    """
+    from ovito_glassml.adapter.files import read_columns
+    from ovito_glassml.descriptors.ace import ACEDescriptors
+    from ovito_glassml.learn.propensity.data import propensity_sample
+    from ovito_glassml.learn.propensity.evaluate import group_table, left_out_table, shell_table
+    from ovito_glassml.learn.propensity.train import PropensityDesign, train_propensity
+
+    # Every configuration judges in its turn, so none is kept for that alone.
+    job = _job(files, output, [files[-1]], length_unit, "", reference)._replace(training=files)
+    samples = [
+        propensity_sample(structure, columns[label], file.name.split(".")[0])
+        for file in files
+        for structure, columns in read_columns(file, (label,), (), species=species)
+    ]
+    names = combined_species(sample.structure for sample in samples)
+    nearest = settings.nearest
+    descriptor = ACEDescriptors(names, settings.cutoff * nearest, nearest, order=1, n_max=settings.n_max)
+    title = f"how far {settings.active_species} atoms of {'-'.join(names)} will move"
+    design = PropensityDesign(title, "", descriptor, settings.active_species, length_unit=job.units.length)
+    with progress_bar("Training") as update:
+        model, data, left_out = train_propensity(samples, design, progress=update)
+    job.save(model, [left_out_table(data, left_out), group_table(data, left_out, design), shell_table(model)])
 
 
 @train_app.command("scnn")

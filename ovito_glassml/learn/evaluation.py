@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy  # its parts are loaded when first used: scipy.stats takes half a second
@@ -25,6 +26,7 @@ __all__ = [
     "CONFIDENCE",
     "REGRESSION",
     "RESAMPLES",
+    "TOP_SHARE",
     "Evaluation",
     "EvaluationError",
     "Score",
@@ -33,22 +35,31 @@ __all__ = [
     "average_precision",
     "balanced_brier",
     "calibration_curve",
+    "chance",
     "class_labels",
     "classification_scores",
     "evaluate",
     "expected_calibration_error",
+    "matthews_at_true_rate",
     "parity",
     "pearson",
+    "precision_at_true_rate",
     "precision_recall_curve",
     "regression_scores",
     "roc_curve",
     "spatial_groups",
     "spearman",
+    "top_overlap",
 ]
 
 #: Names of the scores.
-REGRESSION = ("pearson", "spearman", "rmse", "bias")
-CLASSIFICATION = ("auc", "average_precision", "brier", "calibration_error")
+REGRESSION = ("pearson", "spearman", "top_overlap", "rmse", "bias")
+CURVE_SCORES = ("auc", "average_precision", "precision", "mcc")
+CLASSIFICATION = (*CURVE_SCORES, "brier", "calibration_error")
+
+#: Share of the atoms with the largest values, whose overlap is scored: as many as are called active where labels are
+#: quantiles.
+TOP_SHARE = 0.05
 
 #: Share of intervals that hold the true value.
 CONFIDENCE = 0.95
@@ -123,6 +134,7 @@ def evaluate(
     *,
     task: str = "regression",
     positive_share: float = 0.0,
+    top_share: float = TOP_SHARE,
     resamples: int = RESAMPLES,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -140,6 +152,8 @@ def evaluate(
         ``"regression"`` or ``"classification"``.
     positive_share : float
         As for `class_labels`.
+    top_share : float
+        As for `regression_scores`.
     resamples : int
         0 leaves out the intervals.
     progress : callable, optional
@@ -176,7 +190,8 @@ def evaluate(
 
         values, boxes = predictions[atoms], groups[atoms]
         if labels is None:
-            return regression_scores(values, truths[atoms], boxes, resamples=resamples, progress=share)
+            settings: dict[str, Any] = {"top_share": top_share, "resamples": resamples}
+            return regression_scores(values, truths[atoms], boxes, **settings, progress=share)
         return classification_scores(values, labels[atoms] == 1, boxes, resamples=resamples, progress=share)
 
     names = structure.species_names
@@ -300,6 +315,55 @@ def average_precision(positive: NDArray[np.bool_], predicted: NDArray) -> float:
     return float(_average_precision(steps.positive, steps.negative))
 
 
+def precision_at_true_rate(positive: NDArray[np.bool_], predicted: NDArray) -> float:
+    """Share of positives among the atoms with the largest values, of which as many are taken as are positive.
+
+    It is the share of the positives that are found, too. Of equal values at the threshold each counts with
+    the probability to be among those that are taken. Guessing gives the share of positives. NaN without atoms of
+    both kinds.
+    """
+    if not positive.any() or positive.all():
+        return float("nan")
+    steps = _steps(positive, predicted)
+    return float(_precision_at_true_rate(steps.positive, steps.negative))
+
+
+def matthews_at_true_rate(positive: NDArray[np.bool_], predicted: NDArray) -> float:
+    """Matthews correlation of positives with the atoms that `precision_at_true_rate` takes: 1 perfect, 0 a guess.
+
+    Where as many atoms are taken as are positive it is that precision, counted from what guessing gives.
+    """
+    if not positive.any() or positive.all():
+        return float("nan")
+    return float(_matthews(precision_at_true_rate(positive, predicted), positive.mean()))
+
+
+def top_overlap(predicted: NDArray, true: NDArray, share: float = TOP_SHARE) -> float:
+    """Share of the atoms with the largest predicted values that have the largest true ones, too.
+
+    Of both the same share of the atoms is taken, a fraction of an atom included, so that a repeated cell scores as the
+    cell does. Equal values at a threshold count as in `precision_at_true_rate`. Guessing gets the share that is taken.
+    NaN for fewer than two atoms or constant values.
+    """
+    if len(true) < 2 or not np.ptp(predicted) or not np.ptp(true):
+        return float("nan")
+    wanted = share * len(true)
+    first, second = _taken(predicted, wanted), _taken(true, wanted)
+    drawn, others = ((taken > 0) & (taken < 1) for taken in (first, second))
+    both = first * second  # drawn independently, but for the same atoms
+    if np.array_equal(drawn, others):
+        both[drawn] = first[drawn]
+    return float(both.sum() / wanted)
+
+
+def chance(score: str, share: float) -> float:
+    """What guessing gets on average, of one of the scores, where this share of the atoms is positive (or on top)."""
+    if not 0 < share < 1:
+        return float("nan")
+    known = {"auc": 0.5, "average_precision": share, "precision": share, "mcc": 0.0, "top_overlap": share}
+    return known.get(score, float("nan"))
+
+
 def balanced_brier(probability: NDArray, positive: NDArray[np.bool_]) -> float:
     """Mean squared difference of probability and outcome, both classes weighing the same; 0.25 says nothing."""
     squares = (probability - positive) ** 2
@@ -323,6 +387,7 @@ def regression_scores(
     true: NDArray,
     groups: NDArray[np.int64],
     *,
+    top_share: float = TOP_SHARE,
     resamples: int = RESAMPLES,
     progress: Progress | None = None,
 ) -> dict[str, Score]:
@@ -334,6 +399,8 @@ def regression_scores(
         Finite.
     groups : (M,) int64 array
         From `spatial_groups`: what is resampled.
+    top_share : float
+        Share of the atoms for `top_overlap`.
     resamples : int
         0 leaves out the intervals, as do fewer than `FEWEST_GROUPS` groups.
     progress : callable, optional
@@ -342,7 +409,7 @@ def regression_scores(
     Returns
     -------
     dict of str to Score
-        ``pearson``; ``spearman``; ``rmse``, the root-mean-square difference; ``bias``, the mean of
+        ``pearson``; ``spearman``; ``top_overlap``; ``rmse``, the root-mean-square difference; ``bias``, the mean of
         predicted minus true.
     """
     report = progress or silent
@@ -352,6 +419,7 @@ def regression_scores(
     exact = {
         "pearson": pearson(predicted, true),
         "spearman": pearson(*ranks),
+        "top_overlap": top_overlap(predicted, true, top_share),
         "rmse": float(np.sqrt((difference**2).mean())) if len(true) else float("nan"),
         "bias": float(difference.mean()) if len(true) else float("nan"),
     }
@@ -363,10 +431,18 @@ def regression_scores(
     moments = bootstrap.sums(columns)
     joint = _rank_bins(ranks[0]) * JOINT_BINS + _rank_bins(ranks[1])
     correlation, error, bias = bootstrap.resampled(moments, _moment_scores)
-    rank_correlation = bootstrap.resampled(bootstrap.histograms(joint, JOINT_BINS**2), _rank_correlation, report)
+    top = _top_bins(ranks[0], top_share) * JOINT_BINS + _top_bins(ranks[1], top_share)
+    rank_correlation, overlap = (
+        bootstrap.resampled(bootstrap.histograms(bins, JOINT_BINS**2), formula, span)
+        for bins, formula, span in (
+            (joint, _rank_correlation, lambda done: report(done / 2)),
+            (top, partial(_joint_overlap, share=top_share), lambda done: report((1 + done) / 2)),
+        )
+    )
     return {
         "pearson": bootstrap.score(exact["pearson"], correlation),
         "spearman": bootstrap.score(exact["spearman"], rank_correlation, (-1, 1)),
+        "top_overlap": bootstrap.score(exact["top_overlap"], overlap, (0, 1)),
         "rmse": bootstrap.score(exact["rmse"], error),
         "bias": bootstrap.score(exact["bias"], bias),
     }
@@ -393,16 +469,19 @@ def classification_scores(
     Returns
     -------
     dict of str to Score
-        ``auc``, as `area_under_roc`; ``average_precision``; ``brier``, the mean squared difference of probability
-        and outcome; ``calibration_error``, as `expected_calibration_error`. The latter two are NaN if
-        values are outside 0 to 1. The interval of the calibration error is that of a vector's length, the
-        vector being the excess of probability in each interval; it holds the true value at least as often as stated.
+        ``auc``, as `area_under_roc`; ``average_precision``; ``precision`` and ``mcc``, as `precision_at_true_rate`
+        and `matthews_at_true_rate`; ``brier``, the mean squared difference of probability and outcome;
+        ``calibration_error``, as `expected_calibration_error`. The latter two are NaN if values are outside 0 to 1.
+        The interval of the calibration error is that of a vector's length, the vector being the excess of
+        probability in each interval; it holds the true value at least as often as stated.
     """
     report = progress or silent
     exact = dict.fromkeys(CLASSIFICATION, float("nan"))
     exact["auc"] = area_under_roc(predicted[~positive], predicted[positive])
     report(0.0)
     exact["average_precision"] = average_precision(positive, predicted)
+    exact["precision"] = precision_at_true_rate(positive, predicted)
+    exact["mcc"] = matthews_at_true_rate(positive, predicted)
     probable = are_probabilities(predicted)
     if probable:
         exact["brier"] = float(((predicted - positive) ** 2).mean())
@@ -414,9 +493,9 @@ def classification_scores(
     if np.isfinite(exact["auc"]):
         bins = positive * RANK_BINS + _balanced_bins(positive, predicted)
         histograms = bootstrap.histograms(bins, 2 * RANK_BINS)
-        area, precision = bootstrap.resampled(histograms, _curve_scores, report)
-        scores["auc"] = bootstrap.score(exact["auc"], area, (0, 1))
-        scores["average_precision"] = bootstrap.score(exact["average_precision"], precision, (0, 1))
+        resampled = bootstrap.resampled(histograms, _curve_scores, report)
+        for name, values in zip(CURVE_SCORES, resampled, strict=True):
+            scores[name] = bootstrap.score(exact[name], values, (-1 if name == "mcc" else 0, 1))
     if probable:
         sums = bootstrap.sums(_excess_columns(positive, predicted))
         brier, *excess = bootstrap.resampled(sums, lambda total: (total[:, 1:] / total[:, :1]).T)
@@ -565,11 +644,13 @@ def _balanced_bins(positive: NDArray[np.bool_], predicted: NDArray) -> NDArray[n
 
 
 def _curve_scores(counts: NDArray) -> NDArray[np.float64]:
-    """Area under the curve and average precision of negative and positive atoms counted in intervals."""
+    """Area under the curve, average precision, precision and MCC of negative and positive atoms in intervals."""
     negative, positive = counts[:, :RANK_BINS], counts[:, RANK_BINS:]
     below = np.cumsum(negative, axis=1) - negative / 2
     area = (positive * below).sum(axis=1) / (positive.sum(axis=1) * negative.sum(axis=1))
-    return np.stack([area, _average_precision(positive, negative)])
+    precision = _precision_at_true_rate(positive, negative)
+    rate = positive.sum(axis=1) / counts.sum(axis=1)
+    return np.stack([area, _average_precision(positive, negative), precision, _matthews(precision, rate)])
 
 
 def _average_precision(positive: NDArray, negative: NDArray) -> NDArray[np.float64]:
@@ -577,6 +658,43 @@ def _average_precision(positive: NDArray, negative: NDArray) -> NDArray[np.float
     falling = positive[..., ::-1]
     found, taken = np.cumsum(falling, axis=-1), np.cumsum((positive + negative)[..., ::-1], axis=-1)
     return (falling * found / np.maximum(taken, 1)).sum(axis=-1) / found[..., -1]
+
+
+def _share_taken(counts: NDArray, wanted: NDArray | float) -> NDArray[np.float64]:
+    """Which share of the atoms in each interval along the last axis is among the `wanted` ones with largest values."""
+    above = np.cumsum(counts[..., ::-1], axis=-1)[..., ::-1] - counts
+    return np.clip((np.asarray(wanted)[..., None] - above) / np.maximum(counts, 1), 0, 1)
+
+
+def _precision_at_true_rate(positive: NDArray, negative: NDArray) -> NDArray[np.float64]:
+    """From numbers of atoms at rising values along the last axis."""
+    rate = positive.sum(axis=-1)
+    return (positive * _share_taken(positive + negative, rate)).sum(axis=-1) / rate
+
+
+def _matthews(precision: NDArray | float, rate: NDArray | float) -> NDArray | float:
+    """Of a classification that calls as many atoms positive as there are: all four of its counts follow."""
+    return (precision - rate) / (1 - rate)
+
+
+def _taken(values: NDArray, wanted: float) -> NDArray[np.float64]:
+    """Probability of each atom to be among the `wanted` ones with the largest values, equal ones drawn at random."""
+    _, step, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return _share_taken(counts, wanted)[step]
+
+
+def _top_bins(ranks: NDArray, share: float) -> NDArray[np.int64]:
+    """Intervals of a quantity half of which lie among the top ones, and which are narrow about their threshold."""
+    below_top = 1 - (ranks - 0.5) / len(ranks)
+    return (share / (share + below_top) * JOINT_BINS).astype(np.int64)
+
+
+def _joint_overlap(counts: NDArray, share: float) -> NDArray[np.float64]:
+    """Overlap of the top atoms of two quantities from atoms counted in JOINT_BINS × JOINT_BINS intervals."""
+    joint = counts.reshape(len(counts), JOINT_BINS, JOINT_BINS)
+    wanted = share * counts.sum(axis=1)
+    first, second = (_share_taken(joint.sum(axis=axis), wanted) for axis in (2, 1))
+    return (np.matmul(joint, second[:, :, None])[:, :, 0] * first).sum(axis=1) / wanted
 
 
 def _probability_bins(probability: NDArray) -> NDArray[np.int64]:

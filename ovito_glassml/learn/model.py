@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,10 @@ from ovito_glassml.learn.format import ModelError, ModelHeader, loaded_as, read_
 from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
 
-__all__ = ["ANY_SPECIES", "LearnedModel", "Prediction", "load_model"]
+if TYPE_CHECKING:
+    from ovito_glassml.descriptors.ace import ACEDescriptors
+
+__all__ = ["ANY_SPECIES", "ActiveSpeciesModel", "LearnedModel", "Prediction", "load_model"]
 
 #: Name of the head of a model that does not look at the atom's own species.
 ANY_SPECIES = "any"
@@ -25,6 +28,7 @@ ANY_SPECIES = "any"
 CLASSES = {
     "stiffness": "ovito_glassml.learn.stiffness.model:StiffnessModel",
     "activity": "ovito_glassml.learn.activity.model:ActivityModel",
+    "propensity": "ovito_glassml.learn.propensity.model:PropensityModel",
     "scnn": "ovito_glassml.learn.prototypes.model:ScnnModel",
     "ule": "ovito_glassml.learn.barcode.model:UleModel",
 }
@@ -137,6 +141,33 @@ class LearnedModel(ABC):
     def cutoff(self) -> float:
         """Distance up to which an atom's surroundings matter, in the model's length unit."""
         return self.header.cutoff
+
+
+class ActiveSpeciesModel(LearnedModel):
+    """A model of the atoms of one species, by descriptors of each.
+
+    Attributes
+    ----------
+    descriptor : ACEDescriptors
+    """
+
+    descriptor: ACEDescriptors
+
+    @property
+    def active_species(self) -> str:
+        """The species whose atoms are predicted."""
+        return self.header.architecture["active_species"]
+
+    def wanted(self, structure: Structure) -> NDArray[np.bool_]:
+        """The selected atoms of the active species."""
+        active = structure.of_species(self.active_species)
+        return active if structure.mask is None else active & structure.mask
+
+    def novelty_blocks(self, structure: Structure) -> Iterator[tuple[str, NDArray, NDArray]]:
+        """See `LearnedModel`; atoms of the active species alone."""
+        for indices, rows in self.descriptor.iterate_blocks(replace(structure, mask=self.wanted(structure))):
+            caged = rows.any(axis=1)
+            yield self.active_species, indices[caged], rows[caged]
 
 
 def load_model(name_or_path: str | os.PathLike[str]) -> LearnedModel:

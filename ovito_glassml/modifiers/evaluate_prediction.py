@@ -24,11 +24,13 @@ from ovito_glassml.learn.evaluation import (
     CLASSIFICATION,
     REGRESSION,
     RESAMPLES,
+    TOP_SHARE,
     Evaluation,
     EvaluationError,
     Score,
     are_probabilities,
     calibration_curve,
+    chance,
     evaluate,
     parity,
     precision_recall_curve,
@@ -40,6 +42,8 @@ from ovito_glassml.structure import Structure
 __all__ = ["EvaluatePredictionModifier"]
 
 SCORES = {"regression": REGRESSION, "classification": CLASSIFICATION}
+#: Scores beside which stands what guessing gets.
+WITH_CHANCE = ("auc", "average_precision", "precision", "mcc", "top_overlap")
 
 #: Units of the properties that this package makes, by plain name.
 UNITS = {
@@ -87,6 +91,10 @@ class EvaluatePredictionModifier(HasStrictTraits, ModifierInterface):
       ``EvaluatePrediction.pearson_low`` and ``EvaluatePrediction.pearson_high``; so for the others.
     * ``EvaluatePrediction.spearman``, ``EvaluatePrediction.spearman_low``, ``EvaluatePrediction.spearman_high``:
       attributes, correlation of the ranks.
+    * ``EvaluatePrediction.top_overlap``, ``EvaluatePrediction.top_overlap_low``,
+      ``EvaluatePrediction.top_overlap_high``: attributes, share of the atoms with the largest predicted values that
+      have the largest true ones, too; of both the share `top_share` of the atoms is taken. Guessing gets
+      ``EvaluatePrediction.top_overlap_chance``.
     * ``EvaluatePrediction.rmse``, ``EvaluatePrediction.rmse_low``, ``EvaluatePrediction.rmse_high``:
       attributes, root-mean-square difference in the unit of the values.
     * ``EvaluatePrediction.bias``, ``EvaluatePrediction.bias_low``, ``EvaluatePrediction.bias_high``:
@@ -97,9 +105,15 @@ class EvaluatePredictionModifier(HasStrictTraits, ModifierInterface):
     Outputs of classification:
 
     * ``EvaluatePrediction.auc``: attribute, area under the receiver operating characteristic: the probability that
-      a positive atom has a larger predicted value than a negative one.
-    * ``EvaluatePrediction.average_precision``: attribute, precision averaged over the positive atoms; guessing
-      gives the share of positives.
+      a positive atom has a larger predicted value than a negative one. Guessing gets
+      ``EvaluatePrediction.auc_chance``, 0.5; the same ending gives it for the next three.
+    * ``EvaluatePrediction.average_precision``: attribute, precision averaged over the positive atoms. Guessing
+      gets the share of positives: ``EvaluatePrediction.average_precision_chance``.
+    * ``EvaluatePrediction.precision``: attribute, share of positives among the atoms with the largest predicted
+      values, if as many atoms are called positive as there are; the share of the positives that is found is the same.
+      Guessing gets the share of positives: ``EvaluatePrediction.precision_chance``.
+    * ``EvaluatePrediction.mcc``: attribute, Matthews correlation of that choice with the truth: 1 is perfect, guessing
+      gets ``EvaluatePrediction.mcc_chance``, 0. It is the precision, counted from chance.
     * ``EvaluatePrediction.brier``: attribute, mean squared difference of probability and outcome; NaN
       if some predicted values are not between 0 and 1.
     * ``EvaluatePrediction.calibration_error``: attribute, expected calibration error over ten equal intervals of
@@ -113,6 +127,9 @@ class EvaluatePredictionModifier(HasStrictTraits, ModifierInterface):
     * ``EvaluatePrediction.undefined``: attribute, number of the others: without one of the values, or not selected
       with `only_selected`.
 
+    Where few atoms are positive, AUC and accuracy flatter; precision says how many of the atoms called
+    positive are.
+
     Scores that the atoms do not determine are NaN: all of them without compared atoms, correlations of a
     constant, and curves with one class only. NaN counts as no value, and so does −1 in integer properties.
 
@@ -125,7 +142,8 @@ class EvaluatePredictionModifier(HasStrictTraits, ModifierInterface):
             -m stiffness -m evaluate -o scored.xyz --attributes scores.csv
 
     prints ``EvaluatePrediction.pearson = 0.849582``, between 0.830 and 0.867. With ``--set task=classification --set
-    positive_share=0.2`` it tells how well the stiffest fifth is found: ``EvaluatePrediction.auc = 0.94619``.
+    positive_share=0.2`` it tells how well the stiffest fifth is found: ``EvaluatePrediction.auc = 0.950495``, and
+    ``EvaluatePrediction.precision = 0.7525`` where a guess has 0.2.
     """
 
     predicted = _property("Predicted Stiffness", "Predicted property")
@@ -166,6 +184,22 @@ class EvaluatePredictionModifier(HasStrictTraits, ModifierInterface):
     true values, that are positive; 0.2 is the top 20 %. One threshold holds for all species.
 
     :Default: ``0.0``, the true property holds labels: 1 positive, 0 negative, −1 none.
+    """
+
+    top_share = Range(
+        low=0.0,
+        high=1.0,
+        value=TOP_SHARE,
+        exclude_low=True,
+        exclude_high=True,
+        label="Top atoms (share of atoms)",
+        ovito_group="Evaluate prediction",
+    )
+    """
+    For regression: the share of the compared atoms that are called the top ones, by predicted and by true value; the
+    overlap of the two is a score. Of each species it is a share of its own atoms.
+
+    :Default: ``0.05``, the share that activity labels call active.
     """
 
     atoms_per_bin = Range(
@@ -229,17 +263,22 @@ class EvaluatePredictionModifier(HasStrictTraits, ModifierInterface):
                 true,
                 task=self.task,
                 positive_share=self.positive_share,
+                top_share=self._top_share(),
                 resamples=int(self.resamples),
                 progress=report,
             )
         )
         yield "Writing scores"
         names = species_of_run(data, self.species, input_slots, data_cache, names_needed=False)
-        write_attributes(data, "EvaluatePrediction", _statistics(structure, result, SCORES[self.task], names))
+        write_attributes(data, "EvaluatePrediction", _statistics(structure, result, self, names))
         if result.labels is None:
             self._write_parity(data, predicted[result.compared], true[result.compared])
         else:
             _write_curves(data, predicted[result.compared], result.labels[result.compared] == 1)
+
+    def _top_share(self) -> float:
+        """The share with as many digits as the scripts that OVITO writes."""
+        return round(float(self.top_share), 9)
 
     def _write_parity(self, data: DataCollection, predicted: NDArray, true: NDArray) -> None:
         bins = parity(predicted, true, max(2, min(int(self.atoms_per_bin), len(true))))
@@ -262,31 +301,40 @@ def _axis_label(name: str, unit: str) -> str:
 
 
 def _statistics(
-    structure: Structure, result: Evaluation, names: tuple[str, ...], species: tuple[str, ...]
+    structure: Structure, result: Evaluation, settings: EvaluatePredictionModifier, species: tuple[str, ...]
 ) -> dict[str, float | int | str]:
     """Attributes over all atoms, then over each declared species, so that all frames have the same ones."""
-    statistics = _named(result.scores, names, "") | _counts(result, result.compared, "")
+    statistics = _of_atoms(result, result.compared, result.scores, settings, "")
     statistics["undefined"] = int((~result.compared).sum())
     for name in species:
         number = structure.species_names.index(name) if name in structure.species_names else -1
-        statistics |= _named(result.by_species.get(name, {}), names, f".{name}")
-        statistics |= _counts(result, result.compared & (structure.species == number), f".{name}")
+        atoms = result.compared & (structure.species == number)
+        statistics |= _of_atoms(result, atoms, result.by_species.get(name, {}), settings, f".{name}")
     return statistics
 
 
-def _named(scores: dict[str, Score], names: tuple[str, ...], suffix: str) -> dict[str, float | int | str]:
+def _of_atoms(
+    result: Evaluation,
+    atoms: NDArray[np.bool_],
+    scores: dict[str, Score],
+    settings: EvaluatePredictionModifier,
+    suffix: str,
+) -> dict[str, float | int | str]:
+    """Scores with their limits and with what guessing gets, and numbers of atoms."""
+    count = int(atoms.sum())
+    counts: dict[str, float | int | str] = {f"count{suffix}": count}
+    share = settings._top_share() if count else float("nan")
+    if result.labels is not None:
+        positives = int((result.labels[atoms] == 1).sum())
+        counts[f"positives{suffix}"] = positives
+        share = positives / max(count, 1)
     values: dict[str, float | int | str] = {}
-    for name in names:
+    for name in SCORES[settings.task]:
         score = scores.get(name, Score(float("nan")))
         values |= {name + suffix: score.value, f"{name}_low{suffix}": score.low, f"{name}_high{suffix}": score.high}
-    return values
-
-
-def _counts(result: Evaluation, atoms: NDArray[np.bool_], suffix: str) -> dict[str, float | int | str]:
-    counts: dict[str, float | int | str] = {f"count{suffix}": int(atoms.sum())}
-    if result.labels is not None:
-        counts[f"positives{suffix}"] = int((result.labels[atoms] == 1).sum())
-    return counts
+        if name in WITH_CHANCE:
+            values[f"{name}_chance{suffix}"] = chance(name, share)
+    return values | counts
 
 
 def _write_curves(data: DataCollection, predicted: NDArray, positive: NDArray[np.bool_]) -> None:

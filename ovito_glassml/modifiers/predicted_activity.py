@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 from ovito.data import DataCollection
@@ -19,7 +20,9 @@ from ovito_glassml.adapter.output import color_by
 from ovito_glassml.adapter.prediction import Output, predict_particles, write_prediction
 from ovito_glassml.learn.activity.model import ACTIVATIONS, KIND, ActivityModel, ActivityPrediction
 from ovito_glassml.learn.choice import choose_model
-from ovito_glassml.learn.format import remembered
+from ovito_glassml.learn.format import read_header, remembered
+from ovito_glassml.learn.propensity.model import KIND as PROPENSITY_KIND
+from ovito_glassml.learn.propensity.model import PropensityModel, PropensityPrediction
 
 __all__ = ["PredictedActivityModifier"]
 
@@ -32,7 +35,10 @@ OUTPUT = Output(
     "Probability of being active (0 to 1)",
 )
 
+PROPENSITY = Output("Predicted propensity", "Predicting propensity", "PredictedActivity", "Predicted Propensity")
+
 _loaded = remembered(ActivityModel.load)
+_loaded_propensity = remembered(PropensityModel.load)
 
 
 class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
@@ -56,6 +62,11 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
     * ``Activity Probability Extrapolation``: particle property, distance from the training data;
       1 is the 99th percentile of the training atoms.
     * ``activity-probability-histogram``: table.
+    * ``Predicted Propensity``: particle property, with a model of propensity such as ``propensity-ka`` in place of the
+      probability: the expected displacement of every atom of the model's species, in units of length, on average over
+      many runs. NaN for the others. With it come ``Predicted Propensity Error``, the absolute error that 68 % of the
+      atoms of configurations left out stay below, ``Predicted Propensity Extrapolation``,
+      ``predicted-propensity-histogram``, and the attributes below of the propensity.
     * ``PredictedActivity.model``: attribute, name of the model used. If frames get different ones, that is said in
       a line.
     * ``PredictedActivity.mean``, ``PredictedActivity.std``: attributes, mean and standard
@@ -80,7 +91,7 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
 
     model = Str("", label="Model (name or file)", ovito_group="Predicted activity", ovito_placeholder="by structure")
     """
-    Name of a shipped or installed model, or path of a model file.
+    Name of a shipped or installed model, or path of a model file: of activity, or of propensity (``propensity-ka``).
 
     :Default: ``""``, the model that knows all species and whose training data are closest in composition; of
               two for the same glass, the one for `activation`, and then the one whose training data the structure
@@ -112,7 +123,8 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
 
     color_by_result = Bool(False, label="Color particles by activity", ovito_group="Predicted activity")
     """
-    Color the particles by ``Activity Probability`` with OVITO's own color coding.
+    Color the particles by ``Activity Probability``, or ``Predicted Propensity`` with a model of it, with OVITO's own
+    color coding.
 
     :Default: ``False``, the colors stay as they are.
     """
@@ -120,6 +132,9 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
     def modify(
         self, data: DataCollection, *, data_cache: DataCollection, **kwargs: Any
     ) -> Generator[str | float, None, None]:
+        if self.model and read_header(self.model).kind == PROPENSITY_KIND:
+            yield from self._propensity(data, data_cache)
+            return
         wanted = {"activation": self.activation}
         name, _, prediction = yield from predict_particles(
             data, data_cache, self, OUTPUT, lambda structure: choose_model(structure, KIND, _loaded, wanted), _loaded,
@@ -128,6 +143,22 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
         _write(data, prediction, name)
         if self.color_by_result:
             color_by(data, "Activity Probability")
+
+    def _propensity(self, data: DataCollection, data_cache: DataCollection) -> Generator[str | float, None, None]:
+        name, model, prediction = yield from predict_particles(
+            data, data_cache, self, PROPENSITY,
+            lambda structure: choose_model(structure, PROPENSITY_KIND, _loaded_propensity), _loaded_propensity,
+            lambda model, structure, report: model.predict(structure, progress=report),
+        )  # fmt: skip
+        _write_propensity(data, prediction, name, str(model.header.output["unit"]))
+        if self.color_by_result:
+            color_by(data, PROPENSITY.main)
+
+
+def _write_propensity(data: DataCollection, prediction: PropensityPrediction, name: str, unit: str) -> None:
+    output = replace(PROPENSITY, axis=f"Expected displacement ({unit})")
+    columns = {output.main: prediction.propensity, f"{output.main} Error": prediction.error}
+    write_prediction(data, output, name, prediction, columns, {})
 
 
 def _write(data: DataCollection, prediction: ActivityPrediction, name: str) -> None:

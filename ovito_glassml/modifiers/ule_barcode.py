@@ -24,9 +24,13 @@ from ovito_glassml.adapter.output import (
     write_typed_property,
 )
 from ovito_glassml.adapter.prediction import Output, predict_particles, write_prediction
+from ovito_glassml.learn.barcode.budget import EnergyBudget
+from ovito_glassml.learn.barcode.energy import SimilarityEnergy
 from ovito_glassml.learn.barcode.model import KIND, UleModel, UlePrediction
 from ovito_glassml.learn.choice import choose_model
 from ovito_glassml.learn.format import remembered
+from ovito_glassml.progress import Progress
+from ovito_glassml.structure import Structure
 
 __all__ = ["ULEBarcodeModifier"]
 
@@ -73,6 +77,10 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
       percentile of the training atoms.
     * ``ule-barcode``: table, share of each environment and of the reference at this energy, with
       its contribution to the energy and its group.
+    * ``ule-energy``: table, where the energy is kept: share of the atoms, mean energy of its atoms and their
+      product for each environment and for the atoms of none, with standard errors from the scatter between
+      boxes of the sample. The products add up to the mean of ``ULE Energy Contribution``. Not for trees.
+      Why one glass has less energy than another: ``glassml compare``.
     * ``ULEBarcode.model``: attribute, name of the model used. If frames get different ones, that is said in
       a line.
     * ``ULEBarcode.energy_per_atom``: attribute (eV), base_energy + the mean contribution of the
@@ -140,15 +148,23 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
     def modify(
         self, data: DataCollection, *, data_cache: DataCollection, **kwargs: Any
     ) -> Generator[str | float, None, None]:
-        name, model, prediction = yield from predict_particles(
-            data, data_cache, self, OUTPUT, lambda structure: choose_model(structure, KIND, _loaded), _loaded,
-            lambda model, structure, report: model.predict(structure, progress=report),
-        )  # fmt: skip
+        name, model, (prediction, budget) = yield from predict_particles(
+            data, data_cache, self, OUTPUT, lambda glass: choose_model(glass, KIND, _loaded), _loaded, _predicted
+        )
         _write_properties(data, model, prediction)
         _write_barcode(data, model, prediction)
+        if budget is not None:
+            _write_budget(data, budget)
         _write_statistics(data, name, model, prediction)
         if self.color_by_result:
             color_by_type(data, "ULE")
+
+
+def _predicted(model: UleModel, structure: Structure, progress: Progress) -> tuple[UlePrediction, EnergyBudget | None]:
+    """With where the energy is kept, if the model gives energies to atoms and there are any."""
+    prediction = model.predict(structure, progress=progress)
+    known = isinstance(model.energy, SimilarityEnergy) and np.isfinite(prediction.contribution).any()
+    return prediction, model.budget(structure, prediction) if known else None
 
 
 def _write_statistics(data: DataCollection, name: str, model: UleModel, prediction: UlePrediction) -> None:
@@ -227,3 +243,22 @@ def _write_barcode(data: DataCollection, model: UleModel, prediction: UlePredict
     groups = table.create_property("Group", data=model.groups)
     for group, name in ((1, "1 Kasper"), (2, "2 other")):
         groups.types.append(ElementType(id=group, name=name))
+
+
+def _write_budget(data: DataCollection, budget: EnergyBudget) -> None:
+    """What the atoms of each environment hold of the energy, with errors from the scatter between boxes."""
+    table = write_bar_chart(
+        data,
+        "ule-energy",
+        "Energy by environment",
+        x=("Environment (Voronoi faces with 3, 4, 5, 6 edges)", budget.names),
+        y={"Energy": 1000 * budget.deposits.values},
+        y_label="Energy above typical atoms (meV per atom of the sample)",
+    )
+    for name, values in {
+        "Energy error": 1000 * budget.deposits.errors,
+        "Share of atoms (%)": 100 * budget.shares.values,
+        "Mean energy of its atoms (meV)": 1000 * budget.energies.values,
+        "Mean energy error (meV)": 1000 * budget.energies.errors,
+    }.items():
+        table.create_property(name, data=values)

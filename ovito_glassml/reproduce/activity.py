@@ -5,10 +5,13 @@ Run again whenever there are more configurations::
     python -m ovito_glassml.reproduce.activity collect CAMPAIGN sample_data/activity
     python -m ovito_glassml.reproduce.activity archives KOB_ANDERSEN_ARCHIVES FOLDER
     python -m ovito_glassml.reproduce.activity train ovito_glassml/models sample_data/activity FOLDER
+    python -m ovito_glassml.reproduce.activity judge sample_data/activity FOLDER
+    python -m ovito_glassml.reproduce.activity features sample_data/activity
 
 The first command keeps of finished jobs what training needs. The second prepares a third party's thermal
-Kob-Andersen ensembles (h3-Open-BDEC/pyg_botan, Apache-2.0), which are not part of this package. Needs the
-extras `simulate` and `train`.
+Kob-Andersen ensembles (h3-Open-BDEC/pyg_botan, Apache-2.0), which are not part of this package. *judge* renews
+the scores on the cards and leaves the predictions as they are; *features* prints how well several sets of features do
+under shear in every glass left out in turn. Needs the extras `simulate` and `train`.
 """
 
 from __future__ import annotations
@@ -27,15 +30,17 @@ from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.activity.data import EXTREME_SHARE, ActivitySample, configurations
 from ovito_glassml.learn.activity.evaluate import (
     cross_validation_table,
-    mean_and_error,
     score_samples,
     score_table,
+    simplest_as_good,
+    trial_table,
+    try_features,
 )
 from ovito_glassml.learn.activity.model import ActivityModel
-from ovito_glassml.learn.activity.train import ActivityDesign, LabelledRows, cross_validate, describe, train_activity
-from ovito_glassml.learn.card import save_with_card
-from ovito_glassml.learn.format import ResultTable
-from ovito_glassml.progress import Report, nth_of, printed, span_of
+from ovito_glassml.learn.activity.train import ActivityDesign, LabelledRows, describe, train_activity
+from ovito_glassml.learn.card import save_with_card, table_markdown
+from ovito_glassml.learn.format import ResultTable, list_models, model_path
+from ovito_glassml.progress import Report, nth_of, printed, silent, span_of
 from ovito_glassml.reproduce.activity_data import (
     compact_shear,
     compact_thermal,
@@ -48,7 +53,16 @@ from ovito_glassml.reproduce.costs import core_hours, shipped_timings
 from ovito_glassml.simulate.snapshots import made_with, read_frames, read_header
 from ovito_glassml.workflow.learn.events import LEARNED_AVALANCHE_SHARE
 
-__all__ = ["GLASSES", "Glass", "collect", "kept_aside", "make_activity_models", "read_configurations"]
+__all__ = [
+    "GLASSES",
+    "Glass",
+    "collect",
+    "judge_again",
+    "kept_aside",
+    "make_activity_models",
+    "number_of_archive",
+    "read_configurations",
+]
 
 
 @dataclass(frozen=True)
@@ -90,7 +104,11 @@ GLASSES = (
 )
 
 #: Cutoffs that cross-validation chooses from, in nearest-neighbour distances.
-CUTOFFS = (3.0, 4.0, 5.0)
+CUTOFFS = (2.0, 3.0, 4.0, 5.0)
+#: Orders of correlation likewise, pairs to four bodies.
+ORDERS = (1, 2, 3)
+#: Strengths of regularisation while features are chosen: decades, since the accuracy hardly depends on them.
+CHOICE_STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 #: Share of the atoms that thermal models learn as active, and as many as inactive. Wider than the extremes by which
 #: they are judged: with few small configurations, more atoms teach more than clearer ones (Kob-Andersen, five of 1000
@@ -171,35 +189,25 @@ def kept_aside(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def choose_descriptor(
-    glass: Glass, learned: Sequence[ActivitySample], progress: Report
+    glass: Glass, learned: Sequence[ActivitySample], progress: Report, orders: Sequence[int] = ORDERS
 ) -> tuple[ACEDescriptors, ResultTable]:
-    """The fewest features within one standard error of the best, and of as few the best, by cross-validation.
+    """The fewest features that are as good as the best in glasses left out, see `simplest_as_good`.
 
     Only configurations that are trained on take part, so those kept aside judge the choice as well.
     """
-    tried = []
-    variants = [(cutoff, order) for cutoff in CUTOFFS for order in (1, 2, 3)]
+    variants = {}
+    trials = []
     for number, cutoff in enumerate(CUTOFFS):
-        widest = replace(glass.descriptor, cutoff=cutoff * glass.descriptor.nearest)
+        widest = replace(glass.descriptor, cutoff=cutoff * glass.descriptor.nearest, order=max(orders))
         data = describe(learned, widest)
-        orders = np.array([len(label) for label in widest.labels])
-        for order in (1, 2, 3):
-            progress((3 * number + order) / len(variants), f"cutoff {cutoff:g}, up to {order + 1} bodies")
-            part = data.columns(orders <= order)
-            accuracy, error = mean_and_error(part, cross_validate(part).decisions)
-            tried.append((part.rows.shape[1], cutoff, order, accuracy, error))
-    best = max(tried, key=lambda one: one[3])
-    enough = [one for one in tried if one[3] >= best[3] - best[4]]
-    _, cutoff, order, _, _ = min(enough, key=lambda one: (one[0], -one[3]))
-    rows = tuple((f"{cut:g}", order + 1, count, acc, err) for count, cut, order, acc, err in tried)
-    table = ResultTable(
-        "Choice of features, cross-validated by configuration",
-        ("cutoff / nearest", "bodies", "features", "balanced accuracy", "standard error"),
-        rows,
-        "The model has the fewest features within one standard error of the best, and of as few the best. "
-        "Configurations kept aside take no part; regularisation is chosen by the same decisions that are scored.",
-    )
-    return replace(glass.descriptor, cutoff=cutoff * glass.descriptor.nearest, order=order), table
+        order_of_feature = np.array([len(label) for label in widest.labels])
+        for order in orders:
+            name = f"cutoff {cutoff:g}, {order + 1} bodies"
+            progress((number + order / (max(orders) + 1)) / len(CUTOFFS), name)
+            variants[name] = replace(widest, order=order)
+            trials.append(try_features(name, data.columns(order_of_feature <= order), CHOICE_STRENGTHS))
+    table = trial_table("Choice of features; cutoffs in nearest-neighbour distances", trials)
+    return variants[simplest_as_good(trials).name], table
 
 
 def make_activity_models(
@@ -244,7 +252,6 @@ def _make_one(glass: Glass, activation: str, folders: Sequence[Path], progress: 
     samples = read_configurations(glass, activation, folders)
     aside = kept_aside(configurations(samples))
     learned = [sample for sample in samples if sample.configuration not in aside]
-    tested = [sample for sample in samples if sample.configuration in aside]
     descriptor, choice = choose_descriptor(glass, learned, span_of(progress, 0.0, 0.5))
     design = ActivityDesign(
         title=f"who rearranges {'in heat' if activation == 'thermal' else 'under shear'}: {glass.title}",
@@ -257,13 +264,7 @@ def _make_one(glass: Glass, activation: str, folders: Sequence[Path], progress: 
     how = _how_made(glass, activation, folders) | {"kept_aside": list(aside)}
     model = train_activity(learned, design, training=how, progress=span_of(progress, 0.5, 0.8))
     progress(0.8, "judging")
-    title = "This model on configurations kept aside"
-    results = [score_table(f"{title}, inherent structures", score_samples(model, tested))]
-    if activation == "thermal":
-        shown = [thermal_snapshot_of(path) for path in _files(glass, activation, folders)[: len(aside)]]
-        note = "The positions at temperature from which the runs began; the labels are the same."
-        scores = score_samples(model, tested, shown)
-        results.append(score_table(f"{title}, thermal snapshots", scores, note))
+    results = _kept_aside_tables(glass, activation, folders, model)
     results.append(_left_out(samples, design))
     results.append(choice)
     results += _on_the_other_kind(glass, activation, folders, model)
@@ -272,6 +273,34 @@ def _make_one(glass: Glass, activation: str, folders: Sequence[Path], progress: 
     limits = (_REST, _EXTREMES, _ONE_STATE[activation], few)
     header = replace(model.header, results=tuple(results), limits=limits, references=_REFERENCES, licence="MIT")
     return replace(model, header=header)
+
+
+def _kept_aside_tables(
+    glass: Glass, activation: str, folders: Sequence[Path], model: ActivityModel
+) -> list[ResultTable]:
+    """Scores on configurations that the model has not learned from, at rest and as they were at temperature."""
+    samples = read_configurations(glass, activation, folders)
+    aside = model.header.training["kept_aside"]
+    tested = [sample for sample in samples if sample.configuration in aside]
+    title = "This model on configurations kept aside"
+    tables = [score_table(f"{title}, inherent structures", score_samples(model, tested))]
+    if activation == "thermal":
+        shown = [thermal_snapshot_of(path) for path in _files(glass, activation, folders)[: len(aside)]]
+        note = "The positions at temperature from which the runs began; the labels are the same."
+        tables.append(score_table(f"{title}, thermal snapshots", score_samples(model, tested, shown), note))
+    return tables
+
+
+def judge_again(path: Path, folders: Sequence[Path]) -> None:
+    """Renew the scores of a shipped model on configurations kept aside, without changing what it predicts."""
+    _, abbreviation, activation = path.stem.split("-")
+    glass = next(one for one in GLASSES if one.name == abbreviation)
+    model = ActivityModel.load(path)
+    tables = _kept_aside_tables(glass, activation, folders, model)
+    tables += _on_the_other_kind(glass, activation, folders, model)
+    new = {table.title: table for table in tables}
+    results = tuple(new.get(table.title, table) for table in model.header.results)
+    save_with_card(path, replace(model.header, results=results), model.tensors())
 
 
 def _left_out(samples: Sequence[ActivitySample], design: ActivityDesign) -> ResultTable:
@@ -283,7 +312,8 @@ def _left_out(samples: Sequence[ActivitySample], design: ActivityDesign) -> Resu
     return cross_validation_table(
         methods,
         f"All {len(data.names)} configurations, each left out in turn or in fifths",
-        "Other ways to find the line, on the same features.",
+        "Over all judged atoms pooled, so that glasses with many events decide; the error by leaving out one "
+        "configuration after the other. The rows are ways to find the line, on the same features.",
     )
 
 
@@ -336,7 +366,7 @@ def _how_made(glass: Glass, activation: str, folders: Sequence[Path]) -> dict[st
     }
 
 
-def _number_of_archive(source: Path) -> int:
+def number_of_archive(source: Path) -> int:
     """``isoconfig_N4096T0.44_10_tc07.npz`` → 10: a configuration keeps its number, whichever others are there."""
     found = re.search(r"_(\d+)_tc", source.name)
     if not found:
@@ -353,11 +383,19 @@ def main(arguments: Sequence[str]) -> None:
             print(path)
     elif command == "archives":
         for source in sorted(paths[0].glob("*.npz")):
-            thermal_from_archive(source, paths[1] / f"thermal-kob-andersen-{_number_of_archive(source)}.xyz.gz")
+            thermal_from_archive(source, paths[1] / f"thermal-kob-andersen-{number_of_archive(source)}.xyz.gz")
     elif command == "train":
         make_activity_models(paths[1:], paths[0], printed)
+    elif command == "judge":
+        for name in list_models():
+            if name.startswith("activity-"):
+                judge_again(model_path(name), paths)
+    elif command == "features":
+        for glass in GLASSES:
+            _, table = choose_descriptor(glass, read_configurations(glass, "shear", paths), silent, (1, 2))
+            print(f"{glass.title}\n\n{table_markdown(table)}\n", flush=True)
     else:
-        raise TrainingError(f"There is no command {command!r}; choose collect, archives or train.")
+        raise TrainingError(f"There is no command {command!r}; choose collect, archives, train, judge or features.")
 
 
 if __name__ == "__main__":

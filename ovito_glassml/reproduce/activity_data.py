@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from ovito_glassml.labels.activity import NEITHER, label_by_quantile
 from ovito_glassml.labels.nonaffine import nonaffine_squared_displacement
 from ovito_glassml.learn.activity.data import EXTREME_SHARE, ActivitySample
-from ovito_glassml.learn.activity.model import active_atoms
 from ovito_glassml.simulate.material import Material, load_material
 from ovito_glassml.simulate.snapshots import Snapshot, provenance, read_frames, write_frames
 from ovito_glassml.structure import Structure
@@ -26,6 +25,7 @@ from ovito_glassml.workflow.learn.events import labels_of_larger_events
 __all__ = [
     "compact_shear",
     "compact_thermal",
+    "minimised",
     "read_shear",
     "read_thermal",
     "replica_displacements",
@@ -71,7 +71,7 @@ def read_thermal(
     """
     (frame,) = read_frames(path)
     moved = replica_displacements(frame).mean(axis=1)
-    eligible = active_atoms(frame.structure, active_species)
+    eligible = frame.structure.of_species(active_species)
     extreme = label_by_quantile(moved, share, share, eligible)
     labels = extreme if learned_share is None else label_by_quantile(moved, learned_share, learned_share, eligible)
     name = Path(path).name.removesuffix(".xyz.gz")
@@ -142,12 +142,13 @@ def thermal_from_archive(source: Path, target: Path) -> None:
     material = load_material("kob-andersen")
     kinds = archive["types"].astype(np.int64)
     start = _wrapped(Structure(initial, kinds, material.species, np.eye(3) * edge, pbc=(True,) * 3))
-    inherent = _minimised(start, material)
+    inherent = minimised(start, material, material.force_tolerance)
     length = material.nearest_neighbour_distance
     write_frames(target, [_thermal_frame(start, inherent, moved, length, provenance("archive", {}))])
 
 
-def _minimised(structure: Structure, material: Material) -> Structure:
+def minimised(structure: Structure, material: Material, force_tolerance: float) -> Structure:
+    """The inherent structure of a configuration: no force component is larger than the tolerance."""
     from ovito_glassml.simulate.atoms import create_atoms
     from ovito_glassml.simulate.engine import open_lammps
     from ovito_glassml.simulate.minima import configuration_of, minimise
@@ -155,7 +156,7 @@ def _minimised(structure: Structure, material: Material) -> Structure:
     lammps = open_lammps()
     try:
         create_atoms(lammps, structure, material)
-        minimise(lammps, material.force_tolerance)
+        minimise(lammps, force_tolerance)
         return configuration_of(lammps).structure(material.species)
     finally:
         lammps.close()

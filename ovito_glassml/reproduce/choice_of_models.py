@@ -23,7 +23,7 @@ from ovito_glassml.reproduce.foreign_structures import thermal_snapshot
 from ovito_glassml.simulate.snapshots import provenance, read_frames, write_snapshot
 from ovito_glassml.structure import Structure
 
-__all__ = ["Case", "Verdict", "cases", "judge", "summary"]
+__all__ = ["Case", "Verdict", "cases", "judge", "stem", "summary"]
 
 #: Made at temperature, by the beginning or the end of the file's name; everything else is at rest.
 AT_300_K = "300K-"
@@ -103,13 +103,13 @@ def cases(samples: Path, heated: Path | None = None, places: Iterable[str] = PLA
     if heated is not None:
         files += [_heated(file, heated) for file in sorted(samples.glob(f"second/quench-*{ENDING}"))]
     for file in files:
-        state = "hot" if file.name.startswith(AT_300_K) or _stem(file).endswith(HOT) else "at rest"
-        yield Case(_stem(file), state, read_frames(file)[0].structure, "stiffness", STIFFNESS[state], {})
+        state = "hot" if file.name.startswith(AT_300_K) or stem(file).endswith(HOT) else "at rest"
+        yield Case(stem(file), state, read_frames(file)[0].structure, "stiffness", STIFFNESS[state], {})
     for file in sorted(samples.glob(f"activity/*{ENDING}")) if places is PLACES else ():
-        activation, system = _stem(file).rsplit("-", 1)[0].split("-", 1)
+        activation, system = stem(file).rsplit("-", 1)[0].split("-", 1)
         right = f"activity-{SYSTEMS[system]}-{activation}"
         wanted = {"activation": activation}
-        yield Case(_stem(file), "at rest", read_frames(file)[0].structure, "activity", right, wanted)
+        yield Case(stem(file), "at rest", read_frames(file)[0].structure, "activity", right, wanted)
 
 
 def judge(case: Case) -> Verdict:
@@ -140,12 +140,13 @@ def _heated(file: Path, folder: Path) -> Path:
     if not snapshot.exists():
         folder.mkdir(parents=True, exist_ok=True)
         structure = thermal_snapshot(read_frames(file)[0].structure, folder)
-        header = provenance("snapshot", {"of": _stem(file), "temperature": 300.0})
+        header = provenance("snapshot", {"of": stem(file), "temperature": 300.0})
         write_snapshot(snapshot, structure, {}, header)
     return snapshot
 
 
-def _stem(file: Path) -> str:
+def stem(file: Path) -> str:
+    """Name of a sample."""
     return file.name.removesuffix(ENDING)
 
 

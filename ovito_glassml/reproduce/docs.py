@@ -20,6 +20,7 @@ from ovito_glassml.files import write_atomically
 from ovito_glassml.learn.card import table_markdown
 from ovito_glassml.learn.format import ModelHeader, ResultTable, list_models, read_header
 from ovito_glassml.modifiers.registry import MODIFIERS, Modifier, by_name
+from ovito_glassml.reproduce.scored import Scored, read_scores, scores_page
 from ovito_glassml.workflow.reference import Block, markdown, parameters_of, read_blocks
 
 __all__ = ["DOCS", "README", "pages", "with_tables", "write"]
@@ -44,6 +45,7 @@ BY_HAND = {
 FROM_CODE = {
     "commands": "All commands, with an example of each",
     "models": "All models with their scores on samples that they were not trained on",
+    "scores": "Every model on every sample kept aside, in one table",
     "numerics": "The numbers without OVITO: structures, descriptors and models in Python",
 }
 
@@ -78,12 +80,12 @@ ALSO_SHOWN = {
 
 #: Kind of a model → its modifier.
 MODIFIER_OF = {"stiffness": "stiffness", "activity": "activity", "scnn": "scnn", "ule": "ule"}
-#: What the one number is that stands for a model in the README.
+#: What the one number is that stands for a sample in the README: column of `Scored`, and words.
 SCORE = {
-    "stiffness": "Pearson R with the measured stiffness, atom by atom, in three glasses as the model expects them",
-    "activity": "balanced accuracy, active against inactive atoms (0.5 is a coin)",
-    "scnn": "AUC, the highest fifth of the barriers (0.5 is a coin, about 0.96 the best possible)",
-    "ule": "R² of the energy per atom of 280 structures",
+    "stiffness": ("correlation", "Pearson R with the measured stiffness, atom by atom, in the state of the model"),
+    "activity": ("accuracy", "balanced accuracy, clearly active against clearly inactive atoms (0.5 is a coin)"),
+    "scnn": ("auc", "AUC, the highest fifth of the barriers (0.5 is a coin, about 0.96 the best possible)"),
+    "ule": ("correlation", "Pearson R with the energies of atoms, less the mean of the species"),
 }
 EXPLAINED = {
     "stiffness": """
@@ -94,8 +96,12 @@ EXPLAINED = {
         `stiffness-cuzr-rdf40` is the network as published.""",
     "activity": """
         How many of the active and inactive atoms are recognised (balanced accuracy; half is a coin), every
-        configuration judged by a classifier that has not seen it, with standard error, and the AUC on the
-        configurations kept aside.
+        configuration judged by a classifier that has not seen it, with standard error, all judged atoms pooled; and the
+        AUC on the configurations kept aside. These are about clear cases, of which there are as many active as inactive
+        ones. The last four columns are about all atoms of the species in the configurations kept aside: which share of
+        them is active, and, with as many atoms called active as there are, how many of these are, by precision, average
+        precision (chance gives the rate) and Matthews correlation (chance gives 0). Most atoms of a glass are neither,
+        and who of them will move is told far less well.
 
         The labels of 8 runs are noisy themselves: judged by them, a Kob-Andersen model that gets 0.95 gets 0.89.
         Liquids differ, too: of the two kept aside, `activity-wahnstrom-thermal` has an AUC of 0.98 in one and of 0.68
@@ -103,7 +109,8 @@ EXPLAINED = {
         It was trained on data of h3-Open-BDEC/pyg_botan (Apache-2.0).""",
     "scnn": """
         How well the atoms with the highest fifth of the barriers of a glass are told from the others (AUC; half is a
-        coin, labels without noise would allow 1, these allow 0.95 to 0.97). Trained on a glass each of Cu50Zr50,
+        coin, labels without noise would allow 1, these allow 0.95 to 0.97); average precision and Matthews correlation
+        of the same, with a fifth of the atoms called high (chance: 0.2 and 0). Trained on a glass each of Cu50Zr50,
         Cu64Zr36 and Cu80Zr20 with 1 200 atoms; second glasses are kept aside, in this order. `scnn-cuzr`, the default,
         sees the atom's own species, species-resolved angles and five shells; `scnn-cuzr-264` sees the published 264
         parameters.""",
@@ -120,7 +127,12 @@ EXPLAINED = {
 def pages() -> dict[str, str]:
     """All pages that are made from the code: file name → content."""
     made = {f"{entry.name}.md": _modifier_page(entry) for entry in MODIFIERS}
-    others = {"commands": _commands_page, "models": _models_page, "numerics": _numerics_page}
+    others = {
+        "commands": _commands_page,
+        "models": _models_page,
+        "numerics": _numerics_page,
+        "scores": lambda: f"{scores_page(read_scores())}\n\n{MADE_BY}",
+    }
     return made | {"README.md": _index(), **{f"{name}.md": page() for name, page in others.items()}}
 
 
@@ -232,30 +244,30 @@ def _tables(header: ModelHeader, *words: str) -> list[ResultTable]:
 
 
 def _score_table() -> str:
-    """For each method its median and worst model."""
-    rows: list[tuple[str, ...]] = [("method", "score", "models", "median", "worst"), ("---",) * 5]
-    for kind, text in SCORE.items():
-        scores = sorted((_SCORE_OF[kind](header), name) for name, header in _headers(kind).items())
-        median = statistics.median(score for score, _ in scores)
-        worst, name = scores[0]
-        shown = f"{worst:.2f}" + (f" (`{name}`)" if len(scores) > 1 else "")
-        rows.append((by_name()[MODIFIER_OF[kind]].title, text, str(len(scores)), f"{median:.2f}", shown))
+    """For each method the median and the worst of the samples kept aside."""
+    heads = ("method", "score", "models", "samples", "median", "worst", "at the true rate of events")
+    rows: list[tuple[str, ...]] = [heads, ("---",) * len(heads)]
+    for kind, (column, words) in SCORE.items():
+        names = _headers(kind)
+        chosen = [row for row in read_scores() if row.model in names and row.expected == "yes"]
+        values = [getattr(row, column) for row in chosen]
+        worst = chosen[values.index(min(values))]
+        shown = f"{min(values):.2f} (`{worst.model}`, {worst.composition})"
+        count = len({row.sample for row in chosen}), len({row.model for row in chosen})
+        method = by_name()[MODIFIER_OF[kind]].title
+        rate = _at_true_rate(chosen)
+        rows.append((method, words, str(count[1]), str(count[0]), f"{statistics.median(values):.2f}", shown, rate))
     return _table(rows)
 
 
-def _stiffness_score(header: ModelHeader) -> float:
-    """In the state that the model was made for."""
-    state = "300 K" if "300 K" in str(header.training["shown"]) else "inherent"
-    (table,) = _tables(header, "kept aside", state)
-    return statistics.mean(row[1] for row in table.rows)
-
-
-_SCORE_OF: dict[str, Callable[[ModelHeader], float]] = {
-    "stiffness": _stiffness_score,
-    "activity": lambda header: _tables(header, "left out in turn")[0].rows[0][2],
-    "scnn": lambda header: _tables(header, "left out in turn")[0].rows[-1][1],
-    "ule": lambda header: _tables(header, "Energies of annealed runs")[0].rows[0][3],
-}
+def _at_true_rate(rows: Sequence[Scored]) -> str:
+    """Medians of the scores that do not flatter rare events."""
+    columns = ("events", "precision", "average_precision", "mcc")
+    values = [[value for row in rows if (value := getattr(row, column)) is not None] for column in columns]
+    if not values[0]:
+        return ""
+    rate, precision, average, matthews = (f"{statistics.median(column):.2f}" for column in values)
+    return f"precision {precision}, average precision {average} (chance {rate}), MCC {matthews} (chance 0)"
 
 
 def _models_page() -> str:
@@ -296,22 +308,31 @@ def _stiffness_table(headers: dict[str, ModelHeader]) -> str:
 
 
 def _activity_table(headers: dict[str, ModelHeader]) -> str:
-    rows: list[tuple[str, ...]] = [("model", "tells", "trained on", "balanced accuracy", "AUC"), ("---",) * 5]
+    names = ("AUC", "rate of events", "precision", "average precision", "MCC")
+    heads = ("model", "tells", "trained on", "balanced accuracy", *names)
+    rows: list[tuple[str, ...]] = [heads, ("---",) * len(heads)]
     for name, header in headers.items():
         *_, accuracy, error = _tables(header, "left out in turn")[0].rows[0]
-        auc = _tables(header, "kept aside, inherent")[0].rows[-1][4]
+        aside = _tables(header, "kept aside, inherent")[0]
+        mean = dict(zip(aside.columns, aside.rows[-1], strict=True))
         samples = f"{len(header.training['samples'])} configurations"
-        rows.append((_card(name), header.title, samples, f"{accuracy:.2f} ± {error:.2f}", f"{auc:.2f}"))
+        numbers = (f"{mean[column]:.2f}" for column in names)
+        rows.append((_card(name), header.title, samples, f"{accuracy:.2f} ± {error:.2f}", *numbers))
     return _table(rows)
 
 
 def _prototype_table(headers: dict[str, ModelHeader]) -> str:
-    heads = ("model", "kept aside", "every glass left out in turn", "a network without prototypes")
-    rows: list[tuple[str, ...]] = [heads, ("---",) * 4]
+    others = "every glass left out in turn", "a network without prototypes"
+    heads = ("model", "kept aside", "average precision", "MCC", *others)
+    rows: list[tuple[str, ...]] = [heads, ("---",) * len(heads)]
     for name, header in headers.items():
-        aside = [row[1] for row in _tables(header, "This model on samples kept aside")[0].rows]
+        aside = _tables(header, "This model on samples kept aside")[0]
+        scores = (
+            _two([row[aside.columns.index(column)] for row in aside.rows])
+            for column in ("AUC", "average precision", "MCC")
+        )
         mean = _tables(header, "left out in turn")[0].rows[-1]
-        rows.append((_card(name), _two(aside), f"{mean[1]:.2f}", f"{mean[2]:.2f}"))
+        rows.append((_card(name), *scores, f"{mean[1]:.2f}", f"{mean[2]:.2f}"))
     return _table(rows)
 
 

@@ -3,7 +3,9 @@
 Run again whenever the samples change::
 
     python -m ovito_glassml.reproduce.prototypes FOLDER ovito_glassml/models
+    python -m ovito_glassml.reproduce.prototypes judge FOLDER
 
+The second renews the scores on the cards and leaves the predictions as they are.
 FOLDER holds snapshots ``barriers-*.xyz.gz`` of ``glassml simulate barriers`` and more glasses of the same compositions,
 ``quench-barriers-*.xyz.gz``, that only show what is familiar. Needs the extras `simulate` and `train`.
 """
@@ -18,7 +20,7 @@ from pathlib import Path
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.labels.reliability import auc_ceiling, split_half_reliability
 from ovito_glassml.learn.card import save_with_card
-from ovito_glassml.learn.format import ResultTable
+from ovito_glassml.learn.format import ResultTable, model_path
 from ovito_glassml.learn.prototypes.data import (
     ENVIRONMENT,
     PUBLISHED,
@@ -35,6 +37,7 @@ from ovito_glassml.learn.prototypes.evaluate import (
     score_tables,
     seed_table,
 )
+from ovito_glassml.learn.prototypes.model import ScnnModel
 from ovito_glassml.learn.prototypes.train import train_scnn
 from ovito_glassml.learn.units import METAL
 from ovito_glassml.progress import Report, printed
@@ -42,10 +45,12 @@ from ovito_glassml.reproduce.costs import core_hours, shipped_timings
 from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.snapshots import read_header, read_snapshot
 
-__all__ = ["RECIPES", "ceilings", "make_models", "read_samples"]
+__all__ = ["RECIPES", "ceilings", "judge_again", "make_models", "read_samples"]
 
 #: Designs of the shipped models.
 RECIPES = {"scnn-cuzr": ENVIRONMENT, "scnn-cuzr-264": PUBLISHED}
+#: Title of the table of what was not learned from.
+KEPT_ASIDE = "This model on samples kept aside"
 #: Column of the label, and of the single barriers behind it.
 LABEL, BARRIERS = "Activation_Energy", "Barriers"
 
@@ -127,7 +132,7 @@ def make_models(
         data = describe_samples(learned, design)
         parts = data.divided(range(len(learned)))
         model = train_scnn(data, *parts, design=design, familiar=familiar, training=_how_made(folder, learned, aside))
-        results = score_tables([score_model(model, sample) for sample in judges], "This model on samples kept aside")
+        results = score_tables([score_model(model, sample) for sample in judges], KEPT_ASIDE)
         progress((number + 0.3) / len(names), f"{name}: leaving out every sample in turn")
         results += fold_tables(leave_one_out(samples, design), "Every sample left out in turn")
         results += [_seeds(data, design, judges), by_atom_table(data, design), ceilings(folder)]
@@ -138,6 +143,16 @@ def make_models(
         paths.append(path)
     progress(1.0, "done")
     return paths
+
+
+def judge_again(path: Path, folder: Path) -> None:
+    """Renew the scores of a shipped model on samples kept aside, without changing what it predicts."""
+    samples = {sample.name: sample for sample in read_samples(folder)}
+    model = ScnnModel.load(path)
+    aside = str(model.header.training["kept_aside"]).split(", ")
+    scored, _ = score_tables([score_model(model, samples[one]) for one in aside], KEPT_ASIDE)
+    results = tuple(scored if table.title == KEPT_ASIDE else table for table in model.header.results)
+    save_with_card(path, replace(model.header, results=results), model.tensors())
 
 
 def _seeds(data: TrainingData, design: ScnnDesign, judges: Sequence[BarrierSample]) -> ResultTable:
@@ -172,9 +187,8 @@ def _how_made(folder: Path, learned: Sequence[BarrierSample], aside: Sequence[st
 
 
 if __name__ == "__main__":
-    make_models(
-        Path(sys.argv[1]),
-        Path(sys.argv[2]),
-        printed,
-        tested=sys.argv[3:],
-    )
+    if sys.argv[1] == "judge":
+        for recipe in RECIPES:
+            judge_again(model_path(recipe), Path(sys.argv[2]))
+    else:
+        make_models(Path(sys.argv[1]), Path(sys.argv[2]), printed, tested=sys.argv[3:])

@@ -21,7 +21,6 @@ from ovito_glassml.errors import TrainingError
 from ovito_glassml.labels.activity import ACTIVE, INACTIVE, NEITHER, label_by_quantile
 from ovito_glassml.learn.activity.data import EXTREME_SHARE, ActivitySample, configurations, labelled_sample
 from ovito_glassml.learn.activity.evaluate import jackknife_error, left_out_accuracies
-from ovito_glassml.learn.activity.model import active_atoms
 from ovito_glassml.learn.activity.train import (
     FOLDS,
     SMALLEST_CLASS,
@@ -159,7 +158,7 @@ def observe(
     TrainingError
         If there are neither labels nor runs.
     """
-    eligible = active_atoms(structure, active_species)
+    eligible = structure.of_species(active_species)
     replicas = columns.get(REPLICAS)
     if replicas is not None:
         replicas = replicas.reshape(len(structure), -1)
@@ -350,7 +349,7 @@ def _steps(study: ActivityStudy, group: Group) -> list[Step]:
 
 
 def _eligible(study: ActivityStudy, observation: Observation) -> NDArray[np.bool_]:
-    return active_atoms(observation.sample.structure, study.active_species)
+    return observation.sample.structure.of_species(study.active_species)
 
 
 def accuracy_by_count(bench: _Bench, cutoff: float, progress: Report) -> Numbers:

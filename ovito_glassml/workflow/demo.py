@@ -49,7 +49,8 @@ def run_demo(output: Path, progress: Callable[[float, str], None]) -> str:
     progress(0.4, "Drawing")
     picture, remark = draw_comparison(data, output / "stiffness.png", SCENE)
     progress(1.0, "Done")
-    return "\n".join([*_scores(data, modifier.model), "", *remark, *_next_steps(output, picture)])
+    model = str(data.attributes["PredictedStiffness.model"])
+    return "\n".join([*_scores(data, model), "", *remark, *_next_steps(output, picture, model)])
 
 
 def _scores(data: DataCollection, model: str) -> list[str]:
@@ -70,10 +71,10 @@ def _scores(data: DataCollection, model: str) -> list[str]:
     ]
 
 
-def _next_steps(output: Path, picture: Path) -> list[str]:
+def _next_steps(output: Path, picture: Path, model: str) -> list[str]:
     return [
         f"Picture:         {picture}",
         f"Annotated atoms: {output / 'glass.xyz'} (open it in OVITO, colour by 'PredictedStiffness')",
         "Your own glass:  glassml apply FILE --modifier stiffness --species Cu,Zr -o soft.xyz",
-        "How far to trust it: glassml models show stiffness-cuzr",
+        f"How far to trust it: glassml models show {model}",
     ]

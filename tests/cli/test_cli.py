@@ -161,6 +161,7 @@ def test_models_are_listed_and_their_cards_printed():
 def test_the_demo_predicts_draws_and_says_what_to_open(tmp_path):
     result = glassml("demo", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
+    assert "model stiffness-cuzr, a glass" in result.stdout
     assert sorted(path.name for path in (tmp_path / "glassml-demo").iterdir()) == ["glass.xyz", "stiffness.png"]
     assert "Pearson correlation atom by atom" in result.stdout
     assert "glassml-demo/glass.xyz" in result.stdout

@@ -14,17 +14,21 @@ from ovito_glassml.learn.evaluation import (
     area_under_roc,
     average_precision,
     calibration_curve,
+    chance,
     class_labels,
     classification_scores,
     evaluate,
     expected_calibration_error,
+    matthews_at_true_rate,
     parity,
     pearson,
+    precision_at_true_rate,
     precision_recall_curve,
     regression_scores,
     roc_curve,
     spatial_groups,
     spearman,
+    top_overlap,
 )
 from ovito_glassml.neighbours import neighbour_lists
 from ovito_glassml.structure import Structure
@@ -106,6 +110,82 @@ def test_guessing_has_the_precision_of_the_prevalence():
     assert average_precision(positive, rng.uniform(size=100_000)) == pytest.approx(0.2, abs=0.005)
     assert average_precision(positive, positive.astype(float)) == 1.0
     assert average_precision(positive, np.zeros(100_000)) == pytest.approx(positive.mean())
+
+
+def test_as_many_are_called_positive_as_there_are():
+    """Three of ten are positive; the three largest values hold two of them: counts 2, 1, 1, 6."""
+    positive = np.array([1, 0, 1, 0, 0, 0, 0, 0, 0, 1], dtype=bool)
+    values = np.arange(10.0)[::-1]
+    assert precision_at_true_rate(positive, values) == pytest.approx(2 / 3)
+    assert matthews_at_true_rate(positive, values) == pytest.approx((2 * 6 - 1 * 1) / (3 * 7))
+    assert precision_at_true_rate(positive, -values) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("rate", [0.3, 0.02])
+def test_precision_and_matthews_at_the_true_rate_are_those_of_scikit_learn(rate):
+    rng = np.random.default_rng(1)
+    positive = rng.uniform(size=4000) < rate
+    predicted = rng.normal(size=4000) + positive
+    called = predicted >= np.sort(predicted)[-positive.sum()]
+    precision, recall = (f(positive, called) for f in (sklearn.metrics.precision_score, sklearn.metrics.recall_score))
+    assert precision_at_true_rate(positive, predicted) == pytest.approx(precision)
+    assert precision == recall
+    wanted = sklearn.metrics.matthews_corrcoef(positive, called)
+    assert matthews_at_true_rate(positive, predicted) == pytest.approx(wanted)
+    scores = classification_scores(predicted, positive, np.zeros(4000, dtype=int))
+    assert (scores["precision"].value, scores["mcc"].value) == (pytest.approx(precision), pytest.approx(wanted))
+
+
+def test_equal_values_at_the_threshold_count_as_if_drawn_at_random():
+    rng = np.random.default_rng(1)
+    positive = rng.uniform(size=200) < 0.2
+    predicted = rng.integers(0, 4, 200) + positive.astype(float)
+    drawn = [precision_at_true_rate(positive, predicted + 1e-3 * rng.uniform(size=200)) for _ in range(2000)]
+    assert precision_at_true_rate(positive, predicted) == pytest.approx(np.mean(drawn), abs=3e-3)
+    assert precision_at_true_rate(positive, np.zeros(200)) == pytest.approx(positive.mean())
+    assert matthews_at_true_rate(positive, np.zeros(200)) == pytest.approx(0, abs=1e-12)
+
+
+def test_overlap_counts_the_atoms_that_are_largest_in_both():
+    true = np.arange(100.0)
+    predicted = true.copy()
+    predicted[[99, 98, 0, 1]] = predicted[[0, 1, 99, 98]]
+    assert top_overlap(predicted, true, 0.05) == pytest.approx(3 / 5)
+    assert top_overlap(true, true, 0.05) == 1
+    assert top_overlap(-true, true, 0.05) == 0
+    assert top_overlap(true // 10, true, 0.05) == pytest.approx(0.5)  # five of ten equal ones
+    assert np.isnan(top_overlap(np.zeros(100), true, 0.05))
+
+
+@pytest.mark.parametrize("values", [np.arange(7.0), np.arange(50) % 2, np.arange(50) // 20])
+@pytest.mark.parametrize("share", [0.01, 0.05, 0.3])
+def test_a_perfect_prediction_overlaps_wholly_and_a_repeated_cell_as_the_cell(values, share):
+    assert top_overlap(values, values, share) == pytest.approx(1)
+    other = np.random.default_rng(1).permutation(values)
+    repeated = top_overlap(np.tile(other, 8), np.tile(values, 8), share)
+    assert repeated == pytest.approx(top_overlap(other, values, share))
+
+
+def test_overlap_with_the_largest_is_precision_at_their_rate():
+    rng = np.random.default_rng(1)
+    true = rng.normal(size=2000)
+    predicted = true + rng.normal(size=2000)
+    positive = class_labels(true, 0.1) == 1
+    assert top_overlap(predicted, true, 0.1) == pytest.approx(precision_at_true_rate(positive, predicted))
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.03])
+def test_guessing_gets_what_is_called_chance(rate):
+    rng = np.random.default_rng(1)
+    worlds = []
+    for _ in range(50):
+        predicted, true = rng.uniform(size=(2, 4000))
+        positive = class_labels(true, rate) == 1
+        scores = classification_scores(predicted, positive, np.zeros(4000, dtype=int))
+        worlds.append([scores[name].value for name in evaluation.CURVE_SCORES] + [top_overlap(predicted, true, rate)])
+    wanted = [chance(name, rate) for name in (*evaluation.CURVE_SCORES, "top_overlap")]
+    np.testing.assert_allclose(np.mean(worlds, axis=0), wanted, atol=0.01)
+    assert np.isnan([chance("auc", 0.0), chance("mcc", 1.0), chance("brier", 0.3)]).all()
 
 
 def test_calibration_error_is_the_mean_distance_of_the_curve(labelled):
@@ -254,6 +334,9 @@ def test_limits_of_numbers_are_those_of_drawn_resamples():
     scores = regression_scores(predicted, true, groups)
     assert_limits(scores["pearson"], brute_force(lambda atoms: pearson(predicted[atoms], true[atoms]), groups))
     assert_limits(scores["spearman"], brute_force(lambda atoms: spearman(predicted[atoms], true[atoms]), groups))
+    assert_limits(
+        scores["top_overlap"], brute_force(lambda atoms: top_overlap(predicted[atoms], true[atoms]), groups), 0.01
+    )
     difference = predicted - true
     assert_limits(scores["bias"], brute_force(lambda atoms: difference[atoms].mean(), groups))
     assert_limits(scores["rmse"], brute_force(lambda atoms: np.sqrt((difference[atoms] ** 2).mean()), groups))
@@ -273,7 +356,8 @@ def test_sums_and_histograms_give_the_exact_scores_where_there_is_nothing_to_bin
     assert evaluation._rank_correlation(counts)[0] == pytest.approx(spearman(first, second))
     positive = rng.uniform(size=500) < first / 10
     kinds = [np.bincount(first[positive == kind].astype(int), minlength=evaluation.RANK_BINS) for kind in (False, True)]
-    wanted = [area_under_roc(first[~positive], first[positive]), average_precision(positive, first)]
+    wanted = [area_under_roc(first[~positive], first[positive])]
+    wanted += [score(positive, first) for score in (average_precision, precision_at_true_rate, matthews_at_true_rate)]
     np.testing.assert_allclose(evaluation._curve_scores(np.concatenate(kinds)[None])[:, 0], wanted)
 
 
@@ -293,6 +377,9 @@ def test_limits_of_classes_are_those_of_drawn_resamples(labelled, scale):
 
     assert_limits(scores["auc"], brute_force(area, groups))
     assert_limits(scores["average_precision"], brute_force(precision, groups))
+    for name, score in (("precision", precision_at_true_rate), ("mcc", matthews_at_true_rate)):
+        limits = brute_force(lambda atoms, score=score: score(positive[atoms], probability[atoms]), groups)
+        assert_limits(scores[name], limits, 0.01)
     brier = (probability - positive) ** 2
     assert_limits(scores["brier"], brute_force(lambda atoms: brier[atoms].mean(), groups))
 
@@ -317,6 +404,9 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     field = smooth_noise(structure, 3.0)
     boxes = spatial_groups(structure, np.ones(4000, dtype=bool))
     truth = {"pearson": 0.7, "spearman": 6 / np.pi * np.arcsin(0.35), "rmse": np.sqrt(0.6), "bias": 0.0}
+    least = scipy.stats.norm.ppf(evaluation.TOP_SHARE)
+    both = scipy.stats.multivariate_normal([0, 0], [[1, 0.7], [0.7, 1]]).cdf([least, least])
+    truth["top_overlap"] = both / evaluation.TOP_SHARE
     held, textbook = [], []
     for world in range(100):
         rng = np.random.default_rng(world)
@@ -326,8 +416,8 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
         held.append([scores[name].low <= truth[name] <= scores[name].high for name in REGRESSION])
         off = np.arctanh([scores["pearson"].value, 0.7]) @ (1, -1), scores["bias"].value / np.std(predicted - true)
         textbook.append(np.abs(off) * np.sqrt(4000) < 1.96)
-    pearson_holds, spearman_holds, rmse_holds, bias_holds = np.mean(held, axis=0)
-    assert min(pearson_holds, spearman_holds, rmse_holds) >= 0.88
+    pearson_holds, spearman_holds, top_holds, rmse_holds, bias_holds = np.mean(held, axis=0)
+    assert min(pearson_holds, spearman_holds, top_holds, rmse_holds) >= 0.88
     assert bias_holds >= 0.82  # a mean feels correlations beyond the edge of a box most
     assert (np.mean(textbook, axis=0) < 0.75).all()
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ovito.io import export_file
 from ovito.modifiers import TimeSeriesModifier
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, matthews_corrcoef, precision_score, roc_auc_score
 from typer.testing import CliRunner
 
 from ovito_glassml import EvaluatePredictionModifier
@@ -108,6 +108,33 @@ def test_largest_values_as_positives(data, glass):
     copper = structure.species == 0
     assert found["positives.Cu"] == (positive & copper).sum()
     assert found["auc.Cu"] == pytest.approx(roc_auc_score(positive[copper], predicted[copper]))
+
+
+def test_scores_at_the_true_rate_stand_beside_what_chance_gives(data, glass):
+    structure, predicted, true = glass
+    found = scores(evaluated(data, task="classification", positive_share=0.1))
+    for suffix, atoms in (("", structure.species >= 0), (".Zr", structure.species == 1)):
+        positive = (true >= np.sort(true)[-COUNT // 10])[atoms]
+        called = predicted[atoms] >= np.sort(predicted[atoms])[-positive.sum()]
+        assert found["precision" + suffix] == pytest.approx(precision_score(positive, called))
+        assert found["mcc" + suffix] == pytest.approx(matthews_corrcoef(positive, called))
+        assert found["mcc_low" + suffix] < found["mcc" + suffix] < found["mcc_high" + suffix] or suffix
+        for name, guess in (("auc", 0.5), ("average_precision", positive.mean()), ("precision", positive.mean())):
+            assert found[f"{name}_chance{suffix}"] == pytest.approx(guess)
+            assert found[f"{name}{suffix}"] > guess
+        assert found["mcc_chance" + suffix] == 0
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2])
+def test_overlap_of_the_top_atoms(data, glass, share):
+    structure, predicted, true = glass
+    found = scores(evaluated(data, top_share=share))
+    for suffix, atoms in (("", structure.species >= 0), (".Cu", structure.species == 0)):
+        wanted = round(share * atoms.sum())
+        both = set(np.argsort(predicted[atoms])[-wanted:]) & set(np.argsort(true[atoms])[-wanted:])
+        assert found["top_overlap" + suffix] == pytest.approx(len(both) / wanted)
+        assert found["top_overlap_chance" + suffix] == pytest.approx(share)
+    assert found["top_overlap_low"] < found["top_overlap"] < found["top_overlap_high"]
 
 
 @pytest.fixture

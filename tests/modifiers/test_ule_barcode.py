@@ -169,3 +169,15 @@ def test_modifiers_pickle_and_refuse_unknown_parameters(model):
     assert (again.model, again.only_selected) == (model, True)
     with pytest.raises(Exception, match="cutof"):
         ULEBarcodeModifier(cutof=3)
+
+
+def test_the_energy_table_adds_up_to_the_mean_contribution(as_data, glass, soft_model, model):
+    result = barcode(as_data(glass), soft_model)
+    table = result.tables["ule-energy"]
+    parts, shares = table.y[...], table["Share of atoms (%)"][...]
+    assert parts.sum() == pytest.approx(1000 * result.particles["ULE Energy Contribution"][...].mean(), rel=1e-6)
+    assert shares.sum() == pytest.approx(100)
+    there = shares > 0
+    np.testing.assert_allclose(parts[there], (shares / 100 * table["Mean energy of its atoms (meV)"][...])[there])
+    assert (table["Energy error"][...] >= 0).all()
+    assert "ule-energy" not in barcode(as_data(glass), model).tables

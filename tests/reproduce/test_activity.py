@@ -1,11 +1,14 @@
 """Shipping: from campaign files to a model that was never shown what it is judged by."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from activity_mixtures import crowding, random_mixture
 
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.activity.model import ActivityModel
+from ovito_glassml.learn.format import save_model
 from ovito_glassml.reproduce import activity as reproduce_activity
 from ovito_glassml.reproduce.activity import (
     GLASSES,
@@ -71,10 +74,21 @@ def test_a_shipped_model_is_judged_by_what_it_has_not_seen(compact, tmp_path, mo
     assert titles[0] == "This model on configurations kept aside, inherent structures"
     assert model.header.results[0].rows[0][0] == "thermal-kob-andersen-1"
     chosen, table = model.descriptor, model.header.results[titles.index(next(t for t in titles if "Choice" in t))]
-    best = max(table.rows, key=lambda row: row[3])
-    smallest = min(row[2] for row in table.rows if row[3] >= best[3] - best[4])
-    assert len(chosen.feature_names) == smallest
+    assert len(chosen.feature_names) == min(row[1] for row in table.rows if row[3] <= max(row[4], 0))
     assert (tmp_path / "activity-ka-thermal.md").read_text(encoding="utf-8").startswith("# activity-ka-thermal")
+
+
+def test_judging_again_changes_scores_and_no_prediction(compact, tmp_path, monkeypatch):
+    monkeypatch.setattr(reproduce_activity, "CUTOFFS", (2.0,))
+    (path,) = make_activity_models([compact], tmp_path, lambda fraction, text: None)
+    before = ActivityModel.load(path)
+    stale = replace(before.header, results=(replace(before.header.results[0], columns=("?",), rows=()),))
+    save_model(path, stale, before.tensors())
+    reproduce_activity.judge_again(path, [compact])
+    after = ActivityModel.load(path)
+    assert after.header.results == before.header.results[:1]
+    for name, tensor in before.tensors().items():
+        np.testing.assert_array_equal(after.tensors()[name], tensor)
 
 
 def test_two_configurations_are_too_few_for_a_model_and_a_judge(compact, tmp_path):

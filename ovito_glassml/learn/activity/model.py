@@ -5,7 +5,7 @@ Inference with NumPy and Numba; training is in `activity_training`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -20,7 +20,7 @@ from ovito_glassml.learn.format import (
     take_scale,
     take_tensor,
 )
-from ovito_glassml.learn.model import LearnedModel, Prediction
+from ovito_glassml.learn.model import ActiveSpeciesModel, Prediction
 from ovito_glassml.neighbours import reporting, stage, within_reach
 from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
@@ -32,7 +32,6 @@ __all__ = [
     "ActivityModel",
     "ActivityPrediction",
     "LinearClassifier",
-    "active_atoms",
 ]
 
 KIND = "activity"
@@ -101,7 +100,7 @@ class LinearClassifier:
 
 
 @dataclass(frozen=True)
-class ActivityModel(LearnedModel):
+class ActivityModel(ActiveSpeciesModel):
     """A trained model; see `load` and `predict`.
 
     Attributes
@@ -132,11 +131,6 @@ class ActivityModel(LearnedModel):
         """For the model file."""
         return self.classifier.tensors() | self.score.tensors()
 
-    @property
-    def active_species(self) -> str:
-        """The species whose atoms are classified."""
-        return self.header.architecture["active_species"]
-
     def predict(self, structure: Structure, *, progress: Progress | None = None) -> ActivityPrediction:
         """Predict who will rearrange among the selected atoms of the active species.
 
@@ -157,8 +151,7 @@ class ActivityModel(LearnedModel):
         self.header.check_structure(structure)
         probability = np.full(len(structure), np.nan)
         extrapolation, of_sample = probability.copy(), float("nan")
-        active = active_atoms(structure, self.active_species)
-        wanted = active if structure.mask is None else active & structure.mask
+        active, wanted = structure.of_species(self.active_species), self.wanted(structure)
         if wanted.any():
             with one_blas_thread():
                 embedding = self._evaluate(structure, active, wanted, probability, stage(progress, 0.0, 0.9))
@@ -167,14 +160,6 @@ class ActivityModel(LearnedModel):
             extrapolation = np.where(np.isfinite(probability), everywhere, np.nan)
             of_sample = self.score.evaluate_sample(embedding[wanted])
         return ActivityPrediction(probability=probability, extrapolation=extrapolation, sample_extrapolation=of_sample)
-
-    def novelty_blocks(self, structure: Structure) -> Iterator[tuple[str, NDArray, NDArray]]:
-        """See `LearnedModel`; atoms of the active species alone."""
-        active = active_atoms(structure, self.active_species)
-        chosen = active if structure.mask is None else active & structure.mask
-        for indices, rows in self.descriptor.iterate_blocks(replace(structure, mask=chosen)):
-            caged = rows.any(axis=1)
-            yield self.active_species, indices[caged], rows[caged]
 
     def _evaluate(
         self,
@@ -197,10 +182,3 @@ class ActivityModel(LearnedModel):
             probability[indices] = self.classifier.probability(rows)
             embedding[indices] = self.score.embed(self.active_species, rows)
         return embedding
-
-
-def active_atoms(structure: Structure, species: str) -> NDArray[np.bool_]:
-    """Which atoms belong to the species whose rearrangements are studied."""
-    if species not in structure.species_names:
-        return np.zeros(len(structure), dtype=bool)
-    return structure.species == structure.species_names.index(species)

@@ -13,7 +13,7 @@ from ovito_glassml.descriptors.ace import ACEDescriptors
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.labels.activity import ACTIVE
 from ovito_glassml.learn.activity.data import ActivitySample, configurations
-from ovito_glassml.learn.activity.model import KIND, ActivityModel, LinearClassifier, active_atoms
+from ovito_glassml.learn.activity.model import KIND, ActivityModel, LinearClassifier
 from ovito_glassml.learn.extrapolation import ExtrapolationScore, fit_extrapolation
 from ovito_glassml.learn.format import ModelHeader, ResultTable
 from ovito_glassml.learn.units import NOT_STATED
@@ -209,7 +209,7 @@ def _check(data: LabelledRows) -> None:
 
 
 def cross_validate(
-    data: LabelledRows, method: str = "logistic", strengths: Sequence[float] | None = None
+    data: LabelledRows, method: str = "logistic", strengths: Sequence[float] | None = None, folds: int = FOLDS
 ) -> CrossValidation:
     """Decisions about every atom by a classifier that has not seen its configuration.
 
@@ -220,8 +220,10 @@ def cross_validate(
         One of `METHODS`.
     strengths : sequence of float, optional
         To choose from by balanced accuracy over all judged atoms; by default `STRENGTHS`.
+    folds : int
+        Parts of the data; one for each configuration if there are fewer.
     """
-    fold = data.configuration % min(FOLDS, len(data.names))
+    fold = data.configuration % min(folds, len(data.names))
     tried = []
     for strength in strengths or (STRENGTHS if METHODS[method].regularised else (0.0,)):
         decisions = np.empty(len(data.labels))
@@ -308,7 +310,7 @@ def _novelty(samples: Sequence[ActivitySample], design: ActivityDesign) -> Extra
     structures, tables, members, parts = [], [], [], []
     for number, name in enumerate(configurations(samples)):
         structure = firsts[name].structure
-        chosen = active_atoms(structure, design.active_species)
+        chosen = structure.of_species(design.active_species)
         table = np.zeros((len(structure), len(design.descriptor.feature_names)), dtype=np.float32)
         table[chosen] = design.descriptor.compute(replace(structure, mask=chosen))
         structures.append(structure)
@@ -331,7 +333,7 @@ def _header(
     counts = dict.fromkeys(design.descriptor.species, 0)
     for sample in samples:
         for name in counts:
-            counts[name] += int(active_atoms(sample.structure, name).sum())
+            counts[name] += int(sample.structure.of_species(name).sum())
     total = sum(counts.values())
     return ModelHeader(
         kind=KIND,

@@ -16,7 +16,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ovito_glassml.descriptors.blocks import known_columns
 from ovito_glassml.descriptors.soap import SOAPDescriptors
+from ovito_glassml.learn.barcode.budget import BudgetError, EnergyBudget, budget_in_boxes
 from ovito_glassml.learn.barcode.energy import SimilarityEnergy, kernel
 from ovito_glassml.learn.barcode.environments import least_product
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
@@ -110,7 +112,8 @@ class EnergyModel:
     scale: float
 
     @cached_property
-    def _booster(self) -> Any:
+    def booster(self) -> Any:
+        """The trees as XGBoost has them."""
         try:
             import xgboost
         except ModuleNotFoundError as error:
@@ -126,7 +129,7 @@ class EnergyModel:
 
     def check(self, environments: int) -> None:
         """Refuse trees that cannot be read or are for another number of environments (ModelError)."""
-        if (features := self._booster.num_features()) != environments:
+        if (features := self.booster.num_features()) != environments:
             raise ModelError(
                 f"The trees of the barcode model are for {features} environments and it has {environments}; "
                 "train the model again."
@@ -142,7 +145,7 @@ class EnergyModel:
         return self.mean + float(values[0, -1]), values[:, :-1]
 
     def _evaluate(self, fractions: NDArray, **what: Any) -> NDArray:
-        booster = self._booster
+        booster = self.booster
         import xgboost
 
         table = np.ascontiguousarray(np.atleast_2d(fractions), dtype=np.float32)
@@ -419,9 +422,26 @@ class UleModel(LearnedModel):
         compared.environment[~wanted | compared.alone], compared.similarity[~wanted] = -1, np.nan
         return self._summarised(structure, wanted & ~compared.alone, compared, extrapolation)
 
+    def budget(self, structure: Structure, prediction: UlePrediction) -> EnergyBudget:
+        """Where the selected atoms of a structure keep their energy, by environment.
+
+        Raises
+        ------
+        BudgetError
+            For trees, whose energies belong to no atoms, and samples without atoms that have neighbours.
+        """
+        if not isinstance(self.energy, SimilarityEnergy):
+            raise BudgetError(
+                "The energies of this model come from trees and belong to no atoms; "
+                "take a model with energy 'linear similarity'."
+            )
+        typical = self.energy.typical[_kinds(structure, self)]
+        found = prediction.environment, prediction.contribution
+        return budget_in_boxes(structure, *found, typical, self.names, self.descriptor.cutoff)
+
     def novelty_blocks(self, structure: Structure) -> Iterator[tuple[str, NDArray, NDArray]]:
         """See `LearnedModel`; atoms without neighbours as well."""
-        kinds = _Compared(structure, self).kinds
+        kinds = _kinds(structure, self)
         for indices, products in self.descriptor.iterate_products(structure, self.rows.T):
             if isinstance(self.energy, SimilarityEnergy):
                 kernels = kernel(products, kinds[indices], self.energy.species).astype(np.float64)
@@ -527,15 +547,18 @@ class _Compared:
 
     def __init__(self, structure: Structure, model: UleModel) -> None:
         count = len(structure)
-        known = model.header.species  # other names may be there, but no atoms of theirs
-        columns = [known.index(name) if name in known else 0 for name in structure.species_names]
-        self.kinds = np.array(columns, dtype=np.int32)[structure.species]
+        self.kinds = _kinds(structure, model)
         self.environment = np.full(count, -1, dtype=np.int32)
         self.similarity = np.full(count, np.nan, dtype=np.float32)
         self.embedding = np.full((count, model.score.width), np.nan, dtype=np.float32)
         self.difference = np.full(count, np.nan)
         self.alone = np.zeros(count, dtype=np.bool_)
         self.kernel_sums = np.zeros(len(model))
+
+
+def _kinds(structure: Structure, model: UleModel) -> NDArray[np.int32]:
+    """Place of every atom's species in the model; other names may be there, but no atoms of theirs."""
+    return known_columns(structure, model.header.species)[structure.species].astype(np.int32)
 
 
 def with_energies(products: NDArray, differences: NDArray) -> NDArray[np.float32]:

@@ -334,8 +334,11 @@ def rank_environments(model: EnergyModel, fractions: NDArray, seed: int = 1) -> 
     The mean of φ with its sign is near zero for every environment of samples that were trained on,
     whatever its weight, so it does not decide.
     """
+    import shap
+
     chosen = np.random.default_rng(seed).permutation(len(fractions))[:RANKED_SAMPLES]
-    _, values = model.explain(fractions[chosen])
+    values = shap.TreeExplainer(model.booster).shap_values(fractions[chosen].astype(np.float32))
+    values = model.scale * values.astype(np.float64)
     magnitude = np.abs(values).mean(axis=0)
     return Ranking(magnitude, values.mean(axis=0), np.argsort(-magnitude, kind="stable"))
 

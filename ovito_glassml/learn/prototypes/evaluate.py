@@ -9,7 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.errors import TrainingError
-from ovito_glassml.learn.evaluation import area_under_roc, balanced_brier, pearson
+from ovito_glassml.learn.evaluation import (
+    area_under_roc,
+    average_precision,
+    balanced_brier,
+    matthews_at_true_rate,
+    pearson,
+)
 from ovito_glassml.learn.format import ResultTable
 from ovito_glassml.learn.prototypes.data import ENVIRONMENT, BarrierSample, ScnnDesign, TrainingData, describe_samples
 from ovito_glassml.learn.prototypes.model import CLASSES, PROTOTYPES, ScnnModel
@@ -37,6 +43,11 @@ __all__ = [
 
 #: Share of a sample's atoms that count as high, as published.
 HIGH_FRACTION = 0.2
+#: How to read the scores.
+OF_HIGHEST = (
+    "AUC, average precision and MCC: of the highest fifth of each sample's barriers, MCC with a fifth of the atoms "
+    "called high; guessing gives 0.5, 0.2 and 0. Brier: both classes weighing the same; 0.25 is ignorance."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +63,9 @@ class FoldScore:
         by the plain network trained on the same rows. NaN if there was no plain one.
     brier : float
         Mean squared difference of probability and outcome, both classes weighing the same; 0.25 says nothing.
+    average_precision, mcc : float
+        For the highest fifth, by the prototype network: precision averaged over these atoms, and Matthews correlation
+        if as many are called high as there are. Guessing gives 0.2 and 0.
     regression : float
         Pearson R of barriers predicted by a plain regressor, over the sample's atoms; NaN if there was none.
     shares : (4,) array
@@ -66,6 +80,8 @@ class FoldScore:
     prototypes: float
     plain: float
     brier: float
+    average_precision: float
+    mcc: float
     regression: float
     shares: NDArray[np.float64]
     cosines: NDArray[np.float64]
@@ -103,6 +119,8 @@ def score_model(model: ScnnModel, sample: BarrierSample) -> FoldScore:
         area_of_highest(barrier, prediction.logit[known]),
         np.nan,
         balanced_brier(prediction.probability[known], highest(barrier)),
+        average_precision(highest(barrier), prediction.logit[known]),
+        matthews_at_true_rate(highest(barrier), prediction.logit[known]),
         np.nan,
         shares(prediction.prototype),
         model.network.cosines(),
@@ -176,6 +194,8 @@ def _fold(
         area_of_highest(barrier, logit),
         area_of_highest(barrier, plain.predict(table)),
         balanced_brier(network.probabilities(logit), highest(barrier)),
+        average_precision(highest(barrier), logit),
+        matthews_at_true_rate(highest(barrier), logit),
         pearson(predicted, barrier) if regression else np.nan,
         shares(similarity.argmax(axis=1).astype(np.int32)),
         network.cosines(),
@@ -187,15 +207,15 @@ def _fold(
 def fold_tables(scores: Sequence[FoldScore], title: str) -> list[ResultTable]:
     """Scores by sample with their mean, pooled figures beside what the samples' means alone give, prototypes."""
     rows: list[tuple[object, ...]] = [
-        (score.name, score.prototypes, score.plain, score.brier, score.regression) for score in scores
+        (s.name, s.prototypes, s.plain, s.brier, s.regression, s.average_precision, s.mcc) for s in scores
     ]
-    rows.append(("mean", *(float(np.mean([row[column] for row in rows])) for column in range(1, 5))))  # type: ignore[arg-type]
+    rows.append(("mean", *(float(np.mean([row[column] for row in rows])) for column in range(1, 7))))  # type: ignore[arg-type]
     tables = [
         ResultTable(
             title,
-            ("sample", "AUC prototypes", "AUC plain network", "Brier", "R regressor"),
+            ("sample", "AUC prototypes", "AUC plain network", "Brier", "R regressor", "average precision", "MCC"),
             tuple(rows),
-            "AUC: of the highest fifth of each sample's barriers. Brier: both classes weighing the same.",
+            OF_HIGHEST,
         )
     ]
     if all(np.isfinite(score.predicted).all() for score in scores) and len(scores) > 1:
@@ -210,10 +230,12 @@ def fold_tables(scores: Sequence[FoldScore], title: str) -> list[ResultTable]:
 
 def score_tables(scores: Sequence[FoldScore], title: str) -> list[ResultTable]:
     """Scores of one model on several samples, and its prototypes."""
-    rows = tuple((score.name, score.prototypes, score.brier) for score in scores)
-    note = "AUC: of the highest fifth of each sample's barriers. Brier: classes weigh the same; 0.25 is ignorance."
+    rows = tuple((s.name, s.prototypes, s.brier, s.average_precision, s.mcc) for s in scores)
     nearest = [(score.name, score.cosines, score.shares) for score in scores]
-    return [ResultTable(title, ("sample", "AUC", "Brier"), rows, note), interpretation_table(nearest)]
+    return [
+        ResultTable(title, ("sample", "AUC", "Brier", "average precision", "MCC"), rows, OF_HIGHEST),
+        interpretation_table(nearest),
+    ]
 
 
 def by_atom_table(

@@ -33,7 +33,6 @@ from ovito_glassml.learn.model import ANY_SPECIES, LearnedModel, Prediction
 from ovito_glassml.learn.stiffness.angles import AngularSums, sum_angles
 from ovito_glassml.learn.stiffness.shells import shell_sums, sum_shells
 from ovito_glassml.neighbours import (
-    BLOCK_SIZE,
     CellGrid,
     CellList,
     blocks_around,
@@ -45,7 +44,7 @@ from ovito_glassml.neighbours import (
 )
 from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
-from ovito_glassml.threads import one_blas_thread, run_tasks
+from ovito_glassml.threads import LARGE_TASK_SIZE, one_blas_thread, run_tasks
 
 __all__ = [
     "ALSO",
@@ -136,7 +135,7 @@ class LocalFeatures:
         prepared = self.prepare(structure, cells)
         for block in by_species(cells, structure.mask):
             rows = np.empty((len(block), self.width), dtype=np.float32)
-            run_tasks(prepared.fill, len(block), block, rows, around=one_blas_thread)
+            run_tasks(prepared.fill, len(block), block, rows, size=LARGE_TASK_SIZE, around=one_blas_thread)
             yield cells.grid.atom[block], rows
 
     def with_density(self, number_density: float | None) -> LocalFeatures:
@@ -451,11 +450,8 @@ class StiffnessModel(LearnedModel):
         shares = iter(stage(progress, k / 2 / len(blocks), (k + 1) / 2 / len(blocks)) for k in range(2 * len(blocks)))
 
         def run(kernel: Callable[..., None], number: int, inputs: NDArray[np.float32]) -> None:
-            block, share = blocks[number], next(shares)
-            within = share if len(block) > BLOCK_SIZE else None
-            run_tasks(kernel, len(block), block, inputs, found, progress=within, around=one_blas_thread)
-            if share is not None:
-                share(1.0)
+            arguments = len(blocks[number]), blocks[number], inputs, found
+            run_tasks(kernel, *arguments, size=LARGE_TASK_SIZE, progress=next(shares), around=one_blas_thread)
 
         for number, block in enumerate(blocks):
             kept[number] = np.empty((len(block), found.width + found.shell_width), dtype=np.float32)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from scipy.spatial import Voronoi
 
 from ovito_glassml.errors import TrainingError
+from ovito_glassml.files import write_atomically
 from ovito_glassml.learn.barcode.data import BarcodeTable, UleSample
 from ovito_glassml.learn.barcode.evaluate import energy_score, group_fractions
 from ovito_glassml.learn.barcode.model import UleModel, heterogeneity, is_icosahedron
@@ -31,6 +34,8 @@ GROUP_COLOURS = {1: COLOURS[0], 2: COLOURS[1]}
 GROUP_NAMES = {1: "Group 1 (Kasper)", 2: "Group 2"}
 #: Thickness of the slab of strain maps, Å.
 SLAB = 6.0
+#: Environments in the figures of SHAP values.
+SHOWN = 20
 #: Parts of the samples in the learning curve.
 PARTS = (0.1, 0.2, 0.4, 0.7, 1.0)
 
@@ -266,22 +271,39 @@ def draw_sums(barcodes: Barcodes, folder: Path) -> list[Path]:
 
 
 def draw_contributions(barcodes: Barcodes, folder: Path) -> list[Path]:
-    """Distribution of the SHAP values of each environment, coloured by its share from its lowest to its highest."""
-    model, values = barcodes.model, 1000 * barcodes.contributions
-    fractions = barcodes.fractions
-    lowest, span = fractions.min(axis=0), np.ptp(fractions, axis=0)
-    relative = (fractions - lowest) / np.where(span > 0, span, 1)
-    figure, axis = new_axes(11.0, 4.4)
-    jitter = np.random.default_rng(1).uniform(-0.3, 0.3, len(values))
-    for number in range(len(model)):
-        places = number + jitter
-        dots = axis.scatter(places, values[:, number], s=5, c=relative[:, number], cmap="coolwarm", vmin=0, vmax=1)
-    axis.axhline(0, color="0.3", lw=0.8)
-    axis.set(ylabel="SHAP value (meV/atom)")
-    _name_environments(axis, model)
-    figure.colorbar(dots, ax=axis, label="share, from its lowest (0) to its highest (1)")
-    columns = {name: values[:, number].tolist() for number, name in enumerate(model.names)}
-    return [save_figure(figure, folder / "contributions.png"), save_table(columns, folder / "contributions.csv")]
+    """SHAP values: a beeswarm over all samples, and waterfalls of those with the lowest and the highest energy."""
+    import shap
+
+    values = 1000 * barcodes.contributions
+    names = list(barcodes.model.names)
+    base = 1000 * (barcodes.predicted - barcodes.contributions.sum(axis=1))
+    explained = shap.Explanation(values, base, np.round(100 * barcodes.fractions, 2), feature_names=names)
+    with _drawn_by_shap(written := folder / "contributions.png") as axis_of:
+        shap.plots.beeswarm(explained, max_display=SHOWN, show=False, color_bar_label="share of the environment")
+        axis_of().set_xlabel("SHAP value (meV/atom)")
+    pictures = [written]
+    for end, sample in (("lowest", barcodes.energies.argmin()), ("highest", barcodes.energies.argmax())):
+        pictures.append(folder / f"contributions-{end}.png")
+        with _drawn_by_shap(pictures[-1]) as axis_of:
+            shap.plots.waterfall(explained[int(sample)], max_display=SHOWN, show=False)
+            axis_of().set_title(f"Sample with the {end} energy f(x) (meV/atom); grey: shares (%)", pad=30)
+    columns = {name: values[:, number].tolist() for number, name in enumerate(names)}
+    return [*pictures, save_table(columns, folder / "contributions.csv")]
+
+
+@contextmanager
+def _drawn_by_shap(file: Path) -> Iterator[Callable[[], Axes]]:
+    """Saves what SHAP draws with pyplot, in a figure that no window shows; yields what gives its first axes."""
+    from matplotlib import pyplot
+
+    pyplot.switch_backend("agg")
+    figure = pyplot.figure()
+    try:
+        yield lambda: figure.axes[0]
+        figure.savefig(packed := io.BytesIO(), dpi=150, format="png", bbox_inches="tight")
+    finally:
+        pyplot.close(figure)
+    write_atomically(file, packed.getvalue())
 
 
 def draw_environments(model: UleModel, folder: Path) -> list[Path]:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.labels.activity import NEITHER
-from ovito_glassml.learn.activity.model import active_atoms
 from ovito_glassml.simulate.material_header import material_of_header
 from ovito_glassml.simulate.protocols.shear_aqs import label_events
 from ovito_glassml.simulate.snapshots import Snapshot, made_with
@@ -42,7 +41,7 @@ def labels_of_larger_events(frames: Sequence[Snapshot]) -> NDArray[np.int64]:
     # Blocks end where a step ends; the middle of the step lies safely inside.
     middle = strain - settings["discarded_strain"] + settings["step"] / 2
     _, place, block = np.unique((middle / settings["block"]).astype(int), return_index=True, return_inverse=True)
-    eligible = active_atoms(frames[0].structure, material.active_species)
+    eligible = frames[0].structure.of_species(material.active_species)
     limits = settings["threshold"], LEARNED_AVALANCHE_SHARE, settings["seed"]
     labels[larger] = label_events(moved, block, largest[place], eligible, *limits)
     return labels

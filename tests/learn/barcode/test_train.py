@@ -72,6 +72,15 @@ def test_environments_that_decide_are_ranked_first(table):
     assert abs(ranking.signed[LOW]) < 0.2 * ranking.magnitude[LOW]
 
 
+def test_ranking_and_prediction_explain_alike(table):
+    """The ranking is by the SHAP library, predictions are explained by XGBoost alone, which inference has."""
+    model = fit_trees(table.fractions, table.energies, QUICK, 60)
+    few = table.fractions[:50]
+    _, values = model.explain(few)
+    ranking = rank_environments(model, few)
+    np.testing.assert_allclose(ranking.magnitude, np.abs(values).mean(axis=0), rtol=1e-5)
+
+
 def test_tuning_stays_in_the_published_ranges_and_is_repeatable(table):
     part = table.of(np.arange(len(table)) % 3 == 0)
     calls = []

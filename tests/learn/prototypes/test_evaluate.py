@@ -85,7 +85,9 @@ def test_means_of_samples_alone_correlate_with_pooled_barriers():
     for number in (0, 1):
         barrier = rng.normal(number, 0.5, 1000)
         predicted = np.full(1000, float(number)) + rng.normal(0, 1e-6, 1000)
-        scores.append(FoldScore(f"{number}", 0.5, 0.5, 0.25, 0.0, np.full(4, 0.25), np.eye(4), barrier, predicted))
+        scores.append(
+            FoldScore(f"{number}", 0.5, 0.5, 0.25, 0.2, 0.0, 0.0, np.full(4, 0.25), np.eye(4), barrier, predicted)
+        )
     table = {row[0]: row[1] for row in fold_tables(scores, "x")[1].rows}
     assert table["regressor"] == pytest.approx(0.707, abs=0.03)
     assert table["mean of the sample"] == pytest.approx(0.707, abs=0.03)

@@ -56,6 +56,14 @@ def test_energies_are_those_of_the_report(drawn):
     assert f"15 samples: RMSE {error:.3f}" in report[0]
 
 
+def test_waterfalls_are_drawn_for_the_lowest_and_the_highest_energy(drawn):
+    folder, written, _ = drawn
+    for end in ("lowest", "highest"):
+        picture = folder / f"contributions-{end}.png"
+        assert picture in written
+        assert picture.stat().st_size > 10_000
+
+
 def test_barcodes_and_groups_sum_to_one(drawn):
     folder, _, _ = drawn
     barcode = columns(folder, "barcodes")

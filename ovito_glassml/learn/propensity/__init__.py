@@ -1,0 +1,1 @@
+"""How far every atom will move, from the structure around it."""

@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+
+from ovito_glassml.descriptors.ace import ACEDescriptors
+from ovito_glassml.errors import TrainingError
+from ovito_glassml.learn.format import save_model
+from ovito_glassml.learn.propensity.data import propensity_sample
+from ovito_glassml.learn.propensity.evaluate import group_table, left_out_table, shell_table
+from ovito_glassml.learn.propensity.model import PropensityModel
+from ovito_glassml.learn.propensity.train import PropensityDesign, train_propensity
+from ovito_glassml.structure import Structure
+
+DESCRIPTOR = ACEDescriptors(("A", "B"), cutoff=2.0, nearest=1.0, order=1, n_max=3)
+DESIGN = PropensityDesign("title", "summary", DESCRIPTOR, "A", radii=(1.5, 2.5), length_unit="sigma")
+
+
+def liquid(seed, atoms=150):
+    random = np.random.default_rng(seed)
+    kinds = (random.random(atoms) < 0.3).astype(int)
+    return Structure(random.random((atoms, 3)) * 5, kinds, ("A", "B"), np.eye(3) * 5, pbc=(True,) * 3)
+
+
+def planted(seed, noise=0.0):
+    """Atoms that move by what their own shells say, all that structure can tell."""
+    structure = liquid(seed)
+    moved = 5 + DESCRIPTOR.compute(structure) @ np.arange(1, 7) * 0.05
+    runs = moved[:, None] + noise * np.random.default_rng(seed).normal(size=(len(moved), 4))
+    return propensity_sample(structure, runs, f"liquid-{seed}")
+
+
+@pytest.fixture(scope="module")
+def trained():
+    samples = [planted(seed) for seed in range(4)]
+    return samples, *train_propensity(samples, DESIGN)
+
+
+def test_planted_weights_are_found_again(trained):
+    _, model, _, _ = trained
+    np.testing.assert_allclose(model.linear.own, np.arange(1, 7) * 0.05, atol=2e-3)
+    assert np.abs(model.linear.averaged).max() < 2e-2
+
+
+def test_a_structure_never_seen_is_predicted_and_streamed_sums_are_those_of_whole_rows(trained):
+    _, model, _, _ = trained
+    fresh = planted(9)
+    prediction = model.predict(fresh.structure)
+    of_a = fresh.structure.species == 0
+    np.testing.assert_allclose(prediction.propensity[of_a], fresh.propensity[of_a], atol=5e-3)
+    assert np.isnan(prediction.propensity[~of_a]).all()
+    assert np.isfinite(prediction.extrapolation[of_a]).all()
+
+
+def test_turning_and_renumbering_changes_nothing(trained):
+    _, model, _, _ = trained
+    structure = liquid(9)
+    order = np.random.default_rng(0).permutation(len(structure))
+    turn = np.array([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]])
+    turned = Structure(
+        structure.positions[order] @ turn, structure.species[order], ("A", "B"), np.eye(3) * 5, pbc=(True,) * 3
+    )
+    expected = model.predict(structure).propensity[order]
+    np.testing.assert_allclose(model.predict(turned).propensity, expected, rtol=1e-4)
+
+
+def test_selected_atoms_get_the_same_numbers_as_in_the_whole(trained):
+    from dataclasses import replace
+
+    _, model, _, _ = trained
+    structure = liquid(9)
+    chosen = np.arange(len(structure)) < 20
+    part = model.predict(replace(structure, mask=chosen)).propensity
+    np.testing.assert_allclose(part[chosen], model.predict(structure).propensity[chosen], rtol=1e-5)
+    assert np.isnan(part[~chosen]).all()
+
+
+def test_a_model_comes_back_from_its_file(trained, tmp_path):
+    _, model, _, _ = trained
+    save_model(tmp_path / "mine.safetensors", model.header, model.tensors())
+    again = PropensityModel.load(tmp_path / "mine.safetensors")
+    structure = liquid(9)
+    np.testing.assert_array_equal(again.predict(structure).propensity, model.predict(structure).propensity)
+
+
+def test_tables_say_what_was_learned(trained):
+    _, model, data, left_out = trained
+    assert left_out_table(data, left_out).rows[-2][2] > 0.99
+    lost = {row[0]: row[2] for row in group_table(data, left_out, DESIGN).rows}
+    assert max(lost, key=lost.get) == "own shells"
+    assert len(shell_table(model).rows[0]) == 3
+
+
+def test_bad_input_is_refused_in_a_sentence():
+    with pytest.raises(TrainingError, match="at least 3"):
+        train_propensity([planted(0), planted(1)], DESIGN)
+    structure = liquid(0)
+    with pytest.raises(TrainingError, match="only runs that are complete"):
+        propensity_sample(structure, np.ones((7, 2)), "short")
+    with pytest.raises(TrainingError, match="nan"):
+        propensity_sample(structure, np.full(len(structure), np.nan), "empty")
+    only_a = Structure(structure.positions, np.zeros(len(structure), int), ("A",), structure.cell, pbc=(True,) * 3)
+    one_kind = propensity_sample(only_a, np.ones(len(structure)), "pure")
+    with pytest.raises(TrainingError, match="no atoms of B"):
+        train_propensity([planted(0), planted(1), one_kind], DESIGN)
