@@ -227,14 +227,16 @@ def _replicate(
     positions: NDArray, cell: NDArray, origin: NDArray, inverse: NDArray, margins: NDArray, periodic: NDArray
 ) -> tuple[NDArray, NDArray, NDArray]:
     """Positions of the atoms and of their images, the index of the atom that each is, and whether it is no image."""
-    offsets = positions - origin
+    # A row for each axis: NumPy is slow on rows of three.
+    offsets, each = np.ascontiguousarray((positions - origin).T), periodic[:, None]
     # Not as a product of matrices, which every processor rounds in a way of its own.
-    fractions = offsets[:, :1] * inverse[0] + offsets[:, 1:2] * inverse[1] + offsets[:, 2:] * inverse[2]
-    base = np.where(periodic, -np.floor(fractions), 0.0)
+    fractions = inverse[0, :, None] * offsets[0] + inverse[1, :, None] * offsets[1] + inverse[2, :, None] * offsets[2]
+    base = np.where(each, -np.floor(fractions), 0.0)
     fractions += base
-    lowest = np.where(periodic, np.ceil(-margins - fractions), 0.0)
-    copies = (np.where(periodic, np.floor(1 + margins - fractions), 0.0) - lowest + 1).astype(np.int64)
-    ends = np.cumsum(copies[:, 0] * copies[:, 1] * copies[:, 2])
+    reach = margins[:, None]
+    lowest = np.where(each, np.ceil(-reach - fractions), 0.0)
+    copies = (np.where(each, np.floor(1 + reach - fractions), 0.0) - lowest + 1).astype(np.int64)
+    ends = np.cumsum(copies[0] * copies[1] * copies[2])
     out = np.empty((ends[-1], 3))
     index = np.empty(ends[-1], dtype=np.int32)
     real = np.empty(ends[-1], dtype=np.bool_)
@@ -245,13 +247,13 @@ def _replicate(
 @kernel
 def _place_images(begin, end, positions, cell, base, lowest, copies, ends, out, index, real):
     for i in range(begin, end):
-        n = ends[i] - copies[i, 0] * copies[i, 1] * copies[i, 2]
-        for a in range(copies[i, 0]):
-            for b in range(copies[i, 1]):
-                for c in range(copies[i, 2]):
-                    u, v, w = lowest[i, 0] + a, lowest[i, 1] + b, lowest[i, 2] + c
+        n = ends[i] - copies[0, i] * copies[1, i] * copies[2, i]
+        for a in range(copies[0, i]):
+            for b in range(copies[1, i]):
+                for c in range(copies[2, i]):
+                    u, v, w = lowest[0, i] + a, lowest[1, i] + b, lowest[2, i] + c
                     real[n] = u == 0.0 and v == 0.0 and w == 0.0
-                    u, v, w = u + base[i, 0], v + base[i, 1], w + base[i, 2]
+                    u, v, w = u + base[0, i], v + base[1, i], w + base[2, i]
                     for k in range(3):
                         out[n, k] = positions[i, k] + (u * cell[0, k] + v * cell[1, k] + w * cell[2, k])
                     index[n] = i
@@ -262,12 +264,14 @@ def _sorted_grid(
     positions: NDArray, species: NDArray, index: NDArray, real: NDArray, reach: float
 ) -> tuple[CellGrid, NDArray[np.bool_]]:
     count = len(positions)
-    lower = positions.min(axis=0) if count else np.zeros(3)
-    extent = (positions.max(axis=0) if count else np.zeros(3)) - lower
+    along = positions.T  # a row for each axis: NumPy is slow on rows of three
+    lower = np.array([axis.min() for axis in along]) if count else np.zeros(3)
+    extent = np.array([axis.max() for axis in along]) - lower if count else np.zeros(3)
     width = _grid_widths(extent, count, reach)
     shape = np.floor(extent / width).astype(np.int64) + 1
-    cell = np.minimum(((positions - lower) * (1 / width)).astype(np.int64), shape - 1)
-    cells = (cell[:, 0] * shape[1] + cell[:, 1]) * shape[2] + cell[:, 2]
+    settings = zip(along, lower, 1 / width, shape - 1, strict=True)
+    cell = [np.minimum(((axis - least) * scale).astype(np.int64), last) for axis, least, scale, last in settings]
+    cells = (cell[0] * shape[1] + cell[1]) * shape[2] + cell[2]
     starts = np.concatenate([[0], np.cumsum(np.bincount(cells, minlength=int(np.prod(shape))))])
     order = np.empty(count, dtype=np.int64)
     _sort_by_cell(0, count, cells, starts[:-1].copy(), order)
