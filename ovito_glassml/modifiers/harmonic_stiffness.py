@@ -20,7 +20,7 @@ from ovito_glassml.adapter.input import structure_from_data
 from ovito_glassml.adapter.notices import note_missing_cell
 from ovito_glassml.adapter.output import color_by, mean_and_spread, write_attributes, write_histogram, write_property
 from ovito_glassml.adapter.progress import with_progress
-from ovito_glassml.simulate.harmonic import HarmonicLimit, harmonic_limit, material_for, minimised
+from ovito_glassml.simulate.harmonic import HarmonicLimit, check_size, harmonic_limit, material_for, minimised
 from ovito_glassml.simulate.material import Material
 from ovito_glassml.structure import Structure
 
@@ -114,6 +114,7 @@ class HarmonicStiffnessModifier(HasStrictTraits, ModifierInterface):
         structure = structure_from_data(data, species=self.species, only_selected=self.only_selected)
         note_missing_cell(data, data_cache, self)
         material = material_for(self.material, structure)
+        check_size(structure)
         if self.minimise:
             yield "Minimising"
             structure = yield from with_progress(lambda report: minimised(structure, material, _told(report)))

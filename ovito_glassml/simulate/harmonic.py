@@ -11,15 +11,22 @@ from numpy.typing import NDArray
 
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.labels.harmonic import HarmonicMotion, first_shells, harmonic_motion, rigid_motions
-from ovito_glassml.simulate.forces import GLASS_ENERGY, LammpsForces, Units, WholeCell
+from ovito_glassml.simulate.forces import LammpsForces
 from ovito_glassml.simulate.hessian import STEP, embedded_atom_hessian, hessian_by_differences
-from ovito_glassml.simulate.local_forces import NEIGHBOURS, STYLES, is_embedded_atom
+from ovito_glassml.simulate.local_forces import STYLES, is_embedded_atom
 from ovito_glassml.simulate.material import Material, load_material
-from ovito_glassml.simulate.saddle_search import relax
 from ovito_glassml.structure import Structure
 from ovito_glassml.topology.length_scale import first_minimum, nearest_neighbour_distance
 
-__all__ = ["MOST_ATOMS", "HarmonicLimit", "harmonic_limit", "material_for", "minimised", "resting_force"]
+__all__ = [
+    "MOST_ATOMS",
+    "HarmonicLimit",
+    "check_size",
+    "harmonic_limit",
+    "material_for",
+    "minimised",
+    "resting_force",
+]
 
 #: Largest force on any atom of a structure at rest, by the units of LAMMPS: 10⁻³ eV/Å moves a minimum by 10⁻⁴ Å, and
 #: so little of the distance between neighbours it may be elsewhere.
@@ -31,9 +38,8 @@ MOST_ATOMS = 10_000
 #: Up to this many, double precision costs nothing that one would notice.
 FEW_ATOMS = 1000
 
-#: Force, in the `Units` of searches, at which minimising ends, and steps after which it does all the same: tables are
-#: only so smooth.
-MINIMUM, MOST_STEPS = 1e-9, 3000
+#: Force at which minimising ends, relative to that of a structure at rest.
+MINIMUM = 1e-3
 
 #: Share of the time that forces and their differences take.
 FORCES_SHARE = 0.5
@@ -80,7 +86,8 @@ def harmonic_limit(structure: Structure, material: Material, progress: Report | 
     HarmonicError
         If it is at rest but not in a minimum.
     """
-    spacing = _check(structure)
+    check_size(structure)
+    spacing = nearest_neighbour_distance(structure)
     report = progress or (lambda fraction, text: None)
     report(0.0, "Forces")
     with LammpsForces(structure, material) as forces:
@@ -103,34 +110,18 @@ def minimised(structure: Structure, material: Material, progress: Report | None 
     Raises
     ------
     SimulationError
-        As `harmonic_limit`, and if there is no minimum within reach.
+        If the force field does not fit the structure, or there is no minimum within reach.
     """
-    spacing = _check(structure)
     with LammpsForces(structure, material) as forces:
-        units = _search_units(material, spacing)
-        positions = structure.positions / units.length
-        everything = WholeCell(forces, units, positions, np.ones(3)).of(np.arange(len(structure)), np.arange(0))
-
-        def evaluate(moved: NDArray) -> tuple[float, NDArray]:
-            if progress is not None:
-                progress(0.0, "Minimising")
-            return everything(moved)
-
-        x, anywhere = positions.ravel().copy(), np.full(positions.size, np.inf)
-        _, left = relax(evaluate, x, MINIMUM, MOST_STEPS, anywhere, 0.0, np.zeros(1, dtype=np.int64))
-        left *= units.energy / units.length
-        if not left < resting_force(material):
-            raise SimulationError(
-                f"The structure does not come to rest, a force of {left:.2g} remains; is it a solid, in the units of "
-                "the material?"
-            )
-        return structure.moved(x.reshape(-1, 3) * units.length)
-
-
-def _search_units(material: Material, spacing: float) -> Units:
-    """As `Units.of`; where the glass temperature is unknown, energies are as they are."""
-    energy = material.boltzmann * material.glass_temperature / GLASS_ENERGY
-    return Units(spacing / NEIGHBOURS, 1.0 if np.isnan(energy) else energy)
+        positions, left = forces.minimised(
+            MINIMUM * resting_force(material), lambda: progress(0.0, "Minimising") if progress else None
+        )
+    if not left < resting_force(material):
+        raise SimulationError(
+            f"The structure does not come to rest, a force of {left:.2g} remains; is it a solid, in the units of "
+            "the material?"
+        )
+    return structure.moved(positions)
 
 
 def material_for(name: str, structure: Structure) -> Material:
@@ -168,13 +159,12 @@ def resting_force(material: Material) -> float:
     return RESTING_FORCE[material.units]
 
 
-def _check(structure: Structure) -> float:
-    """Refuse what is too small or too large, and return the nearest-neighbour distance."""
+def check_size(structure: Structure) -> None:
+    """Refuse what has too many atoms for `harmonic_limit`."""
     if len(structure) > MOST_ATOMS:
         raise SimulationError(
             f"The harmonic limit of {len(structure)} atoms takes too much memory and time; give at most {MOST_ATOMS}."
         )
-    return nearest_neighbour_distance(structure)
 
 
 def _check_rest(largest: float, material: Material) -> None:
