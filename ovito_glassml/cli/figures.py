@@ -67,6 +67,21 @@ def figures_lasca(
     _print([*report, *written])
 
 
+@figures_app.command("propensity")
+def figures_propensity(
+    model: Annotated[str, typer.Argument(help="Shipped or installed model name, or model file.")] = "propensity-ka",
+    output: Output = Path("figures"),
+) -> None:
+    """Which shells and which species make an atom mobile, as a model of propensity has learned it.
+
+    Example: glassml figures propensity propensity-wahnstrom --output figures
+    """
+    from ovito_glassml.learn.propensity.model import PropensityModel
+    from ovito_glassml.reproduce.figures.propensity import draw_propensity_figures
+
+    _print(draw_propensity_figures(PropensityModel.load(model), output))
+
+
 @figures_app.command("gallery")
 def figures_gallery(
     output: Output = Path("figures"),

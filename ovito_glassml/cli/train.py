@@ -163,7 +163,7 @@ def train_propensity_model(
     from ovito_glassml.adapter.files import read_columns
     from ovito_glassml.descriptors.ace import ACEDescriptors
     from ovito_glassml.learn.propensity.data import propensity_sample
-    from ovito_glassml.learn.propensity.evaluate import group_table, left_out_table, shell_table
+    from ovito_glassml.learn.propensity.evaluate import result_tables
     from ovito_glassml.learn.propensity.train import PropensityDesign, train_propensity
 
     # Every configuration judges in its turn, so none is kept for that alone.
@@ -177,10 +177,13 @@ def train_propensity_model(
     nearest = settings.nearest
     descriptor = ACEDescriptors(names, settings.cutoff * nearest, nearest, order=1, n_max=settings.n_max)
     title = f"how far {settings.active_species} atoms of {'-'.join(names)} will move"
-    design = PropensityDesign(title, "", descriptor, settings.active_species, length_unit=job.units.length)
+    near = settings.angle_cutoff * nearest
+    angles = ACEDescriptors(names, near, nearest, order=2) if near else None
+    active, unit = settings.active_species, job.units.length
+    design = PropensityDesign(title, "", descriptor, active, length_unit=unit, angles=angles)
     with progress_bar("Training") as update:
         model, data, left_out = train_propensity(samples, design, progress=update)
-    job.save(model, [left_out_table(data, left_out), group_table(data, left_out, design), shell_table(model)])
+    job.save(model, list(result_tables(model, data, left_out, design)))
 
 
 @train_app.command("scnn")

@@ -37,6 +37,7 @@ OUTPUT = Output(
 
 PROPENSITY = Output("Predicted propensity", "Predicting propensity", "PredictedActivity", "Predicted Propensity")
 
+_header = remembered(read_header)
 _loaded = remembered(ActivityModel.load)
 _loaded_propensity = remembered(PropensityModel.load)
 
@@ -62,16 +63,21 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
     * ``Activity Probability Extrapolation``: particle property, distance from the training data;
       1 is the 99th percentile of the training atoms.
     * ``activity-probability-histogram``: table.
-    * ``Predicted Propensity``: particle property, with a model of propensity such as ``propensity-ka`` in place of the
-      probability: the expected displacement of every atom of the model's species, in units of length, on average over
-      many runs. NaN for the others. With it come ``Predicted Propensity Error``, the absolute error that 68 % of the
-      atoms of configurations left out stay below, ``Predicted Propensity Extrapolation``,
-      ``predicted-propensity-histogram``, and the attributes below of the propensity.
+    * ``Predicted Propensity``: particle property, with a model of propensity in place of the probability, see
+      `quantity`: the displacement to expect of every atom of the model's species, in units of length, on average over
+      many runs (the card says which displacement). NaN for the others. With it come ``Predicted Propensity Error``,
+      the absolute error that 68 % of the atoms of configurations left out stay below,
+      ``Predicted Propensity Extrapolation``, ``predicted-propensity-histogram``, and the attributes below of the
+      propensity.
+    * ``PredictedActivity.expected_correlation``, ``PredictedActivity.mean_error``: attributes, with a model of
+      propensity: the correlation (Pearson's R) with the measured propensity to expect within this structure, which is
+      low where all atoms are predicted to move alike, and the error to expect of the mean.
     * ``PredictedActivity.model``: attribute, name of the model used. If frames get different ones, that is said in
       a line.
     * ``PredictedActivity.mean``, ``PredictedActivity.std``: attributes, mean and standard
       deviation of the probability.
-    * ``PredictedActivity.likely_active``: attribute, number of atoms with a probability above 0.5.
+    * ``PredictedActivity.likely_active``: attribute, number of atoms with a probability above 0.5; not for
+      propensity.
     * ``PredictedActivity.extrapolating_fraction``: attribute, the fraction of classified atoms
       whose extrapolation is above 1. Above 0.1 a warning is printed.
     * ``PredictedActivity.sample_extrapolation``: attribute, the same score for the sample as a whole: above 1
@@ -98,9 +104,18 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
               resembles most.
     """
 
+    quantity = Enum("activity", "propensity", label="Predict", ovito_group="Predicted activity")
+    """
+    What a model that is chosen by the structure predicts: ``"activity"``, which tells the atoms that will rearrange
+    from those that will not, or ``"propensity"``, how far every atom will move in heat. A model that is named decides
+    itself.
+
+    :Default: ``"activity"``, which more glasses have a model for.
+    """
+
     activation = Enum(*ACTIVATIONS, label="Rearrangements by", ovito_group="Predicted activity")
     """
-    What makes the atoms move: ``"thermal"`` or ``"shear"``. Only for the choice of a model; Cu-Zr has
+    What makes the atoms move: ``"thermal"`` or ``"shear"``. Only for the choice of a model of activity; Cu-Zr has
     a shear model only.
 
     :Default: ``"thermal"``
@@ -132,7 +147,7 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
     def modify(
         self, data: DataCollection, *, data_cache: DataCollection, **kwargs: Any
     ) -> Generator[str | float, None, None]:
-        if self.model and read_header(self.model).kind == PROPENSITY_KIND:
+        if (_header(self.model).kind if self.model else self.quantity) == PROPENSITY_KIND:
             yield from self._propensity(data, data_cache)
             return
         wanted = {"activation": self.activation}
@@ -158,7 +173,8 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
 def _write_propensity(data: DataCollection, prediction: PropensityPrediction, name: str, unit: str) -> None:
     output = replace(PROPENSITY, axis=f"Expected displacement ({unit})")
     columns = {output.main: prediction.propensity, f"{output.main} Error": prediction.error}
-    write_prediction(data, output, name, prediction, columns, {})
+    further = {"expected_correlation": prediction.expected_correlation, "mean_error": prediction.mean_error}
+    write_prediction(data, output, name, prediction, columns, further)
 
 
 def _write(data: DataCollection, prediction: ActivityPrediction, name: str) -> None:

@@ -189,7 +189,7 @@ def scores_page(rows: Sequence[Scored]) -> str:
         "are. Guessing gives the rate, the rate and 0. Balanced accuracy flatters where events are rare: it says that "
         "clear cases are told apart, not that an atom called active will move.",
         scores_table(rows, classifiers=True),
-        f"Not here, since what judges them is not in `sample_data`, but on their cards: {missing}." if missing else "",
+        f"Not here, since `sample_data` has nothing new to them, but on their cards: {missing}." if missing else "",
         "*Measured by `python -m ovito_glassml.reproduce.scores sample_data`.*",
     ]
     return "\n\n".join(part for part in parts if part)

@@ -79,13 +79,21 @@ def time_changes(atoms: int = 10_000, rounds: int = 5) -> None:
 
 #: What goes block by block, as its rows are larger than memory.
 BY_BLOCKS = {"soap by blocks": SOAPDescriptors, "ace by blocks": ACEDescriptors}
-MILLION = ("rdf", "bessel", *BY_BLOCKS, *CASES)
+#: Further rows of the table of a million: modifier, its parameters and the sample.
+FURTHER = {
+    "propensity": ("activity", {"model": "propensity-ka"}, LENNARD_JONES),
+    "propensity with angles": ("activity", {"model": "propensity-ka-angles"}, LENNARD_JONES),
+}
+MILLION = ("rdf", "bessel", *BY_BLOCKS, *CASES, *FURTHER)
 
 
 def one(name: str, atoms: int) -> None:
     """Print number of atoms, processor seconds, and gigabytes of the result and of the process beyond it."""
-    short = name.split(" ", 1)[0]
-    parameters, sample = ({}, METALLIC) if short not in CASES else (CASES[short][0][0], CASES[short][0][3])
+    short, parameters, sample = name.split(" ", 1)[0], {}, METALLIC
+    if short in CASES:
+        parameters, _, _, sample = CASES[short][0]
+    if name in FURTHER:
+        short, parameters, sample = FURTHER[name]
     pipeline = pipeline_of(sample, atoms, by_name()[short].load()(**parameters))
     modifier = pipeline.modifiers.pop()
     small = import_file(sample_file(sample)).compute()

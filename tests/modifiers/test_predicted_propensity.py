@@ -17,4 +17,14 @@ def test_a_model_of_propensity_gives_every_atom_of_its_species_a_displacement():
     assert np.isnan(propensity[~of_a]).all()
     assert np.isfinite(data.particles["Predicted Propensity Error"][...][of_a]).all()
     assert data.attributes["PredictedActivity.model"] == "propensity-ka"
+    assert 0 < data.attributes["PredictedActivity.expected_correlation"] < 1
+    assert data.attributes["PredictedActivity.mean_error"] > 0
     assert "Color" in data.particles
+
+
+def test_the_structure_chooses_a_model_of_propensity_where_that_is_asked_for():
+    pipeline = open_trajectory(sample_file("activity/thermal-wahnstrom-1.xyz.gz"))
+    pipeline.modifiers.append(PredictedActivityModifier(quantity="propensity"))
+    data = pipeline.compute(0)
+    assert data.attributes["PredictedActivity.model"] == "propensity-wahnstrom"
+    assert "Activity Probability" not in data.particles

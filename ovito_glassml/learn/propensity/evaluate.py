@@ -11,37 +11,141 @@ from ovito_glassml.labels.reliability import split_half_reliability
 from ovito_glassml.learn.evaluation import pearson
 from ovito_glassml.learn.format import ResultTable
 from ovito_glassml.learn.propensity.model import PropensityModel
-from ovito_glassml.learn.propensity.train import LeftOut, PropensityDesign, PropensityRows, leave_out
+from ovito_glassml.learn.propensity.train import (
+    COVERED,
+    LeftOut,
+    PropensityDesign,
+    PropensityRows,
+    expected_error,
+    leave_out,
+)
+from ovito_glassml.neighbours import average_within
 from ovito_glassml.structure import Structure
 
-__all__ = ["extremes_accuracy", "group_table", "left_out_table", "shell_table"]
+__all__ = [
+    "GROUPS_TITLE",
+    "error_table",
+    "extremes_accuracy",
+    "gain_table",
+    "group_table",
+    "left_out_table",
+    "neighbour_effects",
+    "range_table",
+    "result_tables",
+    "shell_table",
+]
 
 #: Share of the atoms that moved most, and as many that moved least, told apart by the ranking.
 EXTREMES = 0.05
+#: Radius of the averages that `range_table` tells from the remainder, in nearest-neighbour distances.
+NEAR = 3.0
+#: Title of the table by groups of features, in which figures find it on a card.
+GROUPS_TITLE = "What each group of features adds to R"
 #: Distances of the table of shells, in nearest-neighbour distances.
 DISTANCES = (0.85, 0.9, 0.95, 1.0, 1.05, 1.1, 1.2, 1.3, 1.4, 1.6, 1.8, 2.0, 2.5, 3.0)
+
+
+def result_tables(
+    model: PropensityModel, data: PropensityRows, left_out: LeftOut, design: PropensityDesign
+) -> tuple[ResultTable, ...]:
+    """All tables of a card but that of a comparison."""
+    return (
+        left_out_table(data, left_out),
+        range_table(data, left_out, design),
+        error_table(data, left_out),
+        group_table(data, left_out, design),
+        shell_table(model),
+    )
 
 
 def left_out_table(data: PropensityRows, left_out: LeftOut) -> ResultTable:
     """A row for each configuration predicted by the others, and the mean with its standard error."""
     rows: list[tuple[object, ...]] = []
     for name, predicted, target, runs in zip(data.names, left_out.predicted, data.targets, data.runs, strict=True):
-        trust = split_half_reliability(runs, splits=20) if runs.shape[1] > 1 else float("nan")
-        known = (trust, float(np.sqrt(max(trust, 0.0))))
+        score = pearson(predicted, target)
+        highest = _ceiling(runs)
         bias = float(predicted.mean() - target.mean())
-        rows.append((name, len(target), pearson(predicted, target), *known, extremes_accuracy(predicted, target), bias))
-    numbers = np.array([row[2:] for row in rows], dtype=np.float64)
-    rows.append(("mean", sum(int(str(row[1])) for row in rows), *map(float, numbers.mean(axis=0))))
-    error = numbers.std(axis=0, ddof=1) / np.sqrt(len(numbers))
-    rows.append(("standard error", "", *map(float, error)))
-    columns = ("configuration", "atoms", "R", "reliability", "highest R", "extremes", "bias of the mean")
+        rows.append((name, len(target), score, highest, score / highest, extremes_accuracy(predicted, target), bias))
+    columns = ("configuration", "atoms", "R", "highest R", "R / highest", "extremes", "bias of the mean")
     note = (
         "Pearson's R with the propensity over the atoms of the model's species, by weights that have not seen the "
-        "configuration, nor has the choice of their strength. Highest R: the root of the label's reliability. "
-        "Extremes: balanced accuracy of telling the 5 % that moved most from the 5 % that moved least, "
-        "by the ranking alone."
+        "configuration, nor has the choice of their strength. Highest R: the root of the label's reliability, which "
+        "needs several runs. Extremes: balanced accuracy of telling the 5 % that moved most from the 5 % that moved "
+        "least, by the ranking alone."
     )
-    return ResultTable("Configurations left out in turn", columns, tuple(rows), note)
+    return ResultTable("Configurations left out in turn", columns, (*rows, *_summary(rows)), note)
+
+
+def _ceiling(runs: NDArray) -> float:
+    """The highest correlation with a mean over these runs that a perfect prediction could have."""
+    if runs.shape[1] < 2:
+        return float("nan")
+    return float(np.sqrt(max(split_half_reliability(runs, splits=20), 0.0))) or float("nan")
+
+
+def _summary(rows: Sequence[tuple[object, ...]]) -> tuple[tuple[object, ...], ...]:
+    """The mean over the configurations and its standard error, for rows that begin with a name and a count."""
+    numbers = np.array([row[2:] for row in rows], dtype=np.float64)
+    error = numbers.std(axis=0, ddof=1) / np.sqrt(len(numbers))
+    total = sum(int(str(row[1])) for row in rows)
+    return ("mean", total, *map(float, numbers.mean(axis=0))), ("standard error", "", *map(float, error))
+
+
+def range_table(data: PropensityRows, left_out: LeftOut, design: PropensityDesign) -> ResultTable:
+    """Regions and single atoms apart, and what the spread of the prediction says of R beforehand."""
+    radius = NEAR * design.descriptor.nearest
+    rows: list[tuple[object, ...]] = []
+    for k, (name, predicted, target) in enumerate(zip(data.names, left_out.predicted, data.targets, strict=True)):
+        structure = data.samples[k].structure
+        active = structure.of_species(design.active_species)
+        kinds = np.zeros(int(active.sum()), dtype=np.int64)
+        alone = Structure(
+            structure.positions[active], kinds, ("atom",), structure.cell, structure.origin, structure.pbc
+        )
+        both = np.column_stack([predicted, target])
+        means = average_within(alone, both, radius)
+        others = [n for n in range(len(data.names)) if n != k]
+        stated = expected_error([left_out.predicted[n] for n in others], [data.targets[n] for n in others])
+        spread, wrong = float(target.std()), float((predicted - target).std())
+        parts = (pearson(*means.T), pearson(*(both - means).T))
+        rows.append((name, len(target), spread, wrong, *parts, stated.correlation(predicted), pearson(*both.T)))
+    columns = ("configuration", "atoms", "spread", "error", "R of averages", "R of the rest", "R expected", "R")
+    note = (
+        f"Averages: over the atoms of the species within {NEAR:g} nearest-neighbour distances; the rest: what an atom "
+        "differs from them. Spread and error: standard deviations of the propensity and of the error within the "
+        "configuration. R expected: from the spread of the prediction and the error in the other configurations."
+    )
+    return ResultTable("Regions and single atoms", columns, (*rows, *_summary(rows)), note)
+
+
+def error_table(data: PropensityRows, left_out: LeftOut) -> ResultTable:
+    """Whether stated errors hold: each configuration by errors found in the others."""
+    stated, wrong = [], []
+    every = range(len(data.names))
+    for left in every:
+        others = [k for k in every if k != left]
+        error = expected_error([left_out.predicted[k] for k in others], [data.targets[k] for k in others])
+        constant = np.concatenate([np.abs(left_out.predicted[k] - data.targets[k]) for k in others])
+        size = np.full(len(data.targets[left]), np.quantile(constant, COVERED))
+        stated.append(np.column_stack([error.of(left_out.predicted[left]), size]))
+        wrong.append(np.abs(left_out.predicted[left] - data.targets[left]))
+    rows: list[tuple[object, ...]] = []
+    by_sample = [[float((w <= s[:, column]).mean()) for s, w in zip(stated, wrong, strict=True)] for column in (0, 1)]
+    sizes, errors = np.concatenate(stated), np.concatenate(wrong)
+    fifth = np.argsort(np.argsort(sizes[:, 0], kind="stable")) * 5 // len(sizes)
+    for column, name in enumerate(("by predicted propensity", "one for all atoms")):
+        covered = errors <= sizes[:, column]
+        fifths = [float(covered[fifth == part].mean()) for part in range(5)]
+        below = sizes[:, column] - errors
+        pinball = float(np.where(below >= 0, (1 - COVERED) * below, -COVERED * below).mean())
+        samples = by_sample[column]
+        rows.append((name, float(np.mean(samples)), min(samples), max(samples), min(fifths), max(fifths), pinball))
+    columns = ("stated error", "covered", "least", "most", "least fifth", "most fifth", "pinball loss")
+    note = (
+        f"Share of the atoms whose error is at most the stated one ({COVERED:.0%} asked), mean, least and most of the "
+        "configurations, and in fifths of the stated error; errors are stated by the other configurations."
+    )
+    return ResultTable("Do stated errors hold?", columns, tuple(rows), note)
 
 
 def extremes_accuracy(predicted: NDArray, target: NDArray) -> float:
@@ -53,6 +157,18 @@ def extremes_accuracy(predicted: NDArray, target: NDArray) -> float:
     return float(0.5 * (high[count:].mean() + (~high[:count]).mean()))
 
 
+def gain_table(data: PropensityRows, before: LeftOut, after: LeftOut, name: str) -> ResultTable:
+    """By how much R rises over that of another model, paired by configuration."""
+    pairs = [
+        (pearson(p, t), pearson(q, t)) for p, q, t in zip(before.predicted, after.predicted, data.targets, strict=True)
+    ]
+    gains = np.array([new - old for old, new in pairs])
+    row = (name, *(float(score) for score in np.mean(pairs, axis=0)), float(gains.mean()))
+    error = float(gains.std(ddof=1) / np.sqrt(len(gains)))
+    columns = ("other model", "its R", "R", "gain", "standard error", "better in")
+    return ResultTable("Compared with another model", columns, ((*row, error, int((gains > 0).sum())),))
+
+
 def group_table(data: PropensityRows, left_out: LeftOut, design: PropensityDesign) -> ResultTable:
     """By how much R falls without each group of features, paired by configuration."""
 
@@ -61,34 +177,64 @@ def group_table(data: PropensityRows, left_out: LeftOut, design: PropensityDesig
 
     whole = scores(left_out.predicted)
     rows = []
-    for number, name in enumerate(design.groups):
-        kept = np.arange(len(data.scale)) // data.width != number
-        lost = whole - scores(leave_out(data.columns(kept)).predicted)
-        rows.append((name, data.width, float(lost.mean()), float(lost.std(ddof=1) / np.sqrt(len(lost)))))
+    widths = [width for _, width in design.groups]
+    place = np.repeat(np.arange(len(widths)), widths)
+    for number, (name, width) in enumerate(design.groups):
+        lost = whole - scores(leave_out(data.columns(place != number)).predicted)
+        rows.append((name, width, float(lost.mean()), float(lost.std(ddof=1) / np.sqrt(len(lost)))))
     return ResultTable(
-        "What each group of features adds to R",
+        GROUPS_TITLE,
         ("features", "number", "R lost without them", "standard error"),
         tuple(rows),
-        "Own shells: neighbours of the atom itself. The others: the shells of neighbours of one species, averaged with "
-        "a weight that falls to zero at the radius (nearest-neighbour distances).",
+        "Own: the surroundings of the atom itself. The others: those of the atoms of one species around it, averaged "
+        "with a weight that falls to zero at the radius (nearest-neighbour distances).",
     )
+
+
+def neighbour_effects(model: PropensityModel, distances: NDArray) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """What one more neighbour adds to an atom's expected displacement, by its distance.
+
+    Parameters
+    ----------
+    model : PropensityModel
+    distances : (D,) array
+        In the model's length unit.
+
+    Returns
+    -------
+    dict of dict of (D,) array
+        By where the neighbour is counted (around the atom itself, or around all atoms of one species near it, as they
+        are averaged) and by the neighbour's species; of the part that looks at distances.
+    """
+    part, names = model.parts[0], model.descriptor.species
+    active = names.index(model.active_species)
+    apart = 10 * model.descriptor.cutoff + 2 * float(np.max(distances))
+    starts = np.column_stack([np.arange(len(distances)) * apart, np.zeros((len(distances), 2))])
+    positions = np.vstack([starts, starts + np.asarray(distances)[:, None] * [1.0, 0.0, 0.0]])
+    count = len(distances)
+    rows = [
+        model.descriptor.compute(Structure(positions, [active] * count + [kind] * count, names))[:count]
+        for kind in range(len(names))
+    ]
+    weights = {"own shells": part.own} | {
+        f"shells of {name} within {radius / model.descriptor.nearest:g}": part.averaged[k, kind]
+        for k, radius in enumerate(model.radii)
+        for kind, name in enumerate(names)
+    }
+    return {
+        where: {name: table.astype(np.float64) @ weight for name, table in zip(names, rows, strict=True)}
+        for where, weight in weights.items()
+    }
 
 
 def shell_table(model: PropensityModel) -> ResultTable:
     """What one more neighbour at a distance adds to an atom's expected displacement."""
-    descriptor = model.descriptor
-    active = descriptor.species.index(model.active_species)
-    rows = []
-    for distance in DISTANCES:
-        positions = np.array([[0.0, 0, 0], [distance * descriptor.nearest, 0, 0]])
-        shares = [
-            float(descriptor.compute(Structure(positions, [active, kind], descriptor.species))[0] @ model.linear.own)
-            for kind in range(len(descriptor.species))
-        ]
-        rows.append((f"{distance:g}", *shares))
+    own = neighbour_effects(model, np.array(DISTANCES) * model.descriptor.nearest)["own shells"]
+    columns = zip(*own.values(), strict=True)
+    rows = [(f"{distance:g}", *map(float, row)) for distance, row in zip(DISTANCES, columns, strict=True)]
     return ResultTable(
         f"What a neighbour adds to the expected displacement of an atom of {model.active_species}",
-        ("distance / nearest", *descriptor.species),
+        ("distance / nearest", *model.descriptor.species),
         tuple(rows),
         "By the atom's own shells, in the unit of the model; averages of the surroundings come on top.",
     )

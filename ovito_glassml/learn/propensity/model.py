@@ -16,14 +16,14 @@ from ovito_glassml.descriptors.ace import ACEDescriptors
 from ovito_glassml.descriptors.blocks import known_columns
 from ovito_glassml.descriptors.species_averages import species_averages
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
-from ovito_glassml.learn.format import ModelHeader, check_length, rebuilt, take_tensor
+from ovito_glassml.learn.format import ModelError, ModelHeader, check_length, rebuilt, take_tensor
 from ovito_glassml.learn.model import ActiveSpeciesModel, Prediction
 from ovito_glassml.neighbours import build_cell_list, reporting, stage, within_reach
 from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
 from ovito_glassml.threads import one_blas_thread
 
-__all__ = ["KIND", "LinearPropensity", "PropensityModel", "PropensityPrediction"]
+__all__ = ["KIND", "ExpectedError", "LinearPart", "PropensityModel", "PropensityPrediction"]
 
 KIND = "propensity"
 
@@ -37,63 +37,105 @@ class PropensityPrediction(Prediction):
     propensity : (N,) array
         Expected displacement in the length unit of the model.
     error : (N,) array
-        Absolute error that 68 % of the atoms of configurations left out stay below.
+        Absolute error that 68 % of the atoms of configurations left out stay below, of those with such a propensity.
+    mean_error : float
+        Error to expect of the structure's mean: the standard deviation found for configurations left out.
+    expected_correlation : float
+        Pearson's R with the measured propensity to expect within this structure: it is small where all atoms are
+        predicted to move alike. NaN for fewer than two atoms.
     """
 
     propensity: NDArray[np.float64]
     error: NDArray[np.float64]
+    mean_error: float
+    expected_correlation: float
 
 
 @dataclass(frozen=True)
-class LinearPropensity:
-    """A sum of an atom's own radial functions and of averages of its neighbours', in which every weight can be read.
+class ExpectedError:
+    """How wrong predictions were for configurations that were left out.
 
     Attributes
     ----------
-    radii : (K,) array
-        Radii of the averages, see `species_averages`.
+    at, size : (K,) arrays
+        Predicted propensities, rising, and the absolute error that 68 % of the atoms predicted near them stay below.
+    within, mean : () arrays
+        Standard deviation of the error within a structure, and of that of a structure's mean.
+    """
+
+    at: NDArray[np.float64]
+    size: NDArray[np.float64]
+    within: NDArray[np.float64]
+    mean: NDArray[np.float64]
+
+    def of(self, predicted: NDArray) -> NDArray[np.float64]:
+        """Expected absolute error of each prediction; NaN for NaN."""
+        return np.interp(predicted, self.at, self.size)
+
+    def correlation(self, predicted: NDArray) -> float:
+        """R to expect within a structure: σ / √(σ² + `within`²), σ being the spread of what was predicted."""
+        if len(predicted) < 2:
+            return float("nan")
+        spread = float(predicted.std())
+        return spread / float(np.hypot(spread, self.within)) if spread else 0.0
+
+    def tensors(self) -> dict[str, NDArray]:
+        """For the model file."""
+        return {f"error.{name}": np.asarray(value) for name, value in vars(self).items()}
+
+    @classmethod
+    def from_tensors(cls, header: ModelHeader, tensors: Mapping[str, NDArray]) -> ExpectedError:
+        """From the tensors of a model file, with all shapes checked."""
+        at = take_tensor(header, tensors, "error.at", (None,)).astype(np.float64)
+        size = take_tensor(header, tensors, "error.size", (len(at),)).astype(np.float64)
+        if not len(at) or (np.diff(at) <= 0).any():
+            raise ModelError(f"{header.title}: the predictions that errors are listed for do not rise; train it again.")
+        spreads = (take_tensor(header, tensors, f"error.{name}", ()).astype(np.float64) for name in ("within", "mean"))
+        return cls(at, size, *spreads)
+
+
+@dataclass(frozen=True)
+class LinearPart:
+    """What rows of one descriptor give to the sum, in which every weight can be read.
+
+    Attributes
+    ----------
+    descriptor : ACEDescriptors
     centre : (S, F) array
         Mean rows of atoms of each species.
     own : (F,) array
         Weights of the atom's own row.
     averaged : (K, S, F) array
-        Weights of the averages over each radius and species.
-    offset, error : () arrays
-        Propensity of a mean atom, and the absolute error that 68 % of the atoms stay below.
+        Weights of the averages over each radius of the model and each species, see `species_averages`.
     """
 
-    radii: NDArray[np.float64]
+    descriptor: ACEDescriptors
     centre: NDArray[np.float64]
     own: NDArray[np.float64]
     averaged: NDArray[np.float64]
-    offset: NDArray[np.float64]
-    error: NDArray[np.float64]
 
     def project(self, rows: NDArray, kinds: NDArray, active: int) -> NDArray[np.float32]:
         """(B, 1 + K) shares that atoms of species `kinds` give to themselves and to the averages of others."""
-        shares = np.zeros((len(rows), 1 + len(self.radii)), dtype=np.float32)
+        shares = np.zeros((len(rows), 1 + len(self.averaged)), dtype=np.float32)
         for kind in range(len(self.centre)):
             chosen = kinds == kind
             weights = np.column_stack([self.own * (kind == active), *self.averaged[:, kind]])
             shares[chosen] = (rows[chosen] - self.centre[kind]) @ weights
         return shares
 
-    def tensors(self) -> dict[str, NDArray]:
+    def tensors(self, number: int) -> dict[str, NDArray]:
         """For the model file."""
-        return {f"linear.{name}": np.asarray(value) for name, value in vars(self).items()}
+        return {f"linear.{number}.{name}": getattr(self, name) for name in ("centre", "own", "averaged")}
 
     @classmethod
     def from_tensors(
-        cls, header: ModelHeader, tensors: Mapping[str, NDArray], species: int, inputs: int
-    ) -> LinearPropensity:
+        cls, header: ModelHeader, tensors: Mapping[str, NDArray], number: int, descriptor: ACEDescriptors, radii: int
+    ) -> LinearPart:
         """From the tensors of a model file, with all shapes checked."""
-        radii = take_tensor(header, tensors, "linear.radii", (None,)).astype(np.float64)
-        for radius in radii:
-            check_length("radius", float(radius))
-        shapes: dict[str, tuple[int, ...]] = {"centre": (species, inputs), "own": (inputs,), "offset": (), "error": ()}
-        shapes["averaged"] = (len(radii), species, inputs)
-        taken = {name: take_tensor(header, tensors, f"linear.{name}", shape) for name, shape in shapes.items()}
-        return cls(radii, **{name: array.astype(np.float64) for name, array in taken.items()})
+        species, inputs = len(descriptor.species), len(descriptor.feature_names)
+        shapes = {"centre": (species, inputs), "own": (inputs,), "averaged": (radii, species, inputs)}
+        taken = {name: take_tensor(header, tensors, f"linear.{number}.{name}", shape) for name, shape in shapes.items()}
+        return cls(descriptor, **{name: array.astype(np.float64) for name, array in taken.items()})
 
 
 @dataclass(frozen=True)
@@ -104,31 +146,56 @@ class PropensityModel(ActiveSpeciesModel):
     ----------
     header : ModelHeader
         What the model says about itself.
-    descriptor : ACEDescriptors
-        Of order 1: radial functions of each species.
-    linear : LinearPropensity
+    radii : (K,) array
+        Of the averages.
+    parts : tuple of LinearPart
+        Their sums are added. The first is of radial functions, by which novelty is judged.
+    offset : () array
+        Propensity of a mean atom.
+    error : ExpectedError
     score : ExtrapolationScore
     """
 
     header: ModelHeader
-    descriptor: ACEDescriptors
-    linear: LinearPropensity
+    radii: NDArray[np.float64]
+    parts: tuple[LinearPart, ...]
+    offset: NDArray[np.float64]
+    error: ExpectedError
     score: ExtrapolationScore
     kind = KIND
 
+    @property
+    def descriptor(self) -> ACEDescriptors:  # type: ignore[override]
+        """Of the first part."""
+        return self.parts[0].descriptor
+
     @classmethod
     def _assembled(cls, header: ModelHeader, tensors: Mapping[str, NDArray]) -> Self:
-        descriptor = rebuilt(ACEDescriptors, header.descriptor)
-        active = header.architecture["active_species"]
-        inputs = len(descriptor.feature_names)
-        linear = LinearPropensity.from_tensors(header, tensors, len(descriptor.species), inputs)
-        header.check_descriptor(descriptor.species, descriptor.cutoff + linear.radii.max())
+        settings = [header.descriptor, *header.architecture.get("further_descriptors", ())]
+        descriptors = [rebuilt(ACEDescriptors, each) for each in settings]
+        active, first = header.architecture["active_species"], descriptors[0]
+        radii = take_tensor(header, tensors, "linear.radii", (None,)).astype(np.float64)
+        for radius in radii:
+            check_length("radius", float(radius))
+        reach = max(descriptor.cutoff for descriptor in descriptors) + radii.max(initial=0)
+        for descriptor in descriptors:
+            header.check_descriptor(descriptor.species, reach)
         header.check_species((active,))
-        return cls(header, descriptor, linear, ExtrapolationScore.from_tensors(header, tensors, (active,), inputs))
+        parts = tuple(
+            LinearPart.from_tensors(header, tensors, number, descriptor, len(radii))
+            for number, descriptor in enumerate(descriptors)
+        )
+        offset = take_tensor(header, tensors, "linear.offset", ()).astype(np.float64)
+        error = ExpectedError.from_tensors(header, tensors)
+        score = ExtrapolationScore.from_tensors(header, tensors, (active,), len(first.feature_names))
+        return cls(header, radii, parts, offset, error, score)
 
     def tensors(self) -> dict[str, NDArray]:
         """For the model file."""
-        return self.linear.tensors() | self.score.tensors()
+        tensors = {"linear.radii": self.radii, "linear.offset": np.asarray(self.offset)}
+        for number, part in enumerate(self.parts):
+            tensors |= part.tensors(number)
+        return tensors | self.error.tensors() | self.score.tensors()
 
     def predict(self, structure: Structure, *, progress: Progress | None = None) -> PropensityPrediction:
         """Predict how far the selected atoms of the active species will move.
@@ -159,9 +226,13 @@ class PropensityModel(ActiveSpeciesModel):
             known = wanted & np.isfinite(values)
             extrapolation[known] = scores[known]
             of_sample = self.score.evaluate_sample(embedding[known])
-        error = np.where(np.isfinite(values), float(self.linear.error), np.nan)
         return PropensityPrediction(
-            propensity=values, error=error, extrapolation=extrapolation, sample_extrapolation=of_sample
+            propensity=values,
+            error=self.error.of(values),
+            mean_error=float(self.error.mean),
+            expected_correlation=self.error.correlation(values[np.isfinite(values)]),
+            extrapolation=extrapolation,
+            sample_extrapolation=of_sample,
         )
 
     def _columns(self, structure: Structure) -> NDArray[np.int64]:
@@ -176,16 +247,21 @@ class PropensityModel(ActiveSpeciesModel):
         A row of descriptors is reduced to these few numbers at once, so rows of all atoms never exist.
         """
         kinds, active = self._columns(structure), self.descriptor.species.index(self.active_species)
-        needed = within_reach(structure, wanted, max(*self.linear.radii, self.score.radius))
-        shares = np.full((len(structure), 1 + len(self.linear.radii)), np.nan, dtype=np.float32)
+        needed = within_reach(structure, wanted, max(*self.radii, self.score.radius))
+        shares = np.full((len(structure), 1 + len(self.radii)), np.nan, dtype=np.float32)
         embedding = np.full((len(structure), self.score.width), np.nan, dtype=np.float32)
-        blocks = self.descriptor.iterate_blocks(replace(structure, mask=needed))
-        for indices, rows in reporting(blocks, int(needed.sum()), progress):
-            caged = rows.any(axis=1)
-            indices, rows = indices[caged], rows[caged]
-            shares[indices] = self.linear.project(rows, kinds[indices], active)
-            own = kinds[indices] == active
-            embedding[indices[own]] = self.score.embed(self.active_species, rows[own])
+        chosen, count = replace(structure, mask=needed), len(self.parts)
+        for number, part in enumerate(self.parts):
+            report = stage(progress, number / count, (number + 1) / count)
+            for indices, rows in reporting(part.descriptor.iterate_blocks(chosen), int(needed.sum()), report):
+                if number:
+                    shares[indices] += part.project(rows, kinds[indices], active)
+                    continue
+                caged = rows.any(axis=1)
+                indices, rows = indices[caged], rows[caged]
+                shares[indices] = part.project(rows, kinds[indices], active)
+                own = kinds[indices] == active
+                embedding[indices[own]] = self.score.embed(self.active_species, rows[own])
         return shares, embedding
 
     def _add_up(
@@ -199,10 +275,10 @@ class PropensityModel(ActiveSpeciesModel):
         """Write offset, own share and averages of the wanted atoms that have neighbours into `values`."""
         known = np.isfinite(shares[:, 0])
         columns = np.where(known, self._columns(structure), -1)
-        values[wanted & known] = self.linear.offset + shares[wanted & known, 0]
-        cells = build_cell_list(structure, float(self.linear.radii.max()))
-        count, steps = len(self.descriptor.species), len(self.linear.radii)
-        for k, radius in enumerate(self.linear.radii):
+        values[wanted & known] = self.offset + shares[wanted & known, 0]
+        cells = build_cell_list(structure, float(self.radii.max()))
+        count, steps = len(self.descriptor.species), len(self.radii)
+        for k, radius in enumerate(self.radii):
             part = stage(progress, k / steps, (k + 1) / steps)
             given = np.ascontiguousarray(shares[:, k + 1 : k + 2])
             for indices, averages in species_averages(cells, given, columns, count, radius, wanted & known, part):

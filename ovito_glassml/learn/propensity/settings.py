@@ -21,9 +21,13 @@ class PropensitySettings:
         Range of the radial functions, in nearest-neighbour distances.
     n_max : int
         Radial functions of each species.
+    angle_cutoff : float
+        Range within which angles between neighbours are looked at, too, in nearest-neighbour distances, such as 2.5;
+        0 for distances alone. Angles need some ten thousand atoms to learn from.
     """
 
     active_species: str
     nearest: float
     cutoff: float = 5.0
     n_max: int = 12
+    angle_cutoff: float = 0.0

@@ -17,16 +17,24 @@ from ovito_glassml.learn.evaluation import pearson
 from ovito_glassml.learn.extrapolation import fit_extrapolation
 from ovito_glassml.learn.format import ModelHeader
 from ovito_glassml.learn.propensity.data import PropensitySample, configurations
-from ovito_glassml.learn.propensity.model import KIND, LinearPropensity, PropensityModel
+from ovito_glassml.learn.propensity.model import KIND, ExpectedError, LinearPart, PropensityModel
 from ovito_glassml.learn.units import NOT_STATED
 from ovito_glassml.neighbours import build_cell_list
 from ovito_glassml.progress import Report, silent
 from ovito_glassml.threads import one_blas_thread
 
-__all__ = ["PropensityDesign", "PropensityRows", "describe", "leave_out", "train_propensity"]
+__all__ = [
+    "LeftOut",
+    "PropensityDesign",
+    "PropensityRows",
+    "describe",
+    "expected_error",
+    "leave_out",
+    "train_propensity",
+]
 
 #: Strengths of Tikhonov regularisation that configurations left out choose from, per standardised atom.
-STRENGTHS = tuple(10.0**exponent for exponent in np.arange(-5, 0.1, 0.5))
+STRENGTHS = tuple(10.0**exponent for exponent in np.arange(-7, 0.1, 0.5))
 #: Radii of the averages in nearest-neighbour distances: the first two shells, and half a box of 4 000 atoms.
 RADII = (2.9, 7.0)
 #: Runs after which the scatter between runs is as large as what structure explains (Kob-Andersen mixture: 5.2).
@@ -35,6 +43,10 @@ RUNS = 5.0
 REGION = 3.0
 #: Fewer say nothing about the next.
 FEWEST = 3
+#: Ranges of predicted propensity with equally many atoms, for each of which an error is stated.
+ERROR_RANGES = 5
+#: Share of the atoms whose errors are below the stated one, that of one standard deviation.
+COVERED = 0.68
 
 
 @dataclass(frozen=True)
@@ -52,6 +64,10 @@ class PropensityDesign:
     radii : tuple of float
         Of the averages, in nearest-neighbour distances.
     length_unit : str
+    angles : ACEDescriptors, optional
+        Of higher order, for what triples of atoms say beyond distances; averaged over the smallest of the radii.
+    label : str
+        What was learned, for the card.
     """
 
     title: str
@@ -60,30 +76,46 @@ class PropensityDesign:
     active_species: str
     radii: tuple[float, ...] = RADII
     length_unit: str = NOT_STATED
+    angles: ACEDescriptors | None = None
+    label: str = "mean displacement over runs from the same structure"
 
     @property
-    def groups(self) -> tuple[str, ...]:
-        """What each block of features is: the atom's own shells, then averages by radius and species."""
-        averages = [f"{name} within {r:g}" for r in self.radii for name in self.descriptor.species]
-        return ("own shells", *averages)
+    def descriptors(self) -> tuple[ACEDescriptors, ...]:
+        """Of all parts."""
+        return (self.descriptor,) if self.angles is None else (self.descriptor, self.angles)
+
+    def radii_of(self, part: int) -> tuple[float, ...]:
+        """Radii of the averages of one part, which are the smallest of all."""
+        return self.radii if part == 0 else self.radii[:1]
+
+    @property
+    def groups(self) -> tuple[tuple[str, int], ...]:
+        """Name and number of features of each block: an atom's own rows, then averages by radius and species."""
+        groups = []
+        for part, (descriptor, what) in enumerate(zip(self.descriptors, ("shells", "angles"), strict=False)):
+            averages = [f"{what} of {name} within {r:g}" for r in self.radii_of(part) for name in descriptor.species]
+            groups += [(name, len(descriptor.labels)) for name in (f"own {what}", *averages)]
+        return tuple(groups)
 
 
 class PropensityRows(NamedTuple):
     """Features of the active atoms of the judged samples, and sums over all samples for regression.
 
     `moments` and `products` (C, Z, Z) and (C, Z) are, for each configuration, sums of products of standardised
-    features with each other and with the displacement, both relative to the mean of their structure.
+    features with each other and with the displacement, both relative to the mean of their structure. `described` has
+    for every part of the design the rows of all atoms of the judged samples, and `centres` their means by species.
     """
 
+    samples: list[PropensitySample]
+    described: list[list[NDArray[np.float32]]]
     rows: list[NDArray[np.float32]]
     targets: list[NDArray[np.float64]]
     runs: list[NDArray[np.float64]]
     moments: NDArray[np.float64]
     products: NDArray[np.float64]
     scale: NDArray[np.float64]
-    centre: NDArray[np.float64]
+    centres: list[NDArray[np.float64]]
     names: tuple[str, ...]
-    width: int
 
     def columns(self, chosen: NDArray) -> PropensityRows:
         """With fewer features."""
@@ -116,8 +148,9 @@ def describe(
     _check(samples, names, design)
     report = progress or silent
     judged = [sample for sample in samples if sample.judged]
-    centre = _centre(judged, design.descriptor)
-    rows = [features(sample, design, centre) for sample in judged]
+    described = [_described(sample, design) for sample in judged]
+    centres = _centres(judged, described, design)
+    rows = [_features(sample, design, centres, parts) for sample, parts in zip(judged, described, strict=True)]
     scale = np.sqrt(np.mean([table.var(axis=0, dtype=np.float64) for table in rows], axis=0))
     scale = np.where(scale > 1e-6 * scale.max(), scale, np.inf)  # what never varies has no weight
     width = len(scale)
@@ -125,7 +158,7 @@ def describe(
     ready = iter(rows)
     for number, sample in enumerate(samples):
         report(number / len(samples), f"describing {sample.configuration}")
-        table = next(ready) if sample.judged else features(sample, design, centre)
+        table = next(ready) if sample.judged else _features(sample, design, centres, _described(sample, design))
         standard = ((table - table.mean(axis=0)) / scale).astype(np.float64)
         target = sample.propensity[_active(sample, design)]
         count = sample.displacement.shape[1]
@@ -135,26 +168,36 @@ def describe(
         products[place] += weight * (standard.T @ (target - target.mean()))
     targets = [sample.propensity[_active(sample, design)] for sample in judged]
     runs = [sample.displacement[_active(sample, design)] for sample in judged]
-    return PropensityRows(rows, targets, runs, moments, products, scale, centre, names, len(design.descriptor.labels))
+    return PropensityRows(judged, described, rows, targets, runs, moments, products, scale, centres, names)
 
 
-def features(sample: PropensitySample, design: PropensityDesign, centre: NDArray) -> NDArray[np.float32]:
-    """(M, F + K S F) features of the active atoms: own rows, then their averages by radius and species."""
-    structure, descriptor = sample.structure, design.descriptor
-    rows = descriptor.compute(replace(structure, mask=None))
-    columns = _columns(sample, descriptor)
-    rows = np.ascontiguousarray(rows - centre[columns], dtype=np.float32)
-    active = _active(sample, design)
-    place = np.cumsum(active) - 1
-    radii = [radius * descriptor.nearest for radius in design.radii]
-    parts = [rows[active]]
-    cells = build_cell_list(structure, max(radii))
-    for radius in radii:
-        part = np.empty((int(active.sum()), len(descriptor.species) * rows.shape[1]), dtype=np.float32)
-        for indices, averages in species_averages(cells, rows, columns, len(descriptor.species), radius, active):
-            part[place[indices]] = averages.reshape(len(indices), -1)
-        parts.append(part)
-    return np.hstack(parts)
+def _described(sample: PropensitySample, design: PropensityDesign) -> list[NDArray[np.float32]]:
+    """Rows of all atoms, for each part of the design."""
+    structure = replace(sample.structure, mask=None)
+    return [descriptor.compute(structure) for descriptor in design.descriptors]
+
+
+def _features(
+    sample: PropensitySample,
+    design: PropensityDesign,
+    centres: Sequence[NDArray],
+    parts: Sequence[NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """(M, Z) features of the active atoms: of each part own rows, then their averages by radius and species."""
+    active, columns = _active(sample, design), _columns(sample, design.descriptor)
+    place, count = np.cumsum(active) - 1, len(design.descriptor.species)
+    radii = [radius * design.descriptor.nearest for radius in design.radii]
+    cells = build_cell_list(sample.structure, max(radii))
+    blocks = []
+    for number, (given, centre) in enumerate(zip(parts, centres, strict=True)):
+        rows = np.ascontiguousarray(given - centre[columns], dtype=np.float32)
+        blocks.append(rows[active])
+        for radius in radii[: len(design.radii_of(number))]:
+            block = np.empty((int(active.sum()), count * rows.shape[1]), dtype=np.float32)
+            for indices, averages in species_averages(cells, rows, columns, count, radius, active):
+                block[place[indices]] = averages.reshape(len(indices), -1)
+            blocks.append(block)
+    return np.hstack(blocks)
 
 
 def leave_out(data: PropensityRows) -> LeftOut:
@@ -207,20 +250,40 @@ def train_propensity(
     every = range(len(data.names))
     strength = _strength(data, every)
     weights = _solve(data, every, (strength,))[:, 0]
-    wrong = np.concatenate([np.abs(p - t) for p, t in zip(left_out.predicted, data.targets, strict=True)])
-    species, radii = len(design.descriptor.species), np.array(design.radii) * design.descriptor.nearest
-    linear = LinearPropensity(
-        radii,
-        data.centre,
-        weights[: data.width],
-        weights[data.width :].reshape(len(radii), species, data.width),
-        np.array(_offset(data, every, weights)),
-        np.array(np.quantile(wrong, 0.68)),
-    )
-    judged = [sample for sample in samples if sample.judged]
-    header = _header(judged, design, data, strength, len(samples), training or {})
-    score = _novelty(judged, design)
-    return PropensityModel(header, design.descriptor, linear, score), data, left_out
+    parts = _parts(weights, data, design)
+    radii = np.array(design.radii) * design.descriptor.nearest
+    offset = np.array(_offset(data, every, weights))
+    error = expected_error(left_out.predicted, data.targets)
+    header = _header(data, design, strength, len(samples), training or {})
+    return PropensityModel(header, radii, parts, offset, error, _novelty(data, design)), data, left_out
+
+
+def expected_error(predicted: Sequence[NDArray], targets: Sequence[NDArray]) -> ExpectedError:
+    """What predictions of configurations left out say of the error of the next; one array for each configuration."""
+    values = np.concatenate(predicted)
+    wrong = np.abs(values - np.concatenate(targets))
+    edges = np.quantile(values, np.linspace(0, 1, ERROR_RANGES + 1))
+    part = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, ERROR_RANGES - 1)
+    held = [part == number for number in range(ERROR_RANGES) if (part == number).any()]
+    at, first = np.unique([np.median(values[chosen]) for chosen in held], return_index=True)
+    size = np.array([np.quantile(wrong[chosen], COVERED) for chosen in held])[first]
+    differences = [p - t for p, t in zip(predicted, targets, strict=True)]
+    within = np.sqrt(np.mean([difference.var() for difference in differences]))
+    mean = np.std([difference.mean() for difference in differences], ddof=1)
+    return ExpectedError(at, size, np.array(within), np.array(mean))
+
+
+def _parts(weights: NDArray, data: PropensityRows, design: PropensityDesign) -> tuple[LinearPart, ...]:
+    parts, begin, species = [], 0, len(design.descriptor.species)
+    for number, (descriptor, centre) in enumerate(zip(design.descriptors, data.centres, strict=True)):
+        width, averages = centre.shape[1], len(design.radii_of(number))
+        own = weights[begin : begin + width]
+        averaged = np.zeros((len(design.radii), species, width))
+        begin += width
+        averaged[:averages] = weights[begin : begin + averaged[:averages].size].reshape(averages, species, width)
+        begin += averages * species * width
+        parts.append(LinearPart(descriptor, centre, own, averaged))
+    return tuple(parts)
 
 
 def _check(samples: Sequence[PropensitySample], names: tuple[str, ...], design: PropensityDesign) -> None:
@@ -234,7 +297,11 @@ def _check(samples: Sequence[PropensitySample], names: tuple[str, ...], design: 
             f"There are {judged} structures to judge by and {len(names)} configurations; give one structure of each."
         )
     if design.descriptor.order != 1:
-        raise TrainingError(f"The descriptor has order {design.descriptor.order}; propensity is learned with order 1.")
+        raise TrainingError(
+            f"The descriptor of shells has order {design.descriptor.order}; give one of order 1, and angles apart."
+        )
+    if list(design.radii) != sorted(design.radii) or not design.radii:
+        raise TrainingError(f"The radii of the averages are {design.radii}; give at least one, the smallest first.")
     for sample in samples:
         missing = [name for name in design.descriptor.species if name not in sample.structure.shares]
         if missing or design.active_species not in sample.structure.shares:
@@ -252,15 +319,14 @@ def _active(sample: PropensitySample, design: PropensityDesign) -> NDArray[np.bo
     return sample.structure.of_species(design.active_species)
 
 
-def _centre(samples: Sequence[PropensitySample], descriptor: ACEDescriptors) -> NDArray[np.float64]:
-    """Mean rows of the atoms of each species."""
-    sums = np.zeros((len(descriptor.species), len(descriptor.labels)))
-    counts = np.zeros(len(descriptor.species))
-    for sample in samples:
-        rows, columns = descriptor.compute(replace(sample.structure, mask=None)), _columns(sample, descriptor)
-        np.add.at(sums, columns, rows)
-        counts += np.bincount(columns, minlength=len(counts))
-    return sums / counts[:, None]
+def _centres(
+    samples: Sequence[PropensitySample], described: Sequence[Sequence[NDArray]], design: PropensityDesign
+) -> list[NDArray[np.float64]]:
+    """Mean rows of the atoms of each species, for each part of the design."""
+    columns = np.concatenate([_columns(sample, design.descriptor) for sample in samples])
+    kinds = range(len(design.descriptor.species))
+    tables = [np.concatenate(part) for part in zip(*described, strict=True)]
+    return [np.array([table[columns == kind].mean(axis=0, dtype=np.float64) for kind in kinds]) for table in tables]
 
 
 def _solve(data: PropensityRows, chosen: Sequence[int], strengths: Sequence[float]) -> NDArray[np.float64]:
@@ -274,48 +340,48 @@ def _solve(data: PropensityRows, chosen: Sequence[int], strengths: Sequence[floa
 
 
 def _strength(data: PropensityRows, chosen: Sequence[int]) -> float:
-    """The strength whose predictions of these configurations, each left out in turn, correlate best."""
-    scores = np.zeros(len(STRENGTHS))
-    for left in chosen:
+    """The largest strength that is as good as the best for these configurations, each left out in turn.
+
+    As good: worse by no more than the standard error of the difference. R hardly depends on the strength, but weights
+    that hardly matter for it grow without bound when it falls, and then nobody can read them.
+    """
+    scores = np.empty((len(chosen), len(STRENGTHS)))
+    for row, left in zip(scores, chosen, strict=True):
         weights = _solve(data, [k for k in chosen if k != left], STRENGTHS)
-        scores += [pearson(values, data.targets[left]) for values in (data.rows[left] @ weights).T]
-    return STRENGTHS[int(scores.argmax())]
+        row[:] = [pearson(values, data.targets[left]) for values in (data.rows[left] @ weights).T]
+    lost = scores[:, [scores.mean(axis=0).argmax()]] - scores
+    error = lost.std(axis=0, ddof=1) / np.sqrt(len(lost))
+    return max(strength for strength, mean, e in zip(STRENGTHS, lost.mean(axis=0), error, strict=True) if mean <= e)
 
 
 def _offset(data: PropensityRows, chosen: Sequence[int], weights: NDArray) -> float:
     return float(np.mean([data.targets[k].mean() - data.rows[k].mean(axis=0) @ weights for k in chosen]))
 
 
-def _novelty(samples: Sequence[PropensitySample], design: PropensityDesign) -> Any:
-    tables, members, parts = [], [], []
-    for number, sample in enumerate(samples):
-        tables.append(design.descriptor.compute(replace(sample.structure, mask=None)))
-        members.append({design.active_species: np.flatnonzero(_active(sample, design))})
-        parts.append(np.full(len(sample.structure), number))
-    radius = REGION * design.descriptor.nearest
-    return fit_extrapolation([sample.structure for sample in samples], tables, members, parts, radius=radius)
+def _novelty(data: PropensityRows, design: PropensityDesign) -> Any:
+    structures = [sample.structure for sample in data.samples]
+    members = [{design.active_species: np.flatnonzero(_active(sample, design))} for sample in data.samples]
+    tables = [parts[0] for parts in data.described]
+    parts = [np.full(len(structure), number) for number, structure in enumerate(structures)]
+    return fit_extrapolation(structures, tables, members, parts, radius=REGION * design.descriptor.nearest)
 
 
 def _header(
-    samples: Sequence[PropensitySample],
-    design: PropensityDesign,
-    data: PropensityRows,
-    strength: float,
-    structures: int,
-    training: dict[str, Any],
+    data: PropensityRows, design: PropensityDesign, strength: float, structures: int, training: dict[str, Any]
 ) -> ModelHeader:
     descriptor = design.descriptor
-    atoms = sum(len(sample.structure) for sample in samples)
+    atoms = sum(len(sample.structure) for sample in data.samples)
     shares = {
-        name: sum(sample.structure.shares[name] * len(sample.structure) for sample in samples) / atoms
+        name: sum(sample.structure.shares[name] * len(sample.structure) for sample in data.samples) / atoms
         for name in descriptor.species
     }
+    further = {"further_descriptors": [asdict(design.angles)]} if design.angles else {}
     return ModelHeader(
         kind=KIND,
         title=design.title,
         summary=design.summary,
         species=descriptor.species,
-        cutoff=float(descriptor.cutoff + max(design.radii) * descriptor.nearest),
+        cutoff=float(max(d.cutoff for d in design.descriptors) + max(design.radii) * descriptor.nearest),
         descriptor=asdict(descriptor),
         architecture={
             "active_species": design.active_species,
@@ -323,8 +389,9 @@ def _header(
             "strength": strength,
             "features": len(data.scale),
             "extrapolation_radius": REGION * descriptor.nearest,
+            **further,
         },
-        output={"property": "Predicted Propensity", "unit": design.length_unit},
+        output={"property": "Predicted Propensity", "unit": design.length_unit, "label": design.label},
         training={
             "activation": "thermal",
             "composition": {name: round(share, 4) for name, share in shares.items()},

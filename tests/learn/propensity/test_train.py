@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -5,9 +7,17 @@ from ovito_glassml.descriptors.ace import ACEDescriptors
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.format import save_model
 from ovito_glassml.learn.propensity.data import propensity_sample
-from ovito_glassml.learn.propensity.evaluate import group_table, left_out_table, shell_table
+from ovito_glassml.learn.propensity.evaluate import (
+    error_table,
+    gain_table,
+    group_table,
+    left_out_table,
+    range_table,
+    result_tables,
+    shell_table,
+)
 from ovito_glassml.learn.propensity.model import PropensityModel
-from ovito_glassml.learn.propensity.train import PropensityDesign, train_propensity
+from ovito_glassml.learn.propensity.train import PropensityDesign, expected_error, train_propensity
 from ovito_glassml.structure import Structure
 
 DESCRIPTOR = ACEDescriptors(("A", "B"), cutoff=2.0, nearest=1.0, order=1, n_max=3)
@@ -36,8 +46,8 @@ def trained():
 
 def test_planted_weights_are_found_again(trained):
     _, model, _, _ = trained
-    np.testing.assert_allclose(model.linear.own, np.arange(1, 7) * 0.05, atol=2e-3)
-    assert np.abs(model.linear.averaged).max() < 2e-2
+    np.testing.assert_allclose(model.parts[0].own, np.arange(1, 7) * 0.05, atol=2e-3)
+    assert np.abs(model.parts[0].averaged).max() < 2e-2
 
 
 def test_a_structure_never_seen_is_predicted_and_streamed_sums_are_those_of_whole_rows(trained):
@@ -63,8 +73,6 @@ def test_turning_and_renumbering_changes_nothing(trained):
 
 
 def test_selected_atoms_get_the_same_numbers_as_in_the_whole(trained):
-    from dataclasses import replace
-
     _, model, _, _ = trained
     structure = liquid(9)
     chosen = np.arange(len(structure)) < 20
@@ -81,17 +89,96 @@ def test_a_model_comes_back_from_its_file(trained, tmp_path):
     np.testing.assert_array_equal(again.predict(structure).propensity, model.predict(structure).propensity)
 
 
+def bent(seed):
+    """Atoms that move by the angles between their near neighbours."""
+    structure = liquid(seed)
+    rows = ANGLES.compute(structure)
+    moved = 5 + rows @ np.random.default_rng(5).normal(size=rows.shape[1]) * 0.02
+    return propensity_sample(structure, np.maximum(moved, 0), f"bent-{seed}")
+
+
+ANGLES = ACEDescriptors(("A", "B"), cutoff=1.5, nearest=1.0, order=2, degree=4)
+
+
+@pytest.fixture(scope="module")
+def with_angles():
+    samples = [bent(seed) for seed in range(12)]
+    larger = replace(DESIGN, angles=ANGLES)
+    return larger, train_propensity(samples, DESIGN), train_propensity(samples, larger)
+
+
+def test_angles_find_what_distances_cannot_and_the_gain_is_stated(with_angles, tmp_path):
+    larger, (_, data, plain), (model, _, better) = with_angles
+    row = gain_table(data, plain, better, "plain").rows[0]
+    assert row[0] == "plain"
+    assert row[3] == pytest.approx(row[2] - row[1])
+    assert row[3] > 3 * row[4] > 0
+    fresh = bent(99)
+    of_a = fresh.structure.species == 0
+    predicted = model.predict(fresh.structure).propensity
+    assert np.corrcoef(predicted[of_a], fresh.propensity[of_a])[0, 1] > row[1]
+    save_model(tmp_path / "angles.safetensors", model.header, model.tensors())
+    again = PropensityModel.load(tmp_path / "angles.safetensors")
+    np.testing.assert_array_equal(again.predict(fresh.structure).propensity, predicted)
+    assert {name for name, _ in larger.groups} >= {"own shells", "own angles", "angles of B within 1.5"}
+
+
+def test_streamed_predictions_are_products_of_the_rows_that_training_saw(with_angles):
+    _, _, (model, data, _) = with_angles
+    weights = np.concatenate([
+        np.concatenate([part.own, part.averaged[:used].ravel()]) for part, used in zip(model.parts, (2, 1), strict=True)
+    ])  # fmt: skip
+    expected = data.rows[0] @ weights + model.offset
+    structure = data.samples[0].structure
+    predicted = model.predict(structure).propensity[structure.species == 0]
+    np.testing.assert_allclose(predicted, np.maximum(expected, 0), atol=1e-4)
+
+
+def test_stated_errors_are_those_of_atoms_predicted_alike():
+    random = np.random.default_rng(0)
+    predicted = [random.uniform(1, 2, 4000) for _ in range(6)]
+    targets = [p + 0.1 * p * random.normal(size=len(p)) for p in predicted]
+    error = expected_error(predicted, targets)
+    np.testing.assert_allclose(error.of(np.array([1.1, 1.9])), [0.11, 0.19], rtol=0.06)  # 68 % of a normal distribution
+    assert error.within == pytest.approx(0.1 * np.sqrt(7 / 3), rel=0.03)
+    assert error.mean < 0.01
+    assert error.correlation(np.full(5, 1.5)) == 0.0
+    assert np.isnan(error.correlation(np.array([1.5])))
+    spread = predicted[0]
+    assert error.correlation(spread) == pytest.approx(np.corrcoef(spread, targets[0])[0, 1], abs=0.03)
+
+
+def test_a_structure_says_how_far_to_trust_its_ranking():
+    samples = [planted(seed, noise=0.2) for seed in range(6)]
+    model, data, left_out = train_propensity(samples, DESIGN)
+    fresh = planted(11, noise=0.2)
+    prediction = model.predict(fresh.structure)
+    of_a = fresh.structure.species == 0
+    found = np.corrcoef(prediction.propensity[of_a], fresh.propensity[of_a])[0, 1]
+    assert prediction.expected_correlation == pytest.approx(found, abs=0.1)
+    rows = {row[0]: row for row in range_table(data, left_out, DESIGN).rows}
+    assert rows["mean"][6] == pytest.approx(rows["mean"][7], abs=0.1)
+    held = error_table(data, left_out).rows[0]
+    assert held[1] == pytest.approx(0.68, abs=0.08)
+    assert held[2] <= held[1] <= held[3]
+
+
 def test_tables_say_what_was_learned(trained):
     _, model, data, left_out = trained
     assert left_out_table(data, left_out).rows[-2][2] > 0.99
     lost = {row[0]: row[2] for row in group_table(data, left_out, DESIGN).rows}
     assert max(lost, key=lost.get) == "own shells"
     assert len(shell_table(model).rows[0]) == 3
+    assert len(result_tables(model, data, left_out, DESIGN)) == 5
 
 
 def test_bad_input_is_refused_in_a_sentence():
     with pytest.raises(TrainingError, match="at least 3"):
         train_propensity([planted(0), planted(1)], DESIGN)
+    with pytest.raises(TrainingError, match="smallest first"):
+        train_propensity([planted(seed) for seed in range(3)], replace(DESIGN, radii=(2.5, 1.5)))
+    with pytest.raises(TrainingError, match="order 2"):
+        train_propensity([planted(seed) for seed in range(3)], replace(DESIGN, descriptor=ANGLES))
     structure = liquid(0)
     with pytest.raises(TrainingError, match="only runs that are complete"):
         propensity_sample(structure, np.ones((7, 2)), "short")
