@@ -21,9 +21,10 @@ from ovito_glassml.learn.propensity.model import KIND, LinearPropensity, Propens
 from ovito_glassml.learn.units import NOT_STATED
 from ovito_glassml.neighbours import build_cell_list
 from ovito_glassml.progress import Report, silent
+from ovito_glassml.structure import Structure, combined_species
 from ovito_glassml.threads import one_blas_thread
 
-__all__ = ["PropensityDesign", "PropensityRows", "describe", "leave_out", "train_propensity"]
+__all__ = ["PropensityDesign", "PropensityRows", "describe", "fitting_design", "leave_out", "train_propensity"]
 
 #: Strengths of Tikhonov regularisation that configurations left out choose from, per standardised atom.
 STRENGTHS = tuple(10.0**exponent for exponent in np.arange(-5, 0.1, 0.5))
@@ -66,6 +67,49 @@ class PropensityDesign:
         """What each block of features is: the atom's own shells, then averages by radius and species."""
         averages = [f"{name} within {r:g}" for r in self.radii for name in self.descriptor.species]
         return ("own shells", *averages)
+
+
+def fitting_design(
+    samples: Sequence[PropensitySample],
+    active_species: str,
+    nearest: float,
+    title: str,
+    *,
+    summary: str = "",
+    cutoff: float = 5.0,
+    n_max: int = 12,
+    length_unit: str = NOT_STATED,
+) -> PropensityDesign:
+    """A design for these samples: their species, and averages that fit into their boxes.
+
+    Parameters
+    ----------
+    samples : sequence of PropensitySample
+    active_species : str
+        The species whose atoms are predicted.
+    nearest : float
+        Nearest-neighbour distance.
+    title, summary : str
+        For the card.
+    cutoff : float
+        Range of the radial functions, in nearest-neighbour distances.
+    n_max : int
+        Radial functions of each species.
+    length_unit : str
+    """
+    structures = [sample.structure for sample in samples]
+    descriptor = ACEDescriptors(combined_species(structures), cutoff * nearest, nearest, order=1, n_max=n_max)
+    half = min(map(_half_box, structures), default=np.inf) / nearest
+    radii = tuple(sorted({min(radius, float(f"{half:.3g}")) for radius in RADII}))
+    return PropensityDesign(title, summary, descriptor, active_species, radii, length_unit)
+
+
+def _half_box(structure: Structure) -> float:
+    """Farther out, an average meets atoms again in their images and becomes the same number for all of a box."""
+    if structure.cell is None or not any(structure.pbc):
+        return float("inf")
+    heights = 1 / np.linalg.norm(np.linalg.inv(structure.cell), axis=0)
+    return float(heights[list(structure.pbc)].min() / 2)
 
 
 class PropensityRows(NamedTuple):

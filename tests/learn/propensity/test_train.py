@@ -7,7 +7,7 @@ from ovito_glassml.learn.format import save_model
 from ovito_glassml.learn.propensity.data import propensity_sample
 from ovito_glassml.learn.propensity.evaluate import group_table, left_out_table, shell_table
 from ovito_glassml.learn.propensity.model import PropensityModel
-from ovito_glassml.learn.propensity.train import PropensityDesign, train_propensity
+from ovito_glassml.learn.propensity.train import RADII, PropensityDesign, fitting_design, train_propensity
 from ovito_glassml.structure import Structure
 
 DESCRIPTOR = ACEDescriptors(("A", "B"), cutoff=2.0, nearest=1.0, order=1, n_max=3)
@@ -87,6 +87,26 @@ def test_tables_say_what_was_learned(trained):
     lost = {row[0]: row[2] for row in group_table(data, left_out, DESIGN).rows}
     assert max(lost, key=lost.get) == "own shells"
     assert len(shell_table(model).rows[0]) == 3
+
+
+@pytest.mark.parametrize(
+    ("cell", "pbc", "radii"),
+    [
+        (np.diag([40.0, 40, 40]), (True,) * 3, RADII),
+        (np.diag([40.0, 18, 40]), (True,) * 3, (2.9, 4.5)),  # the shortest edge, in nearest-neighbour distances
+        (np.diag([40.0, 18, 40]), (True, False, True), RADII),  # there are no images across a surface
+        ([[20.0, 0, 0], [0, 20, 0], [0, 15, 20]], (True,) * 3, (2.9, 4.0)),  # heights count, not edges
+        (np.diag([8.0, 8, 8]), (True,) * 3, (2.0,)),
+        (None, (False,) * 3, RADII),
+    ],
+)
+def test_averages_reach_no_farther_than_half_of_the_box(cell, pbc, radii):
+    positions = np.random.default_rng(0).random((20, 3)) * 4
+    structure = Structure(positions, np.arange(20) % 2, ("A", "B"), cell, pbc=pbc)
+    design = fitting_design([propensity_sample(structure, np.ones(20), "one")], "A", 2.0, "title", n_max=5)
+    assert design.radii == pytest.approx(radii)
+    assert design.descriptor.species == ("A", "B")
+    assert (design.descriptor.cutoff, design.descriptor.nearest, design.descriptor.n_max) == (10.0, 2.0, 5)
 
 
 def test_bad_input_is_refused_in_a_sentence():
