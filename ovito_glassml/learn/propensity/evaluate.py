@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from ovito_glassml.labels.reliability import split_half_reliability
 from ovito_glassml.learn.evaluation import pearson
 from ovito_glassml.learn.format import ResultTable
+from ovito_glassml.learn.propensity.data import PropensitySample
 from ovito_glassml.learn.propensity.model import PropensityModel
 from ovito_glassml.learn.propensity.train import LeftOut, PropensityDesign, PropensityRows, leave_out
 from ovito_glassml.structure import Structure
 
-__all__ = ["extremes_accuracy", "group_table", "left_out_table", "shell_table"]
+__all__ = ["extremes_accuracy", "group_table", "held_out_table", "left_out_table", "shell_table"]
 
 #: Share of the atoms that moved most, and as many that moved least, told apart by the ranking.
 EXTREMES = 0.05
@@ -42,6 +43,21 @@ def left_out_table(data: PropensityRows, left_out: LeftOut) -> ResultTable:
         "by the ranking alone."
     )
     return ResultTable("Configurations left out in turn", columns, tuple(rows), note)
+
+
+def held_out_table(model: PropensityModel, samples: Sequence[PropensitySample], note: str) -> ResultTable:
+    """A row for each of some samples that took no part in the training."""
+    rows = []
+    for sample in samples:
+        active = sample.structure.of_species(model.active_species)
+        predicted = model.predict(sample.structure).propensity
+        known = active & np.isfinite(predicted)
+        values, target, runs = predicted[known], sample.propensity[known], sample.displacement[known]
+        trust = split_half_reliability(runs, splits=20) if runs.shape[1] > 1 else float("nan")
+        scores = (pearson(values, target), trust, float(np.sqrt(max(trust, 0.0))), extremes_accuracy(values, target))
+        rows.append((sample.configuration, int(known.sum()), *scores, float(values.mean() - target.mean())))
+    columns = ("configuration", "atoms", "R", "reliability", "highest R", "extremes", "bias of the mean")
+    return ResultTable("Held-out configurations", columns, tuple(rows), note)
 
 
 def extremes_accuracy(predicted: NDArray, target: NDArray) -> float:
