@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ovito_glassml.errors import TrainingError
 from ovito_glassml.labels.reliability import split_half_reliability
 from ovito_glassml.learn.evaluation import pearson
 from ovito_glassml.learn.format import ResultTable
@@ -46,12 +47,24 @@ def left_out_table(data: PropensityRows, left_out: LeftOut) -> ResultTable:
 
 
 def held_out_table(model: PropensityModel, samples: Sequence[PropensitySample], note: str) -> ResultTable:
-    """A row for each of some samples that took no part in the training."""
+    """A row for each of some samples that took no part in the training.
+
+    Raises
+    ------
+    TrainingError
+        If a sample has no atom that the model predicts.
+    ModelError
+        If it has species that the model does not know.
+    """
     rows = []
     for sample in samples:
         active = sample.structure.of_species(model.active_species)
         predicted = model.predict(sample.structure).propensity
         known = active & np.isfinite(predicted)
+        if not known.any():
+            raise TrainingError(
+                f"{sample.configuration} has no atoms of {model.active_species} to judge by; keep another aside."
+            )
         values, target, runs = predicted[known], sample.propensity[known], sample.displacement[known]
         trust = split_half_reliability(runs, splits=20) if runs.shape[1] > 1 else float("nan")
         scores = (pearson(values, target), trust, float(np.sqrt(max(trust, 0.0))), extremes_accuracy(values, target))

@@ -15,10 +15,13 @@ from ovito_glassml.learn.propensity.data import PropensitySample, propensity_sam
 from ovito_glassml.simulate.snapshots import Snapshot, read_frames, write_snapshot
 from ovito_glassml.structure import Structure
 
-__all__ = ["how_far", "most_frequent", "own_propensities", "samples_of_runs", "write_propensity"]
+__all__ = ["how_far", "how_settled", "most_frequent", "own_propensities", "samples_of_runs", "write_propensity"]
 
 #: Shares of atoms that have left their places, below and above which a user is told so.
 FEW, MOST = 0.02, 0.8
+#: So much slower than the others, a liquid that was cooled more slowly shows that those are not in equilibrium; four
+#: liquids of 600 atoms differ by 0.07.
+SLOWER = 0.2
 
 
 def samples_of_runs(file: Path, name: str) -> list[PropensitySample]:
@@ -101,4 +104,18 @@ def how_far(samples: Sequence[PropensitySample], active: str, nearest: float, co
     return (
         f"{said} So {meaning} a {hotter} temperature (supercooled_temperature in the material's file) or a {longer} "
         "time."
+    )
+
+
+def how_settled(samples: Sequence[PropensitySample], slowly: Sequence[PropensitySample], active: str) -> str:
+    """What it means where liquids that were cooled more slowly move less than the others; "" where they do not."""
+    usual, slow = (
+        float(np.mean([one.propensity[one.structure.of_species(active)].mean() for one in part]))
+        for part in (samples, slowly)
+    )
+    if slow > (1 - SLOWER) * usual:
+        return ""
+    return (
+        f" Cooled more slowly it moves {1 - slow / usual:.0%} less than the others, so these were not in equilibrium "
+        "yet: choose a larger size, or a higher supercooled_temperature in the material's file."
     )

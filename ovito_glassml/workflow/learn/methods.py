@@ -242,7 +242,7 @@ def _learn_propensity(task: Task, report: Report) -> Learned:
     from ovito_glassml.learn.lengths import nearest_neighbours
     from ovito_glassml.learn.propensity.evaluate import group_table, held_out_table, left_out_table, shell_table
     from ovito_glassml.learn.propensity.train import FEWEST, fitting_design, train_propensity
-    from ovito_glassml.workflow.learn.liquids import how_far, most_frequent
+    from ovito_glassml.workflow.learn.liquids import how_far, how_settled, most_frequent
 
     learned = _propensity_samples(task.learned, task)
     begun = [samples[0] for samples in learned]
@@ -264,7 +264,8 @@ def _learn_propensity(task: Task, report: Report) -> Learned:
         reached = (count, sum(len(samples[0].structure) for samples in learned[:count]), table.rows[0][2])
         for name, value in zip(curve, reached, strict=True):
             curve[name].append(float(value))
-    table = replace(table, note=f"{task.note} {how_far(begun, active, nearest, told)}")
+    settled = how_settled(begun, judges, active) if conditions else ""
+    table = replace(table, note=f"{task.note} {how_far(begun, active, nearest, told)}{settled}")
     header = replace(model.header, limits=_limits(active, told))
     tables = (table, left_out_table(data, left_out), group_table(data, left_out, design), shell_table(model))
     return Learned(replace(model, header=header), tables, curve)

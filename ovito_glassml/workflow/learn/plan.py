@@ -109,7 +109,7 @@ class Sizes:
     liquids: int = 4
     liquid_atoms: int = 1000
     supercooling: float = 50.0
-    equilibration: float = 100.0
+    equilibration: float = 200.0
     replicas: int = 6
     duration: float = 100.0
 
@@ -141,7 +141,7 @@ SIZES = {
     ),
     "quick": Sizes(
         500, 1000, (10.0,), 3, 3.0, 6, 150, 4, 600, 100.0, 0.1, 4, 600, 100.0, 30.0, 12, 10.0,
-        4, 1000, 50.0, 100.0, 6, 100.0,
+        4, 1000, 50.0, 200.0, 6, 100.0,
     ),
     "laptop": Sizes(
         500, 2000, (10.0, 1.0), 6, 3.0, 12, 500, 6, 1000, 500.0, 0.1, 6, 1500, 200.0, 120.0, 40, 20.0,

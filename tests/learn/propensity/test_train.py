@@ -5,7 +5,7 @@ from ovito_glassml.descriptors.ace import ACEDescriptors
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.format import save_model
 from ovito_glassml.learn.propensity.data import propensity_sample
-from ovito_glassml.learn.propensity.evaluate import group_table, left_out_table, shell_table
+from ovito_glassml.learn.propensity.evaluate import group_table, held_out_table, left_out_table, shell_table
 from ovito_glassml.learn.propensity.model import PropensityModel
 from ovito_glassml.learn.propensity.train import RADII, PropensityDesign, fitting_design, train_propensity
 from ovito_glassml.structure import Structure
@@ -87,6 +87,18 @@ def test_tables_say_what_was_learned(trained):
     lost = {row[0]: row[2] for row in group_table(data, left_out, DESIGN).rows}
     assert max(lost, key=lost.get) == "own shells"
     assert len(shell_table(model).rows[0]) == 3
+
+
+def test_what_took_no_part_is_scored_like_what_is_left_out(trained):
+    _, model, _, _ = trained
+    fresh, noisy = planted(9), planted(9, noise=0.3)
+    one, other = held_out_table(model, [fresh, noisy], "note").rows
+    assert one[1] == (fresh.structure.species == 0).sum()
+    assert one[2] > 0.99
+    assert other[2] == pytest.approx(other[4], abs=0.1)  # as good as noisy labels allow
+    only_b = Structure(fresh.structure.positions, np.zeros(150, int), ("B",), np.eye(3) * 5, pbc=(True,) * 3)
+    with pytest.raises(TrainingError, match="has no atoms of A to judge by"):
+        held_out_table(model, [propensity_sample(only_b, np.ones(150), "pure")], "")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from ovito_glassml.simulate.snapshots import Snapshot, read_snapshot, write_fram
 from ovito_glassml.structure import Structure
 from ovito_glassml.workflow.learn.liquids import (
     how_far,
+    how_settled,
     most_frequent,
     own_propensities,
     samples_of_runs,
@@ -91,3 +92,11 @@ def test_a_time_in_which_nobody_or_everybody_leaves_is_told(left, told, untold):
     said = how_far([propensity_sample(structure(BEGIN), moved, "one")], "A", 1.0, "")
     assert told in said
     assert untold not in said
+
+
+def test_a_liquid_that_slower_cooling_slows_down_was_not_in_equilibrium():
+    def moving(distance):
+        return [propensity_sample(structure(BEGIN), np.full(ATOMS, distance), "one")]
+
+    assert "moves 30% less than the others" in how_settled(moving(1.0), moving(0.7), "A")
+    assert how_settled(moving(1.0), moving(0.9), "A") == how_settled(moving(1.0), moving(1.5), "A") == ""
