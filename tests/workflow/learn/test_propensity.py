@@ -60,7 +60,7 @@ def test_it_says_first_what_it_costs_and_what_propensity_is(learned):
 def test_the_card_says_how_it_was_made(learned):
     header = read_header(model_of(learned[0]))
     assert header.title == "how far A atoms of kob-andersen will move"
-    assert header.output == {"property": "Predicted Propensity", "unit": "sigma"}
+    assert (header.output["property"], header.output["unit"]) == ("Predicted Propensity", "sigma")
     made = header.training
     assert (made["temperature"], made["time"], made["activation"]) == ("0.44 ε/k_B", "0.6 τ", "thermal")
     assert made["samples"] == list(LIQUIDS[:3])
