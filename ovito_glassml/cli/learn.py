@@ -25,7 +25,9 @@ def learn(
     size: Annotated[
         str, typer.Option(help="quick (for a look), laptop (a night), paper; tiny only shows that everything works.")
     ] = "quick",
-    methods: Annotated[str, typer.Option(help="Of stiffness, activity, prototypes, barcode.")] = "stiffness",
+    methods: Annotated[
+        str, typer.Option(help="Of stiffness, activity, propensity, prototypes, barcode.")
+    ] = "stiffness",
     budget: Annotated[
         str, typer.Option(help="Such as 8h: the largest plan that this computer does in that time, in place of a size.")
     ] = "",

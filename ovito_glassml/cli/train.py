@@ -161,10 +161,9 @@ def train_propensity_model(
     Example: glassml train propensity 1.xyz 2.xyz 3.xyz --active-species A --nearest 1 -o mine.safetensors
     """
     from ovito_glassml.adapter.files import read_columns
-    from ovito_glassml.descriptors.ace import ACEDescriptors
     from ovito_glassml.learn.propensity.data import propensity_sample
     from ovito_glassml.learn.propensity.evaluate import result_tables
-    from ovito_glassml.learn.propensity.train import PropensityDesign, train_propensity
+    from ovito_glassml.learn.propensity.train import fitting_design, train_propensity
 
     # Every configuration judges in its turn, so none is kept for that alone.
     job = _job(files, output, [files[-1]], length_unit, "", reference)._replace(training=files)
@@ -173,14 +172,12 @@ def train_propensity_model(
         for file in files
         for structure, columns in read_columns(file, (label,), (), species=species)
     ]
-    names = combined_species(sample.structure for sample in samples)
-    nearest = settings.nearest
-    descriptor = ACEDescriptors(names, settings.cutoff * nearest, nearest, order=1, n_max=settings.n_max)
-    title = f"how far {settings.active_species} atoms of {'-'.join(names)} will move"
-    near = settings.angle_cutoff * nearest
-    angles = ACEDescriptors(names, near, nearest, order=2) if near else None
-    active, unit = settings.active_species, job.units.length
-    design = PropensityDesign(title, "", descriptor, active, length_unit=unit, angles=angles)
+    active, names = settings.active_species, combined_species(sample.structure for sample in samples)
+    title = f"how far {active} atoms of {'-'.join(names)} will move"
+    design = fitting_design(
+        samples, active, settings.nearest, title, cutoff=settings.cutoff, n_max=settings.n_max,
+        angle_cutoff=settings.angle_cutoff, length_unit=job.units.length,
+    )  # fmt: skip
     with progress_bar("Training") as update:
         model, data, left_out = train_propensity(samples, design, progress=update)
     job.save(model, list(result_tables(model, data, left_out, design)))

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ovito_glassml.errors import TrainingError
 from ovito_glassml.labels.reliability import split_half_reliability
 from ovito_glassml.learn.evaluation import pearson
 from ovito_glassml.learn.format import ResultTable
+from ovito_glassml.learn.propensity.data import PropensitySample
 from ovito_glassml.learn.propensity.model import PropensityModel
 from ovito_glassml.learn.propensity.train import (
     COVERED,
@@ -28,6 +30,7 @@ __all__ = [
     "extremes_accuracy",
     "gain_table",
     "group_table",
+    "held_out_table",
     "left_out_table",
     "neighbour_effects",
     "range_table",
@@ -146,6 +149,33 @@ def error_table(data: PropensityRows, left_out: LeftOut) -> ResultTable:
         "configurations, and in fifths of the stated error; errors are stated by the other configurations."
     )
     return ResultTable("Do stated errors hold?", columns, tuple(rows), note)
+
+
+def held_out_table(model: PropensityModel, samples: Sequence[PropensitySample], note: str) -> ResultTable:
+    """A row for each of some samples that took no part in the training.
+
+    Raises
+    ------
+    TrainingError
+        If a sample has no atom that the model predicts.
+    ModelError
+        If it has species that the model does not know.
+    """
+    rows = []
+    for sample in samples:
+        active = sample.structure.of_species(model.active_species)
+        predicted = model.predict(sample.structure).propensity
+        known = active & np.isfinite(predicted)
+        if not known.any():
+            raise TrainingError(
+                f"{sample.configuration} has no atoms of {model.active_species} to judge by; keep another aside."
+            )
+        values, target, runs = predicted[known], sample.propensity[known], sample.displacement[known]
+        score, highest, bias = pearson(values, target), _ceiling(runs), float(values.mean() - target.mean())
+        scores = (score, highest, score / highest, extremes_accuracy(values, target), bias)
+        rows.append((sample.configuration, int(known.sum()), *scores))
+    columns = ("configuration", "atoms", "R", "highest R", "R / highest", "extremes", "bias of the mean")
+    return ResultTable("Held-out configurations", columns, tuple(rows), note)
 
 
 def extremes_accuracy(predicted: NDArray, target: NDArray) -> float:

@@ -21,6 +21,7 @@ from ovito_glassml.learn.propensity.model import KIND, ExpectedError, LinearPart
 from ovito_glassml.learn.units import NOT_STATED
 from ovito_glassml.neighbours import build_cell_list
 from ovito_glassml.progress import Report, silent
+from ovito_glassml.structure import Structure, combined_species
 from ovito_glassml.threads import one_blas_thread
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "PropensityRows",
     "describe",
     "expected_error",
+    "fitting_design",
     "leave_out",
     "train_propensity",
 ]
@@ -96,6 +98,54 @@ class PropensityDesign:
             averages = [f"{what} of {name} within {r:g}" for r in self.radii_of(part) for name in descriptor.species]
             groups += [(name, len(descriptor.labels)) for name in (f"own {what}", *averages)]
         return tuple(groups)
+
+
+def fitting_design(
+    samples: Sequence[PropensitySample],
+    active_species: str,
+    nearest: float,
+    title: str,
+    *,
+    summary: str = "",
+    cutoff: float = 5.0,
+    n_max: int = 12,
+    angle_cutoff: float = 0.0,
+    length_unit: str = NOT_STATED,
+) -> PropensityDesign:
+    """A design for these samples: their species, and averages that fit into their boxes.
+
+    Parameters
+    ----------
+    samples : sequence of PropensitySample
+    active_species : str
+        The species whose atoms are predicted.
+    nearest : float
+        Nearest-neighbour distance.
+    title, summary : str
+        For the card.
+    cutoff : float
+        Range of the radial functions, in nearest-neighbour distances.
+    n_max : int
+        Radial functions of each species.
+    angle_cutoff : float
+        Range of angles in the same unit; 0 for distances alone.
+    length_unit : str
+    """
+    structures = [sample.structure for sample in samples]
+    names = combined_species(structures)
+    descriptor = ACEDescriptors(names, cutoff * nearest, nearest, order=1, n_max=n_max)
+    angles = ACEDescriptors(names, angle_cutoff * nearest, nearest, order=2) if angle_cutoff else None
+    half = min(map(_half_box, structures), default=np.inf) / nearest
+    radii = tuple(sorted({min(radius, float(f"{half:.3g}")) for radius in RADII}))
+    return PropensityDesign(title, summary, descriptor, active_species, radii, length_unit, angles)
+
+
+def _half_box(structure: Structure) -> float:
+    """Farther out, an average meets atoms again in their images and becomes the same number for all of a box."""
+    if structure.cell is None or not any(structure.pbc):
+        return float("inf")
+    heights = 1 / np.linalg.norm(np.linalg.inv(structure.cell), axis=0)
+    return float(heights[list(structure.pbc)].min() / 2)
 
 
 class PropensityRows(NamedTuple):

@@ -188,7 +188,7 @@ class _Replica:
 
         def start(lammps: Any) -> None:
             load_restart(lammps, material, self.restart)
-            seed = settings.seed * 1000 + self.number
+            seed = _velocity_seed(settings.seed, self.number)
             lammps.command(f"velocity all create {cold} {seed} mom yes rot no dist gaussian")
 
         def finish(lammps: Any) -> dict[str, NDArray]:
@@ -196,6 +196,11 @@ class _Replica:
 
         size = settings.checkpoint_atom_steps
         return run_stages(material, [run], self.checkpoint, start, self.progress, finish, size)
+
+
+def _velocity_seed(seed: int, number: int) -> int:
+    """Of one run: a whole number that LAMMPS takes, which counts up to 2³¹ only."""
+    return (1000 * seed + number - 1) % (2**31 - 2) + 1
 
 
 def _state_and_minimum(lammps: Any, material: Material) -> dict[str, NDArray]:

@@ -18,14 +18,14 @@ from ovito_glassml.learn.model import LearnedModel
 from ovito_glassml.learn.units import Units
 from ovito_glassml.progress import Report, span_of
 from ovito_glassml.simulate.material import Material
-from ovito_glassml.simulate.snapshots import read_frames, read_snapshot
+from ovito_glassml.simulate.snapshots import made_with, read_frames, read_header, read_snapshot
 from ovito_glassml.workflow.learn.plan import LearnError
 
-__all__ = ["LEARNERS", "Learned", "Learner", "Task", "own_labels"]
+__all__ = ["LEARNERS", "Learned", "Learner", "Task", "name_of", "own_labels"]
 
 NOT_SEEN = "A whole glass, of another seed and another cooling rate, that took no part in the training."
 #: Fewest glasses to learn from.
-LEAST = {"stiffness": 1, "activity": 2, "prototypes": 1, "barcode": 2}
+LEAST = {"stiffness": 1, "activity": 2, "propensity": 3, "prototypes": 1, "barcode": 2}
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,10 @@ class Learner:
         Short name of the modifier that uses the model.
     panels : tuple of (measured or None, predicted, quantity)
         Columns that are compared and drawn.
+    draws : callable, optional
+        ``draws(task, file)`` writes what is drawn, where that is not the last frame of the file left out.
+    knows : str
+        What kind of structures the model has seen.
     """
 
     learn: Callable[[Task, Report], Learned]
@@ -98,6 +102,8 @@ class Learner:
     label: str
     modifier: str
     panels: tuple[tuple[str | None, str, str], ...]
+    draws: Callable[[Task, Path], None] | None = None
+    knows: str = "glasses quenched in the computer"
 
 
 def name_of(file: Path) -> str:
@@ -220,6 +226,74 @@ def _events(file: Path) -> list[Any]:
     return samples
 
 
+# ---------------------------------------------------------------------- propensity
+
+
+def _propensity_samples(files: Sequence[Path], task: Task) -> list[list[Any]]:
+    """Samples of each file, the one to judge by first."""
+    from ovito_glassml.workflow.learn.liquids import own_propensities, samples_of_runs
+
+    if task.labels:
+        return [[sample] for sample in own_propensities(files, task.labels, task.species)]
+    return [samples_of_runs(file, name_of(file)) for file in files]
+
+
+def _learn_propensity(task: Task, report: Report) -> Learned:
+    from ovito_glassml.learn.lengths import nearest_neighbours
+    from ovito_glassml.learn.propensity.evaluate import held_out_table, result_tables
+    from ovito_glassml.learn.propensity.train import FEWEST, fitting_design, train_propensity
+    from ovito_glassml.workflow.learn.liquids import how_far, how_settled, most_frequent
+
+    learned = _propensity_samples(task.learned, task)
+    begun = [samples[0] for samples in learned]
+    judges = [samples[0] for samples in _propensity_samples(task.aside, task)]
+    nearest = nearest_neighbours([sample.structure for sample in begun])
+    material, active = task.material, task.material.active_species if task.material else most_frequent(begun)
+    title = f"how far {active} atoms {f'of {material.name} ' if material else ''}will move"
+    design = fitting_design(begun, active, nearest, title, length_unit=task.units.length)
+    conditions = _conditions(task)
+    told = " within {time} at {temperature}".format(**conditions) if conditions else ""
+    points = [count for count in growing(len(learned)) if count >= FEWEST] + [len(learned)]
+    curve: dict[str, list[float]] = {"glasses": [], "atoms": [], "R of propensity, by atom": []}
+    for number, count in enumerate(points):
+        done = sum(points[:number]) / sum(points)
+        part = span_of(report, done, done + count / sum(points), f"{count} of {len(learned)}: ")
+        chosen = [sample for samples in learned[:count] for sample in samples]
+        model, data, left_out = train_propensity(chosen, design, training=conditions, progress=part)
+        table = held_out_table(model, judges, task.note)
+        reached = (count, sum(len(samples[0].structure) for samples in learned[:count]), table.rows[0][2])
+        for name, value in zip(curve, reached, strict=True):
+            curve[name].append(float(value))
+    settled = how_settled(begun, judges, active) if conditions else ""
+    table = replace(table, note=f"{task.note} {how_far(begun, active, nearest, told)}{settled}")
+    header = replace(model.header, limits=_limits(active, told))
+    tables = (table, *result_tables(model, data, left_out, design))
+    return Learned(replace(model, header=header), tables, curve)
+
+
+def _conditions(task: Task) -> dict[str, str]:
+    """Temperature and time of our runs, for the card."""
+    if task.labels or task.material is None:
+        return {}
+    units, header = task.material.unit_system, read_header(task.learned[0])
+    time = f"{made_with(header)['duration']:g} {units.time}"
+    return {"temperature": f"{header['temperature']} {units.temperature}", "time": time}
+
+
+def _limits(active: str, told: str) -> tuple[str, ...]:
+    return (
+        "Knows structures like its training samples and no others; the extrapolation score marks what is unlike.",
+        f"Atoms of {active} alone, the species that was chosen; displacements{told or ' of one temperature and time'}.",
+        "Trained on structures at rest; minimise thermal snapshots first.",
+    )
+
+
+def _draw_propensity(task: Task, file: Path) -> None:
+    from ovito_glassml.workflow.learn.liquids import write_propensity
+
+    write_propensity(file, _propensity_samples(task.aside[-1:], task)[0][0])
+
+
 # ---------------------------------------------------------------------- prototypes
 
 
@@ -286,6 +360,15 @@ LEARNERS: Mapping[str, Learner] = {
         "who moves in plastic events of a glass sheared by steps at T = 0",
         "activity",
         ((None, "Activity Probability", "probability"),),
+    ),
+    "propensity": Learner(
+        _learn_propensity,
+        "propensity",
+        "how far every atom moves, on average over runs from one supercooled liquid with new velocities",
+        "activity",
+        (("Propensity", "Predicted Propensity", "displacement"),),
+        _draw_propensity,
+        "liquids at one temperature",
     ),
     "prototypes": Learner(
         _learn_prototypes,

@@ -32,13 +32,13 @@ __all__ = [
 ]
 
 #: What can be learned.
-METHODS = ("stiffness", "activity", "prototypes", "barcode")
+METHODS = ("stiffness", "activity", "propensity", "prototypes", "barcode")
 #: File that a plan's folder keeps the completed material in.
 MATERIAL_FILE = "material.toml"
 #: Glasses left out have seeds that begin here, above those of the others.
 ASIDE_SEEDS = 500
 #: Core seconds of training a method, on a glass of a thousand atoms; of judging and drawing; and of the check.
-TRAINING = {"stiffness": 5.0, "activity": 20.0, "prototypes": 60.0, "barcode": 90.0}
+TRAINING = {"stiffness": 5.0, "activity": 20.0, "propensity": 10.0, "prototypes": 60.0, "barcode": 90.0}
 REPORTING, CHECKING = 20.0, 60.0
 #: Bytes that an atom takes in a frame, and those of models, cards and pictures.
 BYTES_PER_ATOM, BYTES_OF_MODELS = 80, 4_000_000
@@ -80,6 +80,13 @@ class Sizes:
         Inherent structures at each temperature.
     melt : float
         Time in the melt.
+    liquids, liquid_atoms : int
+        Supercooled liquids to learn propensity from, and their atoms. Records that are older than the method lack
+        these and what follows.
+    supercooling, equilibration : float
+        Their times of cooling, and at the temperature that is studied.
+    replicas, duration : int, float
+        Runs from each liquid, and the time of a run.
     """
 
     check_atoms: int
@@ -99,10 +106,17 @@ class Sizes:
     anneal: float
     structures: int
     melt: float
+    liquids: int = 4
+    liquid_atoms: int = 1000
+    supercooling: float = 50.0
+    equilibration: float = 200.0
+    replicas: int = 6
+    duration: float = 100.0
 
     def times(self, factor: float) -> Sizes:
         """So many times the glasses."""
-        counts = {name: max(2, round(factor * getattr(self, name))) for name in ("glasses", "sheared", "runs")}
+        fewest = {"glasses": 2, "sheared": 2, "runs": 2, "liquids": 3}
+        counts = {name: max(least, round(factor * getattr(self, name))) for name, least in fewest.items()}
         return replace(self, **counts)  # type: ignore[arg-type]
 
     def told(self) -> dict[str, Any]:
@@ -122,11 +136,22 @@ def tuples(table: Mapping[str, Any]) -> dict[str, Any]:
 
 #: By name, the smallest first. ``tiny`` only shows that everything works on a machine: its models are worth nothing.
 SIZES = {
-    "tiny": Sizes(200, 300, (500.0,), 2, 200.0, 1, 12, 2, 200, 1.0, 0.04, 2, 108, 1.0, 0.6, 3, 0.5),
-    "quick": Sizes(500, 1000, (10.0,), 3, 3.0, 6, 150, 4, 600, 100.0, 0.1, 4, 600, 100.0, 30.0, 12, 10.0),
-    "laptop": Sizes(500, 2000, (10.0, 1.0), 6, 3.0, 12, 500, 6, 1000, 500.0, 0.1, 6, 1500, 200.0, 120.0, 40, 20.0),
-    "paper": Sizes(500, 4000, (1.0, 0.1), 10, 0.3, 20, 1500, 20, 1000, 1000.0, 0.1, 20, 2000, 200.0, 180.0, 60, 20.0),
-}
+    "tiny": Sizes(
+        200, 300, (500.0,), 2, 200.0, 1, 12, 2, 200, 1.0, 0.04, 2, 108, 1.0, 0.6, 3, 0.5, 3, 200, 1.0, 0.6, 2, 0.6
+    ),
+    "quick": Sizes(
+        500, 1000, (10.0,), 3, 3.0, 6, 150, 4, 600, 100.0, 0.1, 4, 600, 100.0, 30.0, 12, 10.0,
+        4, 1000, 50.0, 200.0, 6, 100.0,
+    ),
+    "laptop": Sizes(
+        500, 2000, (10.0, 1.0), 6, 3.0, 12, 500, 6, 1000, 500.0, 0.1, 6, 1500, 200.0, 120.0, 40, 20.0,
+        8, 1500, 200.0, 300.0, 10, 150.0,
+    ),
+    "paper": Sizes(
+        500, 4000, (1.0, 0.1), 10, 0.3, 20, 1500, 20, 1000, 1000.0, 0.1, 20, 2000, 200.0, 180.0, 60, 20.0,
+        12, 4000, 500.0, 500.0, 20, 300.0,
+    ),
+}  # fmt: skip
 
 #: Atoms of the rarest species that stiffness needs to have some in every fifth of the glasses.
 RAREST = 175
@@ -289,6 +314,22 @@ def _activity(glasses: Sequence[Job], material: Material, sizes: Sizes, seed: in
     return [] if own else jobs
 
 
+def _propensity(glasses: Sequence[Job], material: Material, sizes: Sizes, seed: int, own: bool) -> list[Job]:
+    jobs = []
+    for number in _numbers(sizes.liquids):
+        settings = {
+            "atoms": _whole_chains(sizes.liquid_atoms, material),
+            "seed": _seed(seed, number),
+            "melt_time": sizes.melt,
+            "cooling_time": sizes.supercooling * (1 if number else 3),
+            "equilibration": sizes.equilibration,
+            "duration": sizes.duration,
+            "replicas": sizes.replicas,
+        }
+        jobs.append(Job(_named("liquid", number), "isoconfigurational", settings, None, MATERIAL_FILE))
+    return [] if own else jobs
+
+
 def _barcode(glasses: Sequence[Job], material: Material, sizes: Sizes, seed: int, own: bool) -> list[Job]:
     jobs = []
     for number in _numbers(sizes.runs):
@@ -304,7 +345,13 @@ def _barcode(glasses: Sequence[Job], material: Material, sizes: Sizes, seed: int
     return [] if own else jobs
 
 
-_MAKERS = {"stiffness": _stiffness, "activity": _activity, "prototypes": _prototypes, "barcode": _barcode}
+_MAKERS = {
+    "stiffness": _stiffness,
+    "activity": _activity,
+    "propensity": _propensity,
+    "prototypes": _prototypes,
+    "barcode": _barcode,
+}
 
 
 # ---------------------------------------------------------------------- cost
@@ -329,6 +376,7 @@ def cost_of(plan: Plan, speed: float, cores: int) -> Cost:
         "stiffness": plan.sizes.atoms * len(plan.learned.get("stiffness", ())),
         "prototypes": plan.sizes.labelled * len(plan.learned.get("prototypes", ())),
         "activity": plan.sizes.shear_atoms * len(plan.learned.get("activity", ())),
+        "propensity": plan.sizes.liquid_atoms * len(plan.learned.get("propensity", ())),
         "barcode": plan.sizes.run_atoms * len(plan.learned.get("barcode", ())),
     }
     training = sum(TRAINING[method] * (1 + thousands[method] / 1000) for method in plan.methods) + REPORTING
@@ -351,7 +399,8 @@ def _time_on(cores: int, jobs: Sequence[Job], seconds: Sequence[float]) -> float
 def _bytes(job: Job) -> float:
     """What the output of a job takes, its checkpoints included."""
     atoms = job.settings.get("atoms", 1000)
-    frames = {"anneal": 5 * job.settings.get("structures", 1), "shear-aqs": EVENTS}.get(job.protocol, 1)
+    many = {"anneal": 5 * job.settings.get("structures", 1), "shear-aqs": EVENTS}
+    frames = many.get(job.protocol, 1 + job.settings.get("replicas", 0))
     return float(atoms * (frames + 4) * BYTES_PER_ATOM)
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from ovito_glassml.progress import Report
 from ovito_glassml.topology.length_scale import nearest_neighbour_distance
 from ovito_glassml.workflow.comparison import Scene, draw_comparison
 from ovito_glassml.workflow.learn.folder import Folder
-from ovito_glassml.workflow.learn.methods import LEARNERS, Task
+from ovito_glassml.workflow.learn.methods import LEARNERS, Task, name_of
 from ovito_glassml.workflow.plotting import COLOURS, new_axes, save_figure
 
 __all__ = ["Made", "write_summary"]
@@ -112,8 +113,13 @@ def _applied(folder: Folder, made: Made) -> tuple[DataCollection, Path]:
     modifier = entry.load()(model=str(made.model), species=made.task.species)
     file = folder.path / f"left-out-{made.method}.xyz.gz"
     frames: list[DataCollection] = []
-    annotate([made.task.aside[-1]], [modifier], file, frames=slice(-1, None),
-             on_frame=lambda done, total, data: frames.append(data))  # fmt: skip
+    with TemporaryDirectory() as scratch:
+        source = made.task.aside[-1]
+        if draws := LEARNERS[made.method].draws:
+            source = Path(scratch) / f"{name_of(source)}.xyz.gz"
+            draws(made.task, source)
+        annotate([source], [modifier], file, frames=slice(-1, None),
+                 on_frame=lambda done, total, data: frames.append(data))  # fmt: skip
     return frames[0], file
 
 
@@ -139,7 +145,7 @@ def _curve(folder: Folder, made: Made) -> list[str]:
 def _pairs(made: Made, data: DataCollection) -> list[tuple[str, str, str]]:
     """Measured column, predicted column and what they are, of all that were both measured and predicted."""
     panels = LEARNERS[made.method].panels
-    if made.task.labels:
+    if made.task.labels and LEARNERS[made.method].draws is None:
         panels = ((made.task.labels, panels[0][1], panels[0][2]), *panels[1:])
     there = set(data.particles)
     return [(true, seen, what) for true, seen, what in panels if true in there and seen in there]
@@ -153,21 +159,18 @@ def _parity(folder: Folder, made: Made, data: DataCollection) -> list[str]:
     types = data.particles.particle_types
     for axis, (true, seen, what) in zip(axes[0], pairs, strict=True):
         measured, predicted = np.asarray(data.particles[true]), np.asarray(data.particles[seen])
+        both = np.isfinite(measured) & np.isfinite(predicted)
         for colour, kind in zip(COLOURS, types.types, strict=False):
-            chosen = np.asarray(types) == kind.id
-            axis.plot(measured[chosen], predicted[chosen], ".", markersize=3, color=colour, label=kind.name)
-        ends = [np.nanmin([measured, predicted]), np.nanmax([measured, predicted])]
+            chosen = both & (np.asarray(types) == kind.id)
+            if chosen.any():
+                axis.plot(measured[chosen], predicted[chosen], ".", markersize=3, color=colour, label=kind.name)
+        ends = [np.min([measured[both], predicted[both]]), np.max([measured[both], predicted[both]])]
         axis.plot(ends, ends, color="0.4", linewidth=1)
         axis.set(xlabel=f"measured {what} ({unit})", ylabel=f"predicted {what} ({unit})",
-                 title=f"R = {_pearson(measured, predicted):.2f}")  # fmt: skip
+                 title=f"R = {pearson(measured[both], predicted[both]):.2f}")  # fmt: skip
     axes[0, 0].legend(frameon=False, markerscale=4)
     save_figure(figure, folder.pictures / f"{made.method}-parity.png")
     return [f"![Predicted over measured, the glass left out](pictures/{made.method}-parity.png)"]
-
-
-def _pearson(one: Any, other: Any) -> float:
-    both = np.isfinite(one) & np.isfinite(other)
-    return float(pearson(one[both], other[both]))
 
 
 def _picture(folder: Folder, made: Made, data: DataCollection) -> list[str]:
@@ -220,7 +223,7 @@ def _trust(made: Made, data: DataCollection) -> str:
     if fraction is not None:
         said.append(f"Of the atoms of the glass left out {fraction:.1%} are unlike those learned from.")
     said.append(
-        "The model knows this composition, glasses quenched in the computer and structures at rest; elsewhere look at "
+        f"The model knows this composition, {LEARNERS[made.method].knows} and structures at rest; elsewhere look at "
         "the extrapolation that the modifier writes, and trust what is below 1."
     )
     return " ".join(said)

@@ -116,7 +116,7 @@ def learn(
             folder.begin(request, None)
             if material is not None:  # for its units, also when this is repeated
                 write_atomically(folder.material, material_text(material, folder.material).encode())
-            tasks = {"stiffness": _own_task(request, material)}
+            tasks = {request.methods[0]: _own_task(request, material)}
         else:
             plan, checked = _planned(request, material, folder, before, workers, say, progress)
             _simulate(plan, checked, folder, workers, progress)
@@ -247,6 +247,10 @@ def _say_cost(plan: Plan, cost: Cost, workers: Workers, say: Say) -> None:
     for method in plan.methods:
         learned, aside = plan.learned[method], plan.aside[method]
         say(f"{method}: learned from {len(learned)} glasses, judged by {', '.join(aside) or 'none'}, left out.")
+    if plan.learned.get("propensity"):
+        material, units = plan.material, plan.material.unit_system
+        say(f"propensity is how far {material.active_species} atoms move within {plan.sizes.duration:g} {units.time} "
+            f"at {material.studied_temperature:g} {units.temperature}.")  # fmt: skip
     where = f"on {workers.cores} cores" if workers.scheduler is None else f"if the cluster has {workers.cores} cores"
     say(f"In all {cost.core_seconds / 3600:.2g} core-hours, about {told_time(cost.seconds)} {where}, "
         f"{cost.disk / 1e6:.0f} MB of disk.")  # fmt: skip
@@ -297,7 +301,7 @@ OWN_NOTE = "The last of the files that were given, which took no part in the tra
 
 
 def _missing(method: str, learned: Sequence[Path], aside: Sequence[Path], own: bool) -> str:
-    if own and method in ("activity", "barcode"):
+    if own and method in ("activity", "propensity", "barcode"):
         return "it is learned from runs that begin in a melt, not from structures; leave --structures out for it."
     if len(learned) < LEAST[method] or not aside:
         return (
@@ -316,8 +320,16 @@ def _own_task(request: Request, material: Material | None) -> Task:
     files = [Path(file) for file in request.structures]
     if len(files) < 2:
         raise LearnError(f"There is {len(files)} file of structures; give two or more, of which the last is left out.")
-    if request.methods != ("stiffness",):
-        raise LearnError("Labels of your own teach stiffness; for other methods use: glassml train")
+    if request.methods not in (("stiffness",), ("propensity",)):
+        raise LearnError(
+            "Labels of your own teach either stiffness or propensity; for other methods use: glassml train"
+        )
+    (method,) = request.methods
+    if len(files) <= LEAST[method]:
+        raise LearnError(
+            f"There are {len(files)} files of structures and {method} needs {LEAST[method]} to learn from and another "
+            "one to judge by; give more."
+        )
     stating = [] if material is not None else [stated(attributes_of(file)) for file in files]
     units = Units.of_files(stating) if material is None else _units(material)
     learned, aside = tuple(files[:-1]), tuple(files[-1:])
@@ -397,6 +409,11 @@ def _cooling(material: Material, files: Sequence[Path]) -> str:
         made = made_with(header) | made_with(header, "input_settings")
         if "cooling_rate" in made:
             told.append(f"{name_of(file)} cooled at {made['cooling_rate']:g} {rates}")
+        elif "replicas" in made:
+            told.append(
+                f"{name_of(file)} cooled within {made['cooling_time']:g} {units.time}, held for "
+                f"{made['equilibration']:g} {units.time}, {made['replicas']} runs"
+            )
         elif "quench_time" in made:
             told.append(f"{name_of(file)} cooled within {made['quench_time']:g} {units.time}")
         else:

@@ -11,13 +11,20 @@ from ovito_glassml.learn.propensity.evaluate import (
     error_table,
     gain_table,
     group_table,
+    held_out_table,
     left_out_table,
     range_table,
     result_tables,
     shell_table,
 )
 from ovito_glassml.learn.propensity.model import PropensityModel
-from ovito_glassml.learn.propensity.train import PropensityDesign, expected_error, train_propensity
+from ovito_glassml.learn.propensity.train import (
+    RADII,
+    PropensityDesign,
+    expected_error,
+    fitting_design,
+    train_propensity,
+)
 from ovito_glassml.structure import Structure
 
 DESCRIPTOR = ACEDescriptors(("A", "B"), cutoff=2.0, nearest=1.0, order=1, n_max=3)
@@ -170,6 +177,38 @@ def test_tables_say_what_was_learned(trained):
     assert max(lost, key=lost.get) == "own shells"
     assert len(shell_table(model).rows[0]) == 3
     assert len(result_tables(model, data, left_out, DESIGN)) == 5
+
+
+def test_what_took_no_part_is_scored_like_what_is_left_out(trained):
+    _, model, _, _ = trained
+    fresh, noisy = planted(9), planted(9, noise=0.3)
+    one, other = held_out_table(model, [fresh, noisy], "note").rows
+    assert one[1] == (fresh.structure.species == 0).sum()
+    assert one[2] > 0.99
+    assert other[2] == pytest.approx(other[3], abs=0.1)  # as good as noisy labels allow
+    only_b = Structure(fresh.structure.positions, np.zeros(150, int), ("B",), np.eye(3) * 5, pbc=(True,) * 3)
+    with pytest.raises(TrainingError, match="has no atoms of A to judge by"):
+        held_out_table(model, [propensity_sample(only_b, np.ones(150), "pure")], "")
+
+
+@pytest.mark.parametrize(
+    ("cell", "pbc", "radii"),
+    [
+        (np.diag([40.0, 40, 40]), (True,) * 3, RADII),
+        (np.diag([40.0, 18, 40]), (True,) * 3, (2.9, 4.5)),  # the shortest edge, in nearest-neighbour distances
+        (np.diag([40.0, 18, 40]), (True, False, True), RADII),  # there are no images across a surface
+        ([[20.0, 0, 0], [0, 20, 0], [0, 15, 20]], (True,) * 3, (2.9, 4.0)),  # heights count, not edges
+        (np.diag([8.0, 8, 8]), (True,) * 3, (2.0,)),
+        (None, (False,) * 3, RADII),
+    ],
+)
+def test_averages_reach_no_farther_than_half_of_the_box(cell, pbc, radii):
+    positions = np.random.default_rng(0).random((20, 3)) * 4
+    structure = Structure(positions, np.arange(20) % 2, ("A", "B"), cell, pbc=pbc)
+    design = fitting_design([propensity_sample(structure, np.ones(20), "one")], "A", 2.0, "title", n_max=5)
+    assert design.radii == pytest.approx(radii)
+    assert design.descriptor.species == ("A", "B")
+    assert (design.descriptor.cutoff, design.descriptor.nearest, design.descriptor.n_max) == (10.0, 2.0, 5)
 
 
 def test_bad_input_is_refused_in_a_sentence():

@@ -7,7 +7,11 @@ import pytest
 
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.material import load_material
-from ovito_glassml.simulate.protocols.isoconfigurational import IsoconfigurationalSettings, isoconfigurational
+from ovito_glassml.simulate.protocols.isoconfigurational import (
+    IsoconfigurationalSettings,
+    _velocity_seed,
+    isoconfigurational,
+)
 from ovito_glassml.simulate.snapshots import read_frames
 
 POLYMER = load_material("polymer")
@@ -51,6 +55,13 @@ def test_positions_are_unwrapped_and_do_not_drift(frames):
         assert np.abs(moved).max() < edge / 2
         np.testing.assert_allclose(moved.mean(axis=0), 0.0, atol=1e-3)
         assert 0.05 < np.sqrt((moved**2).sum(axis=1).mean()) < 2.0
+
+
+def test_velocities_of_every_run_have_a_seed_that_lammps_takes():
+    assert [_velocity_seed(3, run) for run in (1, 2)] == [3001, 3002]
+    assert all(
+        0 < _velocity_seed(seed, run) < 2**31 - 1 for seed in (2147483, 2147484, 10**9 + 500) for run in (1, 647)
+    )
 
 
 def test_replicas_differ(frames):

