@@ -13,6 +13,15 @@ from ovito_glassml.modifiers import registry
 
 SHORT_NAMES = ", ".join(registry.by_name())
 
+Minimise = Annotated[
+    str | None,
+    typer.Option(
+        metavar="MATERIAL",
+        help="Bring structures to rest first, by the potential of a material (its name or file): models learned "
+        "from inherent structures. Positions in the output are those at rest.",
+    ),
+]
+
 
 def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path("glassml-demo"),
@@ -43,6 +52,7 @@ def apply(
     parameter: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Any other parameter of the modifier.")
     ] = None,
+    minimise: Minimise = None,
     atom_style: Annotated[
         str, typer.Option(help="Of LAMMPS data files that do not say it: charge, full, hybrid molecular charge.")
     ] = "",
@@ -69,7 +79,7 @@ def apply(
         settings["model"] = model
     if species is not None:
         settings["species"] = species
-    chain = _modifiers(modifier, settings)
+    chain = [*_at_rest(minimise, species), *_modifiers(modifier, settings)]
     last: dict[str, Any] = {}
     written: dict[str, Any] = {"frames": frame_range(frames), "attributes": attributes, "atom_style": atom_style}
     # A path would take a slash out of an address.
@@ -106,6 +116,15 @@ def sessions(
         written = make_sessions(folder, update)
     for file in written:
         console.print(str(file), highlight=False, soft_wrap=True)
+
+
+def _at_rest(material: str | None, species: str | None) -> list[Any]:
+    """What minimises structures first, if that is asked for."""
+    if material is None:
+        return []
+    from ovito_glassml.workflow.at_rest import MinimiseModifier
+
+    return [MinimiseModifier(material=material, species=species or "")]
 
 
 def _modifiers(names: list[str], settings: dict[str, Any]) -> list[Any]:

@@ -67,6 +67,83 @@ def study_activity(
         console.print(str(file), highlight=False, soft_wrap=True)
 
 
+@study_app.command("propensity")
+def study_propensity(
+    files: Annotated[list[str], typer.Argument(help="Inherent structures, or a quoted pattern: each a configuration.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for PNG, CSV and findings.")],
+    active_species: Annotated[str, typer.Option(help="Whose atoms to predict.")],
+    label: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Column with displacements, one component a run; further ones, such as other times, are compared."
+        ),
+    ] = None,
+    nearest: Annotated[
+        float | None, typer.Option(help="Nearest-neighbour distance; by default the first peak of g(r).", min=1e-6)
+    ] = None,
+    cutoffs: Annotated[str, typer.Option(help="In nearest-neighbour distances, separated by commas.")] = "2,3,4,5",
+    cutoff: Annotated[float, typer.Option(help="The one at which everything else is studied.")] = 5.0,
+    n_max: Annotated[int, typer.Option(help="Radial functions of each species.", min=1)] = 12,
+    thermal: Annotated[str, typer.Option(help="Column with the positions at temperature, if the files have it.")] = (
+        "Thermal_Position"
+    ),
+    root: Annotated[bool, typer.Option("--root", help="Learn the square root of the column, as for D²min.")] = False,
+    species: Annotated[str, typer.Option(help="Names for unnamed particle types, in type order.")] = "",
+) -> None:
+    """What decides how far atoms move: R against cutoff, averages, angles, data, runs, positions and time.
+
+    Every configuration is predicted by the others. Stop it whenever you like: the same command continues.
+
+    Example: glassml study propensity 'liquid-*.xyz.gz' --active-species A -o study
+    """
+    from ovito_glassml.reproduce.figures.propensity import draw_propensity_study
+    from ovito_glassml.study.propensity import PropensityStudy, findings, propensity_steps
+    from ovito_glassml.study.steps import run_steps
+    from ovito_glassml.topology.length_scale import first_peak
+
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"The output {output} is a file; name a folder.")
+    lengths = tuple(number(text, "cutoff") for text in cutoffs.split(","))
+    ensembles = _ensembles(matching(files), label or ["Propensity"], thermal, root, species)
+    scale = nearest or first_peak(ensembles[0].samples[0].structure)
+    if scale is None:
+        raise UsageError("No atom of the first structure has a neighbour; give --nearest.")
+    study = PropensityStudy(active_species, scale, lengths, cutoff, n_max)
+    with progress_bar("Starting") as update:
+        results = run_steps(propensity_steps(study, ensembles), output / "numbers", update)
+    written = draw_propensity_study(results, output)
+    text = findings(study, ensembles, results)
+    write_atomically(output / "findings.md", text.encode())
+    console.print(text, highlight=False, soft_wrap=True, markup=False)
+    for file in [*written, output / "findings.md"]:
+        console.print(str(file), highlight=False, soft_wrap=True)
+
+
+def _ensembles(files: list[Path], labels: list[str], thermal: str, root: bool, species: str) -> list[Any]:
+    """The same structures with each of the labels; those after the first as they are, without other positions."""
+    import numpy as np
+
+    from ovito_glassml.adapter.files import read_columns
+    from ovito_glassml.learn.propensity.data import propensity_sample
+    from ovito_glassml.study.propensity import Ensemble
+    from ovito_glassml.study.steps import digest_of
+
+    found: dict[str, list[Any]] = {name: [] for name in labels}
+    warm: list[Any] = []
+    for file in files:
+        for structure, columns in read_columns(file, labels, (thermal,), species=species):
+            for name in labels:
+                values = np.sqrt(columns[name]) if root else columns[name]
+                found[name].append(propensity_sample(structure, values, file.name.split(".")[0]))
+            if thermal in columns:
+                warm.append(found[labels[0]][-1]._replace(structure=structure.moved(columns[thermal])))
+    complete = warm if len(warm) == len(found[labels[0]]) else None
+    return [
+        Ensemble(name, found[name], None if number else complete, digest_of(files, name, str(root), species))
+        for number, name in enumerate(labels)
+    ]
+
+
 def _activity_groups(files: dict[str, list[Path]], active: str, species: str) -> tuple[list[Any], tuple[str, ...]]:
     """Labelled structures by kind of activation, and all species, the active one first."""
     from ovito_glassml.adapter.files import read_columns

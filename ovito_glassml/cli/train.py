@@ -317,7 +317,32 @@ def _job(
 
 
 def _print_table(result: Any) -> None:
-    table = Table(*result.columns, title=result.title, caption=result.note or None, box=None)
-    for row in result.rows:
-        table.add_row(*(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row))
-    console.print(table)
+    """Print a table of results, if need be in parts that fit the terminal, each with the names of the rows."""
+    cells = [[f"{value:.3f}" if isinstance(value, float) else str(value) for value in row] for row in result.rows]
+    headings = list(result.columns)
+    if sum(_widths(headings, cells)) > console.width:
+        headings = [heading.replace(" ", "\n") for heading in headings]
+    parts = _parts(_widths(headings, cells), console.width)
+    for number, part in enumerate(parts):
+        caption = result.note or None if number == len(parts) - 1 else None
+        title = "" if number else result.title
+        table = Table(*(headings[column] for column in part), title=title, caption=caption, box=None)
+        for row in cells:
+            table.add_row(*(row[column] for column in part))
+        console.print(table)
+
+
+def _widths(headings: list[str], cells: list[list[str]]) -> list[int]:
+    """Of the columns, with a blank on either side."""
+    columns = zip(headings, *cells, strict=True)
+    return [2 + max(len(line) for text in column for line in text.split("\n")) for column in columns]
+
+
+def _parts(widths: list[int], room: int) -> list[list[int]]:
+    """Numbers of columns that fit side by side; the first, which names the rows, begins each part."""
+    parts: list[list[int]] = [[0]]
+    for column in range(1, len(widths)):
+        if len(parts[-1]) > 1 and sum(widths[k] for k in parts[-1]) + widths[column] > room:
+            parts.append([0])
+        parts[-1].append(column)
+    return parts

@@ -133,15 +133,13 @@ def make_kob_andersen_models(archives: Path, folder: Path, output: Path, progres
     trained = train_propensity(samples, design, training={"how": how}, progress=progress)
     limits = (*_LIMITS, thermal_limit(trained[0], sources, trained[1]), *_KOB_ANDERSEN_LIMITS)
     few = describe([sample for sample in samples if sample.judged], design)
-    only = left_out_table(few, leave_out(few))
+    only = left_out_table(few, leave_out(few, design.tolerance))
     only = ResultTable("The same learned from the beginnings of runs only", only.columns, only.rows[-2:])
     yield _saved(output / "propensity-ka.safetensors", trained, design, limits, references, [only])
 
     angles = ACEDescriptors(("A", "B"), cutoff=2.5, nearest=1.0, order=2)
-    larger = replace(
-        design, title=f"{title}, with angles", angles=angles,
-        summary=f"{summary} Beside distances it looks at angles between neighbours, so that its weights are many.",
-    )  # fmt: skip
+    looks = "Beside distances it looks at angles between neighbours: too many weights to read, chosen for R alone."
+    larger = replace(design, title=f"{title}, with angles", summary=f"{summary} {looks}", angles=angles, tolerance=0.0)
     with_angles = train_propensity(samples, larger, training={"how": how}, progress=progress)
     gain = gain_table(trained[1], trained[2], with_angles[2], "propensity-ka")
     yield _saved(output / "propensity-ka-angles.safetensors", with_angles, larger, limits, references, [gain])

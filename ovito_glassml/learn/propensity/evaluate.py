@@ -210,7 +210,7 @@ def group_table(data: PropensityRows, left_out: LeftOut, design: PropensityDesig
     widths = [width for _, width in design.groups]
     place = np.repeat(np.arange(len(widths)), widths)
     for number, (name, width) in enumerate(design.groups):
-        lost = whole - scores(leave_out(data.columns(place != number)).predicted)
+        lost = whole - scores(leave_out(data.columns(place != number), design.tolerance).predicted)
         rows.append((name, width, float(lost.mean()), float(lost.std(ddof=1) / np.sqrt(len(lost)))))
     return ResultTable(
         GROUPS_TITLE,

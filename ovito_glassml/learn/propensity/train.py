@@ -32,6 +32,7 @@ __all__ = [
     "expected_error",
     "fitting_design",
     "leave_out",
+    "predict_from",
     "train_propensity",
 ]
 
@@ -70,6 +71,8 @@ class PropensityDesign:
         Of higher order, for what triples of atoms say beyond distances; averaged over the smallest of the radii.
     label : str
         What was learned, for the card.
+    tolerance : float
+        Standard errors by which R may be lower for the sake of smaller weights, which one can read.
     """
 
     title: str
@@ -80,6 +83,7 @@ class PropensityDesign:
     length_unit: str = NOT_STATED
     angles: ACEDescriptors | None = None
     label: str = "mean displacement over runs from the same structure"
+    tolerance: float = 1.0
 
     @property
     def descriptors(self) -> tuple[ACEDescriptors, ...]:
@@ -250,17 +254,21 @@ def _features(
     return np.hstack(blocks)
 
 
-def leave_out(data: PropensityRows) -> LeftOut:
+def leave_out(data: PropensityRows, tolerance: float) -> LeftOut:
     """Predict every configuration from the others, with a strength chosen by leaving out one of those in turn."""
     every = range(len(data.names))
-    predicted, strengths = [], []
     with one_blas_thread():
-        for left in every:
-            others = [k for k in every if k != left]
-            strengths.append(_strength(data, others))
-            weights = _solve(data, others, (strengths[-1],))[:, 0]
-            predicted.append(data.rows[left] @ weights + _offset(data, others, weights))
-    return LeftOut(predicted, strengths)
+        found = [predict_from(data, left, [k for k in every if k != left], tolerance) for left in every]
+    return LeftOut([predicted for predicted, _ in found], [strength for _, strength in found])
+
+
+def predict_from(
+    data: PropensityRows, left: int, others: Sequence[int], tolerance: float
+) -> tuple[NDArray[np.float64], float]:
+    """Prediction for one configuration from some others, and the strength that was chosen by these."""
+    strength = _strength(data, others, tolerance)
+    weights = _solve(data, others, (strength,))[:, 0]
+    return data.rows[left] @ weights + _offset(data, others, weights), strength
 
 
 def train_propensity(
@@ -296,9 +304,9 @@ def train_propensity(
         As `describe`.
     """
     data = describe(samples, design, progress)
-    left_out = leave_out(data)
+    left_out = leave_out(data, design.tolerance)
     every = range(len(data.names))
-    strength = _strength(data, every)
+    strength = _strength(data, every, design.tolerance)
     weights = _solve(data, every, (strength,))[:, 0]
     parts = _parts(weights, data, design)
     radii = np.array(design.radii) * design.descriptor.nearest
@@ -389,11 +397,11 @@ def _solve(data: PropensityRows, chosen: Sequence[int], strengths: Sequence[floa
     return np.column_stack(weights) / data.scale[:, None]
 
 
-def _strength(data: PropensityRows, chosen: Sequence[int]) -> float:
+def _strength(data: PropensityRows, chosen: Sequence[int], tolerance: float) -> float:
     """The largest strength that is as good as the best for these configurations, each left out in turn.
 
-    As good: worse by no more than the standard error of the difference. R hardly depends on the strength, but weights
-    that hardly matter for it grow without bound when it falls, and then nobody can read them.
+    As good: worse by no more than `tolerance` times the standard error of the difference. R hardly depends on the
+    strength, but weights that hardly matter for it grow without bound when it falls, and then nobody can read them.
     """
     scores = np.empty((len(chosen), len(STRENGTHS)))
     for row, left in zip(scores, chosen, strict=True):
@@ -401,7 +409,9 @@ def _strength(data: PropensityRows, chosen: Sequence[int]) -> float:
         row[:] = [pearson(values, data.targets[left]) for values in (data.rows[left] @ weights).T]
     lost = scores[:, [scores.mean(axis=0).argmax()]] - scores
     error = lost.std(axis=0, ddof=1) / np.sqrt(len(lost))
-    return max(strength for strength, mean, e in zip(STRENGTHS, lost.mean(axis=0), error, strict=True) if mean <= e)
+    return max(
+        strength for strength, mean, e in zip(STRENGTHS, lost.mean(axis=0), tolerance * error, strict=True) if mean <= e
+    )
 
 
 def _offset(data: PropensityRows, chosen: Sequence[int], weights: NDArray) -> float:
