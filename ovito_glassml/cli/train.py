@@ -322,14 +322,13 @@ def _print_table(result: Any) -> None:
     headings = list(result.columns)
     if sum(_widths(headings, cells)) > console.width:
         headings = [heading.replace(" ", "\n") for heading in headings]
-    parts = _parts(_widths(headings, cells), console.width)
-    for number, part in enumerate(parts):
-        caption = result.note or None if number == len(parts) - 1 else None
-        title = "" if number else result.title
-        table = Table(*(headings[column] for column in part), title=title, caption=caption, box=None)
+    for number, part in enumerate(_parts(_widths(headings, cells), console.width)):
+        table = Table(*(headings[column] for column in part), title="" if number else result.title, box=None)
         for row in cells:
             table.add_row(*(row[column] for column in part))
         console.print(table)
+    if result.note:
+        console.print(f"{result.note}\n", style="italic", highlight=False, markup=False)
 
 
 def _widths(headings: list[str], cells: list[list[str]]) -> list[int]:

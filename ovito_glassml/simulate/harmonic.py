@@ -111,7 +111,10 @@ def minimised(structure: Structure, material: Material, progress: Report | None 
     ------
     SimulationError
         If the force field does not fit the structure, or there is no minimum within reach.
+    StructureError
+        If there is no distance of neighbours: no atoms, or two in one place.
     """
+    nearest_neighbour_distance(structure)
     with LammpsForces(structure, material) as forces:
         positions, left = forces.minimised(
             MINIMUM * resting_force(material), lambda: progress(0.0, "Minimising") if progress else None
