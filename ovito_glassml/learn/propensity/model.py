@@ -26,6 +26,8 @@ from ovito_glassml.threads import one_blas_thread
 __all__ = ["KIND", "ExpectedError", "LinearPart", "PropensityModel", "PropensityPrediction"]
 
 KIND = "propensity"
+#: Share of wanted atoms below which it pays to look which others are near them; describing all costs less.
+FEW = 0.2
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -247,7 +249,9 @@ class PropensityModel(ActiveSpeciesModel):
         A row of descriptors is reduced to these few numbers at once, so rows of all atoms never exist.
         """
         kinds, active = self._columns(structure), self.descriptor.species.index(self.active_species)
-        needed = within_reach(structure, wanted, max(*self.radii, self.score.radius))
+        needed = np.ones(len(structure), dtype=np.bool_)
+        if wanted.mean() < FEW:
+            needed = within_reach(structure, wanted, max(*self.radii, self.score.radius))
         shares = np.full((len(structure), 1 + len(self.radii)), np.nan, dtype=np.float32)
         embedding = np.full((len(structure), self.score.width), np.nan, dtype=np.float32)
         chosen, count = replace(structure, mask=needed), len(self.parts)
