@@ -147,7 +147,8 @@ MODIFIERS = (
         "Predicted activity",
         "predicted_activity",
         "PredictedActivityModifier",
-        "which atoms will rearrange, in heat or under shear, from one snapshot (Lennard-Jones, polymer, Cu-Zr)",
+        "which atoms will rearrange, in heat or under shear, from one snapshot (Lennard-Jones, polymer, Cu-Zr), or how "
+        "far each will move (Lennard-Jones, polymer)",
         Example(
             SHEARED_GLASS,
             {"activation": "shear"},
