@@ -71,7 +71,8 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
       propensity.
     * ``PredictedActivity.expected_correlation``, ``PredictedActivity.mean_error``: attributes, with a model of
       propensity: the correlation (Pearson's R) with the measured propensity to expect within this structure, which is
-      low where all atoms are predicted to move alike, and the error to expect of the mean.
+      low where all atoms are predicted to move alike and NaN where most are unlike those of the training, and the
+      error to expect of the mean.
     * ``PredictedActivity.model``: attribute, name of the model used. If frames get different ones, that is said in
       a line.
     * ``PredictedActivity.mean``, ``PredictedActivity.std``: attributes, mean and standard

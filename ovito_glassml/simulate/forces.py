@@ -124,12 +124,12 @@ class LammpsForces:
         lammps, count = self.lammps, len(self.structure)
         for command in (f"thermo {STEPS_AT_ONCE}", "min_style cg", "min_modify norm max"):
             lammps.command(command)
-        left = before = np.inf
+        left = np.inf
         for _ in range(MOST_STEPS // STEPS_AT_ONCE):
             progress()
             lammps.command(f"minimize 0 {force_tolerance} {STEPS_AT_ONCE} {10 * STEPS_AT_ONCE}")
             before, left = left, float(np.abs(lammps.numpy.extract_atom("f")[:count]).max())
-            if left <= force_tolerance or left == before:  # tables are only so smooth
+            if not left > force_tolerance or left == before:  # tables are only so smooth; not a number: it blew up
                 break
         order = lammps.numpy.extract_atom("id")[:count] - 1
         positions = np.empty((count, 3))

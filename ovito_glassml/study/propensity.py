@@ -6,14 +6,14 @@ Every number is about configurations that the weights, and the choice of their s
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import sem
 
-from ovito_glassml.descriptors.ace import ACEDescriptors
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.labels.reliability import split_half_reliability
 from ovito_glassml.learn.evaluation import pearson
@@ -77,10 +77,14 @@ class PropensityStudy:
     def __post_init__(self) -> None:
         object.__setattr__(self, "cutoffs", tuple(sorted({*self.cutoffs, self.cutoff})))
 
-    def design(self, samples: Sequence[PropensitySample], cutoff: float | None = None) -> PropensityDesign:
-        """Distances alone, with averages that fit into the boxes."""
-        sizes = {"cutoff": cutoff or self.cutoff, "n_max": self.n_max}
-        return fitting_design(samples, self.active_species, self.nearest, "", **sizes)  # type: ignore[arg-type]
+    def design(
+        self, samples: Sequence[PropensitySample], cutoff: float | None = None, angle_cutoff: float = 0.0
+    ) -> PropensityDesign:
+        """By default of distances alone; averages fit into the boxes."""
+        return fitting_design(
+            samples, self.active_species, self.nearest, "",
+            cutoff=cutoff or self.cutoff, n_max=self.n_max, angle_cutoff=angle_cutoff,
+        )  # fmt: skip
 
 
 def propensity_steps(study: PropensityStudy, ensembles: Sequence[Ensemble]) -> list[Step]:
@@ -163,9 +167,7 @@ class _Bench:
         return {"r": self.scores(describe(self.samples, self.study.design(self.samples, cutoff)))}
 
     def with_angles(self) -> Numbers:
-        nearest = self.study.nearest
-        angles = ACEDescriptors(self.design.descriptor.species, ANGLE_CUTOFF * nearest, nearest, order=2)
-        data = describe(self.samples, replace(self.design, angles=angles))
+        data = describe(self.samples, self.study.design(self.samples, angle_cutoff=ANGLE_CUTOFF))
         return {"r": self.scores(data, leave_out(data, 0.0).predicted), "features": np.array(len(data.scale))}
 
     def learning_curve(self) -> Numbers:
@@ -190,7 +192,9 @@ class _Bench:
         found = []
         for count in counts:
             fewer = [sample._replace(displacement=sample.displacement[:, :count]) for sample in self.samples]
-            found.append(self.scores(self.data, leave_out(describe(fewer, self.design), 1.0).predicted))
+            found.append(
+                self.scores(self.data, leave_out(describe(fewer, self.design), self.design.tolerance).predicted)
+            )
         return {"counts": np.array(counts), "r": np.array(found)}
 
     def other_positions(self, thermal: list[PropensitySample]) -> Numbers:
@@ -270,14 +274,10 @@ def _runs(numbers: Numbers, trust: float) -> str:
     return f"{text}."
 
 
-def _error(values: NDArray) -> float:
-    return float(np.std(values, ddof=1) / np.sqrt(len(values)))
-
-
 def _mean(values: NDArray) -> str:
-    return f"{np.mean(values):.3f} ± {_error(values):.3f}"
+    return f"{np.mean(values):.3f} ± {sem(values):.3f}"
 
 
 def _gain(differences: NDArray) -> str:
-    mean, error = float(np.mean(differences)), _error(differences)
+    mean, error = float(np.mean(differences)), float(sem(differences))
     return f"{mean:+.3f} ± {error:.3f}" + ("" if abs(mean) > 2 * error else " (no difference)")

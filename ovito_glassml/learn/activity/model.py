@@ -132,22 +132,7 @@ class ActivityModel(ActiveSpeciesModel):
         return self.classifier.tensors() | self.score.tensors()
 
     def predict(self, structure: Structure, *, progress: Progress | None = None) -> ActivityPrediction:
-        """Predict who will rearrange among the selected atoms of the active species.
-
-        Parameters
-        ----------
-        structure : Structure
-            In the length unit of the model. Best at rest: the models are trained on inherent structures.
-        progress : callable, optional
-            Called with the fraction done; may raise to stop.
-
-        Raises
-        ------
-        ModelError
-            For species that the model does not know.
-        StructureError
-            For structures without neighbours that can be searched, see `build_cell_list`.
-        """
+        """Predict who will rearrange among the selected atoms of the active species; see `LearnedModel.predict`."""
         self.header.check_structure(structure)
         probability = np.full(len(structure), np.nan)
         extrapolation, of_sample = probability.copy(), float("nan")

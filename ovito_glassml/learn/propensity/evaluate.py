@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import sem
 
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.labels.reliability import split_half_reliability
@@ -89,9 +90,8 @@ def _ceiling(runs: NDArray) -> float:
 def _summary(rows: Sequence[tuple[object, ...]]) -> tuple[tuple[object, ...], ...]:
     """The mean over the configurations and its standard error, for rows that begin with a name and a count."""
     numbers = np.array([row[2:] for row in rows], dtype=np.float64)
-    error = numbers.std(axis=0, ddof=1) / np.sqrt(len(numbers))
     total = sum(int(str(row[1])) for row in rows)
-    return ("mean", total, *map(float, numbers.mean(axis=0))), ("standard error", "", *map(float, error))
+    return ("mean", total, *map(float, numbers.mean(axis=0))), ("standard error", "", *map(float, sem(numbers)))
 
 
 def range_table(data: PropensityRows, left_out: LeftOut, design: PropensityDesign) -> ResultTable:
@@ -194,9 +194,8 @@ def gain_table(data: PropensityRows, before: LeftOut, after: LeftOut, name: str)
     ]
     gains = np.array([new - old for old, new in pairs])
     row = (name, *(float(score) for score in np.mean(pairs, axis=0)), float(gains.mean()))
-    error = float(gains.std(ddof=1) / np.sqrt(len(gains)))
     columns = ("other model", "its R", "R", "gain", "standard error", "better in")
-    return ResultTable("Compared with another model", columns, ((*row, error, int((gains > 0).sum())),))
+    return ResultTable("Compared with another model", columns, ((*row, float(sem(gains)), int((gains > 0).sum())),))
 
 
 def group_table(data: PropensityRows, left_out: LeftOut, design: PropensityDesign) -> ResultTable:
@@ -211,7 +210,7 @@ def group_table(data: PropensityRows, left_out: LeftOut, design: PropensityDesig
     place = np.repeat(np.arange(len(widths)), widths)
     for number, (name, width) in enumerate(design.groups):
         lost = whole - scores(leave_out(data.columns(place != number), design.tolerance).predicted)
-        rows.append((name, width, float(lost.mean()), float(lost.std(ddof=1) / np.sqrt(len(lost)))))
+        rows.append((name, width, float(lost.mean()), float(sem(lost))))
     return ResultTable(
         GROUPS_TITLE,
         ("features", "number", "R lost without them", "standard error"),

@@ -28,6 +28,9 @@ __all__ = ["KIND", "ExpectedError", "LinearPart", "PropensityModel", "Propensity
 KIND = "propensity"
 #: Share of wanted atoms below which it pays to look which others are near them; describing all costs less.
 FEW = 0.2
+#: Extrapolation of the median atom above which errors found on structures like the training say nothing; that of new
+#: structures like the training is below 1, and about 1 where these were few.
+UNLIKE = 2.0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -44,7 +47,7 @@ class PropensityPrediction(Prediction):
         Error to expect of the structure's mean: the standard deviation found for configurations left out.
     expected_correlation : float
         Pearson's R with the measured propensity to expect within this structure: it is small where all atoms are
-        predicted to move alike. NaN for fewer than two atoms.
+        predicted to move alike. NaN for fewer than two atoms, and where most are unlike those of the training.
     """
 
     propensity: NDArray[np.float64]
@@ -200,22 +203,7 @@ class PropensityModel(ActiveSpeciesModel):
         return tensors | self.error.tensors() | self.score.tensors()
 
     def predict(self, structure: Structure, *, progress: Progress | None = None) -> PropensityPrediction:
-        """Predict how far the selected atoms of the active species will move.
-
-        Parameters
-        ----------
-        structure : Structure
-            In the length unit of the model. Best at rest: the models are trained on inherent structures.
-        progress : callable, optional
-            Called with the fraction done; may raise to stop.
-
-        Raises
-        ------
-        ModelError
-            For species that the model does not know.
-        StructureError
-            For structures without neighbours that can be searched, see `build_cell_list`.
-        """
+        """Predict how far the selected atoms of the active species will move; see `LearnedModel.predict`."""
         self.header.check_structure(structure)
         values = np.full(len(structure), np.nan)
         extrapolation, of_sample = values.copy(), float("nan")
@@ -232,10 +220,17 @@ class PropensityModel(ActiveSpeciesModel):
             propensity=values,
             error=self.error.of(values),
             mean_error=float(self.error.mean),
-            expected_correlation=self.error.correlation(values[np.isfinite(values)]),
+            expected_correlation=self._expected_correlation(values, extrapolation),
             extrapolation=extrapolation,
             sample_extrapolation=of_sample,
         )
+
+    def _expected_correlation(self, values: NDArray, extrapolation: NDArray) -> float:
+        """R to expect; NaN where most atoms are unlike those whose errors are known."""
+        known = np.isfinite(values)
+        if known.any() and np.median(extrapolation[known]) > UNLIKE:
+            return float("nan")
+        return self.error.correlation(values[known])
 
     def _columns(self, structure: Structure) -> NDArray[np.int64]:
         """Place of every atom's species in the model."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import sem
 
 from ovito_glassml.descriptors.ace import ACEDescriptors
 from ovito_glassml.descriptors.blocks import species_columns
@@ -408,10 +409,8 @@ def _strength(data: PropensityRows, chosen: Sequence[int], tolerance: float) -> 
         weights = _solve(data, [k for k in chosen if k != left], STRENGTHS)
         row[:] = [pearson(values, data.targets[left]) for values in (data.rows[left] @ weights).T]
     lost = scores[:, [scores.mean(axis=0).argmax()]] - scores
-    error = lost.std(axis=0, ddof=1) / np.sqrt(len(lost))
-    return max(
-        strength for strength, mean, e in zip(STRENGTHS, lost.mean(axis=0), tolerance * error, strict=True) if mean <= e
-    )
+    as_good = lost.mean(axis=0) <= tolerance * sem(lost)
+    return max(strength for strength, good in zip(STRENGTHS, as_good, strict=True) if good)
 
 
 def _offset(data: PropensityRows, chosen: Sequence[int], weights: NDArray) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
+from scipy.stats import sem
 
 from ovito_glassml.learn.propensity.evaluate import GROUPS_TITLE, neighbour_effects
 from ovito_glassml.learn.propensity.model import PropensityModel
@@ -122,4 +123,4 @@ def draw_propensity_study(results: Mapping[str, Numbers], folder: Path) -> list[
 
 def _summary(rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Mean over configurations and its standard error, a row each."""
-    return rows.mean(axis=1), rows.std(axis=1, ddof=1) / np.sqrt(rows.shape[1])
+    return rows.mean(axis=1), sem(rows, axis=1)

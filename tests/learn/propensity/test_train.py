@@ -170,6 +170,16 @@ def test_a_structure_says_how_far_to_trust_its_ranking():
     assert held[2] <= held[1] <= held[3]
 
 
+def test_no_correlation_is_promised_where_most_atoms_are_unlike_the_training():
+    model, _, _ = train_propensity([planted(seed, noise=0.2) for seed in range(6)], DESIGN)
+    fresh = liquid(11)
+    assert np.isfinite(model.predict(fresh).expected_correlation)
+    squeezed = Structure(fresh.positions * 0.6, fresh.species, fresh.species_names, fresh.cell * 0.6, pbc=fresh.pbc)
+    prediction = model.predict(squeezed)
+    assert np.nanmedian(prediction.extrapolation) > 1
+    assert np.isnan(prediction.expected_correlation)
+
+
 def test_tables_say_what_was_learned(trained):
     _, model, data, left_out = trained
     assert left_out_table(data, left_out).rows[-2][2] > 0.99
