@@ -11,15 +11,14 @@ from scipy.stats import sem
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.labels.reliability import split_half_reliability
 from ovito_glassml.learn.evaluation import pearson
+from ovito_glassml.learn.expected_error import coverage_table, expected_error, stated_by_others
 from ovito_glassml.learn.format import ResultTable
 from ovito_glassml.learn.propensity.data import PropensitySample
 from ovito_glassml.learn.propensity.model import PropensityModel
 from ovito_glassml.learn.propensity.train import (
-    COVERED,
     LeftOut,
     PropensityDesign,
     PropensityRows,
-    expected_error,
     leave_out,
 )
 from ovito_glassml.neighbours import average_within
@@ -123,32 +122,8 @@ def range_table(data: PropensityRows, left_out: LeftOut, design: PropensityDesig
 
 def error_table(data: PropensityRows, left_out: LeftOut) -> ResultTable:
     """Whether stated errors hold: each configuration by errors found in the others."""
-    stated, wrong = [], []
-    every = range(len(data.names))
-    for left in every:
-        others = [k for k in every if k != left]
-        error = expected_error([left_out.predicted[k] for k in others], [data.targets[k] for k in others])
-        constant = np.concatenate([np.abs(left_out.predicted[k] - data.targets[k]) for k in others])
-        size = np.full(len(data.targets[left]), np.quantile(constant, COVERED))
-        stated.append(np.column_stack([error.of(left_out.predicted[left]), size]))
-        wrong.append(np.abs(left_out.predicted[left] - data.targets[left]))
-    rows: list[tuple[object, ...]] = []
-    by_sample = [[float((w <= s[:, column]).mean()) for s, w in zip(stated, wrong, strict=True)] for column in (0, 1)]
-    sizes, errors = np.concatenate(stated), np.concatenate(wrong)
-    fifth = np.argsort(np.argsort(sizes[:, 0], kind="stable")) * 5 // len(sizes)
-    for column, name in enumerate(("by predicted propensity", "one for all atoms")):
-        covered = errors <= sizes[:, column]
-        fifths = [float(covered[fifth == part].mean()) for part in range(5)]
-        below = sizes[:, column] - errors
-        pinball = float(np.where(below >= 0, (1 - COVERED) * below, -COVERED * below).mean())
-        samples = by_sample[column]
-        rows.append((name, float(np.mean(samples)), min(samples), max(samples), min(fifths), max(fifths), pinball))
-    columns = ("stated error", "covered", "least", "most", "least fifth", "most fifth", "pinball loss")
-    note = (
-        f"Share of the atoms whose error is at most the stated one ({COVERED:.0%} asked), mean, least and most of the "
-        "configurations, and in fifths of the stated error; errors are stated by the other configurations."
-    )
-    return ResultTable("Do stated errors hold?", columns, tuple(rows), note)
+    wrong = [np.abs(p - t) for p, t in zip(left_out.predicted, data.targets, strict=True)]
+    return coverage_table(stated_by_others(left_out.predicted, data.targets), wrong, "predicted propensity")
 
 
 def held_out_table(model: PropensityModel, samples: Sequence[PropensitySample], note: str) -> ResultTable:

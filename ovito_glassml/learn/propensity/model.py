@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 from ovito_glassml.descriptors.ace import ACEDescriptors
 from ovito_glassml.descriptors.blocks import known_columns
 from ovito_glassml.descriptors.species_averages import species_averages
+from ovito_glassml.learn.expected_error import ExpectedError
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
-from ovito_glassml.learn.format import ModelError, ModelHeader, check_length, rebuilt, take_tensor
+from ovito_glassml.learn.format import ModelHeader, check_length, rebuilt, take_tensor
 from ovito_glassml.learn.model import ActiveSpeciesModel, Prediction
 from ovito_glassml.neighbours import build_cell_list, reporting, stage, within_reach
 from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
 from ovito_glassml.threads import one_blas_thread
 
-__all__ = ["KIND", "ExpectedError", "LinearPart", "PropensityModel", "PropensityPrediction"]
+__all__ = ["KIND", "LinearPart", "PropensityModel", "PropensityPrediction"]
 
 KIND = "propensity"
 #: Share of wanted atoms below which it pays to look which others are near them; describing all costs less.
@@ -54,49 +55,6 @@ class PropensityPrediction(Prediction):
     error: NDArray[np.float64]
     mean_error: float
     expected_correlation: float
-
-
-@dataclass(frozen=True)
-class ExpectedError:
-    """How wrong predictions were for configurations that were left out.
-
-    Attributes
-    ----------
-    at, size : (K,) arrays
-        Predicted propensities, rising, and the absolute error that 68 % of the atoms predicted near them stay below.
-    within, mean : () arrays
-        Standard deviation of the error within a structure, and of that of a structure's mean.
-    """
-
-    at: NDArray[np.float64]
-    size: NDArray[np.float64]
-    within: NDArray[np.float64]
-    mean: NDArray[np.float64]
-
-    def of(self, predicted: NDArray) -> NDArray[np.float64]:
-        """Expected absolute error of each prediction; NaN for NaN."""
-        return np.interp(predicted, self.at, self.size)
-
-    def correlation(self, predicted: NDArray) -> float:
-        """R to expect within a structure: σ / √(σ² + `within`²), σ being the spread of what was predicted."""
-        if len(predicted) < 2:
-            return float("nan")
-        spread = float(predicted.std())
-        return spread / float(np.hypot(spread, self.within)) if spread else 0.0
-
-    def tensors(self) -> dict[str, NDArray]:
-        """For the model file."""
-        return {f"error.{name}": np.asarray(value) for name, value in vars(self).items()}
-
-    @classmethod
-    def from_tensors(cls, header: ModelHeader, tensors: Mapping[str, NDArray]) -> ExpectedError:
-        """From the tensors of a model file, with all shapes checked."""
-        at = take_tensor(header, tensors, "error.at", (None,)).astype(np.float64)
-        size = take_tensor(header, tensors, "error.size", (len(at),)).astype(np.float64)
-        if not len(at) or (np.diff(at) <= 0).any():
-            raise ModelError(f"{header.title}: the predictions that errors are listed for do not rise; train it again.")
-        spreads = (take_tensor(header, tensors, f"error.{name}", ()).astype(np.float64) for name in ("within", "mean"))
-        return cls(at, size, *spreads)
 
 
 @dataclass(frozen=True)

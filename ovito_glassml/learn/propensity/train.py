@@ -15,10 +15,11 @@ from ovito_glassml.descriptors.blocks import species_columns
 from ovito_glassml.descriptors.species_averages import species_averages
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.learn.evaluation import pearson
+from ovito_glassml.learn.expected_error import expected_error
 from ovito_glassml.learn.extrapolation import fit_extrapolation
 from ovito_glassml.learn.format import ModelHeader
 from ovito_glassml.learn.propensity.data import PropensitySample, configurations
-from ovito_glassml.learn.propensity.model import KIND, ExpectedError, LinearPart, PropensityModel
+from ovito_glassml.learn.propensity.model import KIND, LinearPart, PropensityModel
 from ovito_glassml.learn.units import NOT_STATED
 from ovito_glassml.neighbours import build_cell_list
 from ovito_glassml.progress import Report, silent
@@ -30,7 +31,6 @@ __all__ = [
     "PropensityDesign",
     "PropensityRows",
     "describe",
-    "expected_error",
     "fitting_design",
     "leave_out",
     "predict_from",
@@ -47,10 +47,6 @@ RUNS = 5.0
 REGION = 3.0
 #: Fewer say nothing about the next.
 FEWEST = 3
-#: Ranges of predicted propensity with equally many atoms, for each of which an error is stated.
-ERROR_RANGES = 5
-#: Share of the atoms whose errors are below the stated one, that of one standard deviation.
-COVERED = 0.68
 
 
 @dataclass(frozen=True)
@@ -315,21 +311,6 @@ def train_propensity(
     error = expected_error(left_out.predicted, data.targets)
     header = _header(data, design, strength, len(samples), training or {})
     return PropensityModel(header, radii, parts, offset, error, _novelty(data, design)), data, left_out
-
-
-def expected_error(predicted: Sequence[NDArray], targets: Sequence[NDArray]) -> ExpectedError:
-    """What predictions of configurations left out say of the error of the next; one array for each configuration."""
-    values = np.concatenate(predicted)
-    wrong = np.abs(values - np.concatenate(targets))
-    edges = np.quantile(values, np.linspace(0, 1, ERROR_RANGES + 1))
-    part = np.clip(np.searchsorted(edges, values, side="right") - 1, 0, ERROR_RANGES - 1)
-    held = [part == number for number in range(ERROR_RANGES) if (part == number).any()]
-    at, first = np.unique([np.median(values[chosen]) for chosen in held], return_index=True)
-    size = np.array([np.quantile(wrong[chosen], COVERED) for chosen in held])[first]
-    differences = [p - t for p, t in zip(predicted, targets, strict=True)]
-    within = np.sqrt(np.mean([difference.var() for difference in differences]))
-    mean = np.std([difference.mean() for difference in differences], ddof=1)
-    return ExpectedError(at, size, np.array(within), np.array(mean))
 
 
 def _parts(weights: NDArray, data: PropensityRows, design: PropensityDesign) -> tuple[LinearPart, ...]:

@@ -21,7 +21,6 @@ from ovito_glassml.learn.propensity.model import PropensityModel
 from ovito_glassml.learn.propensity.train import (
     RADII,
     PropensityDesign,
-    expected_error,
     fitting_design,
     train_propensity,
 )
@@ -139,20 +138,6 @@ def test_streamed_predictions_are_products_of_the_rows_that_training_saw(with_an
     structure = data.samples[0].structure
     predicted = model.predict(structure).propensity[structure.species == 0]
     np.testing.assert_allclose(predicted, np.maximum(expected, 0), atol=1e-4)
-
-
-def test_stated_errors_are_those_of_atoms_predicted_alike():
-    random = np.random.default_rng(0)
-    predicted = [random.uniform(1, 2, 4000) for _ in range(6)]
-    targets = [p + 0.1 * p * random.normal(size=len(p)) for p in predicted]
-    error = expected_error(predicted, targets)
-    np.testing.assert_allclose(error.of(np.array([1.1, 1.9])), [0.11, 0.19], rtol=0.06)  # 68 % of a normal distribution
-    assert error.within == pytest.approx(0.1 * np.sqrt(7 / 3), rel=0.03)
-    assert error.mean < 0.01
-    assert error.correlation(np.full(5, 1.5)) == 0.0
-    assert np.isnan(error.correlation(np.array([1.5])))
-    spread = predicted[0]
-    assert error.correlation(spread) == pytest.approx(np.corrcoef(spread, targets[0])[0, 1], abs=0.03)
 
 
 def test_a_structure_says_how_far_to_trust_its_ranking():
