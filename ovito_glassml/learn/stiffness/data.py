@@ -22,9 +22,11 @@ from ovito_glassml.structure import Structure, combined_species
 
 __all__ = [
     "BY_SPECIES",
+    "CAGE_LABEL",
     "FOLDS",
     "PUBLISHED",
     "RADIAL_POINTS",
+    "STIFFNESS_LABEL",
     "DescribedSamples",
     "LabelledSample",
     "ModelDesign",
@@ -38,12 +40,14 @@ ANGULAR_CENTRES = np.array([0.58, 0.71])
 ANGULAR_WIDTH = 0.078
 #: Number of cross-validation folds, as published.
 FOLDS = 5
+#: The two labels, by their names in `LabelledSample`.
+STIFFNESS_LABEL, CAGE_LABEL = "stiffness", "cage"
 
 
 class LabelledSample(NamedTuple):
     """A structure, the measured stiffness of its atoms (energy/length², NaN where unknown) and a name.
 
-    `cage` is the stiffness relative to the first shell, where it is known.
+    `cage` is the stiffness relative to the first shell; None where it is not known. A sample may lack either.
     """
 
     structure: Structure
@@ -183,31 +187,34 @@ class DescribedSamples(NamedTuple):
     species: tuple[str, ...]
     rows: list[NDArray]  # local inputs of all atoms, one array a sample
     members: list[dict[str, NDArray]]  # atoms of every head, one dictionary a sample
-    folds: list[NDArray]  # cross-validation fold of every atom, -1 without a label
+    folds: dict[str, list[NDArray]]  # of every label, the cross-validation fold of every atom, -1 without it
 
     @property
     def sample_folds(self) -> list[NDArray]:
-        """As `folds`, of whole samples where there are two: slabs of one glass are more alike than two glasses are."""
-        if not 1 < len(self.samples) < FOLDS:
-            return self.folds
-        return [np.where(fold >= 0, number, -1) for number, fold in enumerate(self.folds)]
+        """Folds of all labelled atoms, of whole samples where there are two: slabs of one glass are more alike."""
+        if len(self.samples) < 2:
+            return self.folds[STIFFNESS_LABEL]
+        labelled = [np.logical_or.reduce([fold[k] >= 0 for fold in self.folds.values()]) for k in range(len(self.rows))]
+        return [np.where(known, number % FOLDS, -1) for number, known in enumerate(labelled)]
 
     @property
-    def caged(self) -> bool:
-        """Whether there is a cage stiffness to learn."""
-        return self.samples[0].cage is not None
+    def labels(self) -> tuple[str, ...]:
+        """What is there to learn: ``stiffness``, and ``cage`` where a sample has it."""
+        return tuple(self.folds)
 
     def gathered(
-        self, tables: Sequence[NDArray], name: str, label: str = "stiffness"
+        self, tables: Sequence[NDArray], name: str, label: str = STIFFNESS_LABEL
     ) -> tuple[NDArray, NDArray, NDArray]:
-        """Inputs, labels and folds of all labelled atoms of one head; `label` is ``stiffness`` or ``cage``."""
+        """Inputs, labels and folds of all atoms of one head that have this label."""
         inputs, targets, folds = [], [], []
-        for sample, table, members, fold in zip(self.samples, tables, self.members, self.folds, strict=True):
-            labels = getattr(sample, label)
-            chosen = members[name][(fold[members[name]] >= 0) & np.isfinite(labels[members[name]])]
-            inputs.append(table[chosen])
-            targets.append(labels[chosen])
-            folds.append(fold[chosen])
+        for sample, table, members, fold in zip(self.samples, tables, self.members, self.folds[label], strict=True):
+            chosen = members[name][fold[members[name]] >= 0]
+            if len(chosen):
+                inputs.append(table[chosen])
+                targets.append(getattr(sample, label)[chosen])
+                folds.append(fold[chosen])
+        if not inputs:
+            return np.empty((0, tables[0].shape[1])), np.empty(0), np.empty(0, dtype=np.int64)
         return np.concatenate(inputs), np.concatenate(targets), np.concatenate(folds)
 
 
@@ -215,10 +222,10 @@ def _checked(samples: Sequence[LabelledSample | tuple[Structure, NDArray, str]])
     if not samples:
         raise TrainingError("There are no labelled structures to train on; give at least one file with labels.")
     checked = [_checked_sample(LabelledSample(*sample)) for sample in samples]
-    without = [sample.name for sample in checked if sample.cage is None]
-    if without and len(without) < len(checked):
+    if not any(_known(sample, STIFFNESS_LABEL).any() for sample in checked):
         raise TrainingError(
-            f"{', '.join(without)} lack the cage stiffness that other samples have; give it for all or for none."
+            "No sample has a stiffness of its atoms, only cage stiffness, which comes beside it; "
+            "give the stiffness of some samples, too."
         )
     return checked
 
@@ -231,12 +238,18 @@ def _checked_sample(sample: LabelledSample) -> LabelledSample:
             raise TrainingError(
                 f"{name} has labels of shape {labels.shape} for {len(structure)} atoms; give one stiffness per atom."
             )
-        if np.isfinite(labels).sum() < 100:
-            raise TrainingError(
-                f"{name} has {int(np.isfinite(labels).sum())} atoms with a finite stiffness; "
-                "leave this sample out, or give one with at least 100."
-            )
+    most = max(int(np.isfinite(labels).sum()) for labels in columns)
+    if most < 100:
+        raise TrainingError(
+            f"{name} has {most} atoms with a finite stiffness; leave this sample out, or give one with at least 100."
+        )
     return LabelledSample(replace(structure, mask=None), columns[0], name, *columns[1:])
+
+
+def _known(sample: LabelledSample, label: str) -> NDArray[np.bool_]:
+    """Which atoms of a sample have a label."""
+    values = getattr(sample, label)
+    return np.zeros(len(sample.structure), dtype=np.bool_) if values is None else np.isfinite(values)
 
 
 def describe_samples(
@@ -262,11 +275,14 @@ def describe_samples(
             table[indices] = block
         rows.append(table)
         members.append(_members(sample.structure, species, design.by_species))
-    data = DescribedSamples(design, spacing, samples, species, rows, members, _folds(samples))
+    folds = {label: _folds(samples, label) for label in (STIFFNESS_LABEL, CAGE_LABEL)}
+    if all((fold < 0).all() for fold in folds[CAGE_LABEL]):
+        del folds[CAGE_LABEL]
+    data = DescribedSamples(design, spacing, samples, species, rows, members, folds)
     for name in members[0]:
-        for label in ("stiffness", "cage") if data.caged else ("stiffness",):
-            _, targets, folds = data.gathered(rows, name, label)
-            counts = np.bincount(folds, minlength=FOLDS)
+        for label in data.labels:
+            _, targets, parts = data.gathered(rows, name, label)
+            counts = np.bincount(parts, minlength=FOLDS)
             if counts.min() < 20:
                 raise TrainingError(
                     f"There are only {len(targets)} labelled atoms of species {name}; give at least 20 for each of "
@@ -309,14 +325,17 @@ def _members(structure: Structure, species: tuple[str, ...], by_species: bool) -
     return {name: np.flatnonzero(structure.species == kind_of.get(name, -1)) for name in species}
 
 
-def _folds(samples: Sequence[LabelledSample]) -> list[NDArray]:
+def _folds(samples: Sequence[LabelledSample], label: str) -> list[NDArray]:
     """Fold of every atom: whole samples if there are enough, otherwise slabs across the longest cell vector."""
-    folds = []
-    for number, sample in enumerate(samples):
+    folds, known = [], [np.flatnonzero(_known(sample, label)) for sample in samples]
+    number, whole = 0, sum(len(labelled) > 0 for labelled in known) >= FOLDS
+    for sample, labelled in zip(samples, known, strict=True):
         fold = np.full(len(sample.structure), -1)
-        labelled = np.flatnonzero(np.isfinite(sample.stiffness))
-        if len(samples) >= FOLDS:
+        if not len(labelled):
+            pass
+        elif whole:
             fold[labelled] = number % FOLDS
+            number += 1
         else:
             heights = sample.structure.positions[labelled] @ _longest_direction(sample.structure)
             order = labelled[np.argsort(heights, kind="stable")]

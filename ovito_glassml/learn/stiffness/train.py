@@ -14,9 +14,11 @@ from ovito_glassml.learn.format import ModelHeader, ResultTable
 from ovito_glassml.learn.model import ANY_SPECIES
 from ovito_glassml.learn.stiffness.data import (
     BY_SPECIES,
+    CAGE_LABEL,
     FOLDS,
     PUBLISHED,
     RADIAL_POINTS,
+    STIFFNESS_LABEL,
     DescribedSamples,
     LabelledSample,
     ModelDesign,
@@ -93,17 +95,17 @@ def train(
     report = with_time_left(progress or silent)
     data = describe_samples(samples, design, report)
     neighbours, inputs = _add_neighbours(data, report)
-    parts = 2 if data.caged else 1
-    heads = _train_heads(data, inputs, "stiffness", seed, nth_of(span_of(report, 0.3, 0.95), 0, parts))
-    cage_heads = {}
-    if data.caged:
-        cage_heads = _train_heads(data, inputs, "cage", seed, nth_of(span_of(report, 0.3, 0.95), 1, parts))
+    heads = {
+        label: _train_heads(data, inputs, label, seed, nth_of(span_of(report, 0.3, 0.95), number, len(data.labels)))
+        for number, label in enumerate(data.labels)
+    }
     report(0.95, "measuring where the training data lie")
     structures, radius = [sample.structure for sample in data.samples], data.design.extrapolation_radius
     score = fit_extrapolation(structures, data.rows, data.members, data.sample_folds, radius=radius)
     header = _header(data, training or {}, results)
     report(1.0, "done")
-    return StiffnessModel(header, features_of(data.design, data.species), neighbours, heads, score, cage_heads)
+    both = heads[STIFFNESS_LABEL], score, heads.get(CAGE_LABEL, {})
+    return StiffnessModel(header, features_of(data.design, data.species), neighbours, *both)
 
 
 def scan_networks(
@@ -170,7 +172,8 @@ def _add_neighbours(data: DescribedSamples, report: Report) -> tuple[NeighbourSt
         weights = _ridge((inputs - mean) / scale, targets, strength)
         coefficients[name] = _unstandardised(weights, mean, scale)
         by_fold = [_ridge((inputs - mean) / scale, targets, strength, folds != fold) for fold in range(FOLDS)]
-        for values, table, members, fold in zip(bare, data.rows, data.members, data.folds, strict=True):
+        places = zip(bare, data.rows, data.members, data.folds[STIFFNESS_LABEL], strict=True)
+        for values, table, members, fold in places:
             chosen = members[name]
             values[chosen] = ((table[chosen] - mean) / scale) @ weights[0]
             for number, held_out in enumerate(by_fold):
@@ -371,10 +374,10 @@ def _header(data: DescribedSamples, training: Mapping[str, Any], results: Sequen
         output={
             "property": STIFFNESS,
             "unit": design.units.stiffness,
-            **({ALSO: CAGE_STIFFNESS} if data.caged else {}),
+            **({ALSO: CAGE_STIFFNESS} if CAGE_LABEL in data.labels else {}),
         },
         training={
-            "atoms": int(sum((fold >= 0).sum() for fold in data.folds)),
+            "atoms": int(sum((fold >= 0).sum() for fold in data.sample_folds)),
             "samples": [sample.name for sample in data.samples],
             **training,
         },

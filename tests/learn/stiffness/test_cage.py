@@ -66,6 +66,13 @@ def test_atoms_that_are_not_wanted_have_neither(both, caged_glasses):
     np.testing.assert_array_equal(np.isfinite(prediction.cage), wanted)
 
 
-def test_all_samples_have_it_or_none(caged_glasses, spring_glasses):
-    with pytest.raises(TrainingError, match="sample-2 lack the cage stiffness"):
-        train([caged_glasses[0], spring_glasses[1]], design=PUBLISHED)
+def test_a_sample_may_lack_either(both, caged_glasses):
+    """Cage stiffness takes seconds, the published label core-hours: many samples have the first alone."""
+    structure, _, name, cage = caged_glasses[2]
+    unknown = np.full(len(structure), np.nan)
+    more = train([*caged_glasses[:2], (structure, unknown, name, cage)], design=PUBLISHED)
+    np.testing.assert_array_equal(more.predict(structure).stiffness, both.predict(structure).stiffness)
+    errors = [np.abs(model.predict(structure).cage - cage).mean() for model in (more, both)]
+    assert errors[0] < errors[1]
+    with pytest.raises(TrainingError, match="No sample has a stiffness"):
+        train([(structure, unknown, name, cage)], design=PUBLISHED)
