@@ -32,6 +32,8 @@ __all__ = [
 #: 10⁻⁹ of a bond.
 TRIAL_STRAIN, MOST_STRAIN, STRAIN_TOLERANCE = -1e-3, 0.02, 1e-6
 MOST_SECANTS = 12
+#: Steps of a round of minimising, of all, and the share of the energy that a round must gain to be followed by another.
+ROUND, MOST_STEPS, STALLED = 1000, 20_000, 1e-11
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,20 @@ def configuration_of(lammps: Any) -> Configuration:
 
 
 def minimise(lammps: Any, force_tolerance: float) -> None:
-    """Conjugate gradients at fixed cell until no force component exceeds `force_tolerance`."""
+    """Conjugate gradients at fixed cell until no force component exceeds `force_tolerance`.
+
+    Or until the energy no longer falls: at a kink of a tabulated potential the forces of a minimum do not vanish.
+    """
     lammps.command("reset_timestep 0")
     lammps.command("min_style cg")
     lammps.command("min_modify norm max")
-    lammps.command(f"minimize 0 {force_tolerance} 20000 100000")
+    before = math.inf
+    for done in range(ROUND, MOST_STEPS + 1, ROUND):
+        lammps.command(f"minimize 0 {force_tolerance} {ROUND} {5 * ROUND}")
+        energy = lammps.get_thermo("pe")
+        if lammps.extract_global("ntimestep") < done or before - energy < STALLED * abs(energy):
+            return
+        before = energy
 
 
 def minimise_at_pressure(lammps: Any, force_tolerance: float, wanted: float = 0.0) -> None:
