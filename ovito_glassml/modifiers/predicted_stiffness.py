@@ -45,6 +45,10 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
       that of an atom which nothing holds: such atoms remain the softest in maps and means.
     * ``Predicted Cage Stiffness``: particle property, k_B T / u² of the motion relative to the atom's first shell in
       the harmonic limit, in the same unit. Only where the model was taught it: its card says so.
+    * ``Predicted Stiffness Error``, ``Predicted Cage Stiffness Error``: particle properties, the absolute error to
+      expect in the same unit: 68 % of the atoms with such a prediction had a smaller one in whole glasses that were
+      left out. Atoms unlike those of the training may be wrong by more. Only of models that learned from at least ten
+      glasses.
     * ``Predicted Stiffness Coarse``: particle property, mean of K over all atoms within
       `coarse_graining_radius`, the atom included.
     * ``Predicted Stiffness Extrapolation``: particle property, distance from the training data;
@@ -54,6 +58,8 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
       a line.
     * ``PredictedStiffness.mean``, ``PredictedStiffness.std``: attributes, mean and standard
       deviation of K in eV/Å².
+    * ``PredictedStiffness.mean_error``: attribute, the error to expect of the mean of K, which all atoms of a sample
+      share: its standard deviation over glasses left out. NaN where the model does not know.
     * ``PredictedStiffness.extrapolating_fraction``: attribute, the fraction of atoms whose
       extrapolation is above 1. Above 0.1 a warning is printed.
     * ``PredictedStiffness.sample_extrapolation``: attribute, the same score for the sample as a whole: above 1
@@ -143,10 +149,16 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
 
 def _write(data: DataCollection, name: str, unit: str, prediction: StiffnessPrediction) -> None:
     output = replace(OUTPUT, axis=f"Predicted stiffness ({unit})")
-    columns = {OUTPUT.main: prediction.stiffness, f"{OUTPUT.main} Coarse": prediction.coarse}
-    if prediction.cage is not None:
-        columns[CAGE_STIFFNESS] = prediction.cage
-    write_prediction(data, output, name, prediction, columns, {"negative": prediction.negative})
+    columns = {
+        OUTPUT.main: prediction.stiffness,
+        f"{OUTPUT.main} Coarse": prediction.coarse,
+        f"{OUTPUT.main} Error": prediction.error,
+        CAGE_STIFFNESS: prediction.cage,
+        f"{CAGE_STIFFNESS} Error": prediction.cage_error,
+    }
+    known = {name: values for name, values in columns.items() if values is not None}
+    further = {"negative": prediction.negative, "mean_error": prediction.mean_error}
+    write_prediction(data, output, name, prediction, known, further)
     if prediction.negative:
         print(
             f"Predicted stiffness: {name} came to less than 0 for {prediction.negative} atoms, which "

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ovito_glassml.descriptors.blocks import known_columns
 from ovito_glassml.descriptors.radial_histogram import radial_histogram
 from ovito_glassml.descriptors.rdf import RDFDescriptors
+from ovito_glassml.learn.expected_error import ExpectedError
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
 from ovito_glassml.learn.format import (
     ModelError,
@@ -64,6 +65,8 @@ KIND = "stiffness"
 TOGETHER = 8
 #: Where the tensors of the two sets of heads begin, and the entry of `ModelHeader.output` of models that have both.
 HEAD, CAGE_HEAD, ALSO = "head", "cage_head", "also"
+#: Where the tensors of expected errors begin.
+ERROR = "error"
 #: What the two are called.
 STIFFNESS, CAGE_STIFFNESS = "Predicted Stiffness", "Predicted Cage Stiffness"
 
@@ -83,12 +86,19 @@ class StiffnessPrediction(Prediction):
         Number of atoms whose predicted stiffness, or cage stiffness, was below 0.
     cage : (N,) array or None
         Stiffness relative to the first shell, as `stiffness`; None where the model was not taught it.
+    error, cage_error : (N,) arrays or None
+        Absolute error that 68 % of such atoms in samples left out stay below; None where too few samples were there.
+    mean_error : float
+        Error to expect of the sample's mean stiffness: the standard deviation found for samples left out; NaN likewise.
     """
 
     stiffness: NDArray[np.float64]
     coarse: NDArray[np.float64]
     negative: int
     cage: NDArray[np.float64] | None = None
+    error: NDArray[np.float64] | None = None
+    cage_error: NDArray[np.float64] | None = None
+    mean_error: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -300,6 +310,8 @@ class StiffnessModel(LearnedModel):
     score : ExtrapolationScore
     cage_heads : dict of species to Head
         The same for the cage stiffness; empty where the model was not taught it.
+    errors, cage_errors : dict of species to ExpectedError
+        Of both; empty where too few samples were there to tell.
     """
 
     header: ModelHeader
@@ -308,6 +320,8 @@ class StiffnessModel(LearnedModel):
     heads: Mapping[str, Head]
     score: ExtrapolationScore
     cage_heads: Mapping[str, Head] = field(default_factory=dict)
+    errors: Mapping[str, ExpectedError] = field(default_factory=dict)
+    cage_errors: Mapping[str, ExpectedError] = field(default_factory=dict)
     kind = KIND
 
     @classmethod
@@ -331,7 +345,8 @@ class StiffnessModel(LearnedModel):
             for part, wanted in ((HEAD, True), (CAGE_HEAD, ALSO in header.output))
         )
         score = ExtrapolationScore.from_tensors(header, tensors, tuple(names), features.width)
-        return cls(header, features, neighbours, heads, score, cage_heads)
+        errors = (_errors_from_tensors(header, tensors, part, names) for part in (HEAD, CAGE_HEAD))
+        return cls(header, features, neighbours, heads, score, cage_heads, *errors)
 
     def tensors(self) -> dict[str, NDArray]:
         """For the model file."""
@@ -346,6 +361,9 @@ class StiffnessModel(LearnedModel):
         for part, heads in ((HEAD, self.heads), (CAGE_HEAD, self.cage_heads)):
             for name, head in heads.items():
                 tensors |= head.tensors(f"{part}.{name}")
+        for part, errors in ((HEAD, self.errors), (CAGE_HEAD, self.cage_errors)):
+            for name, error in errors.items():
+                tensors |= error.tensors(f"{ERROR}.{part}.{name}")
         return tensors | self.score.tensors()
 
     @one_blas_thread()  # others would go on waiting for work, at full speed, beside the tasks
@@ -405,6 +423,9 @@ class StiffnessModel(LearnedModel):
             extrapolation=extrapolation,
             sample_extrapolation=of_sample,
             cage=cage if self.cage_heads else None,
+            error=_of_heads(self.errors, structure, values),
+            cage_error=_of_heads(self.cage_errors, structure, cage),
+            mean_error=_mean_error(self.errors, structure),
         )
 
     @property
@@ -569,6 +590,34 @@ def _neighbours_from_tensors(
     }
     table = _take_table(header, tensors, "radial.neighbours").astype(np.float64)
     return NeighbourStiffness(check_length("neighbour_cutoff", cutoff, header.cutoff), table, coefficients)
+
+
+def _errors_from_tensors(
+    header: ModelHeader, tensors: Mapping[str, NDArray], part: str, names: tuple[str, ...]
+) -> dict[str, ExpectedError]:
+    """Of all heads, or of none."""
+    prefix = f"{ERROR}.{part}."
+    if not any(name.startswith(prefix) for name in tensors):
+        return {}
+    return {name: ExpectedError.from_tensors(header, tensors, prefix + name) for name in names}
+
+
+def _of_heads(errors: Mapping[str, ExpectedError], structure: Structure, values: NDArray) -> NDArray[np.float64] | None:
+    """Expected error of every atom from the value predicted for it; None where there are no errors."""
+    if not errors:
+        return None
+    result = np.full(len(values), np.nan)
+    for name, error in errors.items():
+        own = slice(None) if name == ANY_SPECIES else structure.of_species(name)
+        result[own] = error.of(values[own])
+    return result
+
+
+def _mean_error(errors: Mapping[str, ExpectedError], structure: Structure) -> float:
+    """Of the mean of all atoms: in one sample the species are wrong together."""
+    if ANY_SPECIES in errors:
+        return float(errors[ANY_SPECIES].mean)
+    return sum(share * float(errors[name].mean) for name, share in structure.shares.items()) if errors else np.nan
 
 
 def _take_table(header: ModelHeader, tensors: Mapping[str, NDArray], name: str) -> NDArray:

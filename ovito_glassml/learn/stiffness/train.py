@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ovito_glassml.learn.expected_error import ExpectedError, coverage_table, expected_error, stated_by_others
 from ovito_glassml.learn.extrapolation import fit_extrapolation
 from ovito_glassml.learn.format import ModelHeader, ResultTable
 from ovito_glassml.learn.model import ANY_SPECIES
@@ -33,6 +34,7 @@ from ovito_glassml.learn.stiffness.model import (
     Head,
     NeighbourStiffness,
     StiffnessModel,
+    StiffnessPrediction,
 )
 from ovito_glassml.learn.stiffness.shells import gaussians
 from ovito_glassml.learn.torch_threads import one_torch_thread
@@ -40,7 +42,10 @@ from ovito_glassml.progress import Report, nth_of, silent, span_of, with_time_le
 from ovito_glassml.structure import Structure
 from ovito_glassml.threads import one_blas_thread
 
-__all__ = ["scan_networks", "train"]
+__all__ = ["ENOUGH_SAMPLES", "leave_samples_out", "scan_networks", "train", "with_expected_errors"]
+
+#: With fewer samples that have a label, how wrong a prediction is for the next is not known.
+ENOUGH_SAMPLES = 10
 
 #: Strengths of ridge regression that cross-validation chooses from, per training atom.
 RIDGE_STRENGTHS = tuple(10.0**exponent for exponent in np.arange(-5, 0.1, 0.5))
@@ -106,6 +111,88 @@ def train(
     report(1.0, "done")
     both = heads[STIFFNESS_LABEL], score, heads.get(CAGE_LABEL, {})
     return StiffnessModel(header, features_of(data.design, data.species), neighbours, *both)
+
+
+def leave_samples_out(
+    samples: Sequence[LabelledSample],
+    *,
+    design: ModelDesign = BY_SPECIES,
+    seed: int = 1,
+    progress: Report | None = None,
+) -> list[StiffnessPrediction]:
+    """Predict every sample by a model that has not seen it: trained on four fifths of the samples at a time.
+
+    Parameters
+    ----------
+    samples : sequence of LabelledSample
+        At least five.
+    design, seed, progress
+        As `train`.
+    """
+    predictions: dict[int, StiffnessPrediction] = {}
+    for fold in range(FOLDS):
+        part = nth_of(progress or silent, fold, FOLDS, f"samples left out, part {fold + 1} of {FOLDS}: ")
+        others = [sample for number, sample in enumerate(samples) if number % FOLDS != fold]
+        model = train(others, design=design, seed=seed, progress=part)
+        for number in range(fold, len(samples), FOLDS):
+            predictions[number] = model.predict(samples[number].structure)
+    return [predictions[number] for number in range(len(samples))]
+
+
+def with_expected_errors(
+    model: StiffnessModel, samples: Sequence[LabelledSample], left_out: Sequence[StiffnessPrediction]
+) -> tuple[StiffnessModel, list[ResultTable]]:
+    """A model that says how wrong it is to be expected, from predictions of samples left out.
+
+    Parameters
+    ----------
+    model : StiffnessModel
+        Trained on all of them.
+    samples : sequence of LabelledSample
+    left_out : sequence of StiffnessPrediction
+        See `leave_samples_out`.
+
+    Returns
+    -------
+    model : StiffnessModel
+        With errors of those labels that at least `ENOUGH_SAMPLES` samples have.
+    tables : list of ResultTable
+        Whether the errors hold, for the card.
+    """
+    errors: dict[str, dict[str, ExpectedError]] = {}
+    tables = []
+    for label, quantity in ((STIFFNESS_LABEL, STIFFNESS), (CAGE_LABEL, CAGE_STIFFNESS)):
+        both = [
+            (sample.structure, getattr(prediction, label), getattr(sample, label))
+            for sample, prediction in zip(samples, left_out, strict=True)
+            if getattr(sample, label) is not None and np.isfinite(getattr(sample, label)).any()
+        ]
+        if len(both) < ENOUGH_SAMPLES:
+            continue
+        of_heads = {name: _of_head(both, name) for name in model.heads}
+        errors[label] = {name: expected_error(*values) for name, values in of_heads.items()}
+        stated = [stated_by_others(*values) for values in of_heads.values()]
+        wrong = [[np.abs(p - m) for p, m in zip(*values, strict=True)] for values in of_heads.values()]
+        title = f"Do stated errors of the {quantity.lower()} hold?"
+        tables.append(coverage_table(_joined(stated), _joined(wrong), quantity.lower(), title))
+    return replace(model, errors=errors.get(STIFFNESS_LABEL, {}), cage_errors=errors.get(CAGE_LABEL, {})), tables
+
+
+def _joined(of_heads: Sequence[Sequence[NDArray]]) -> list[NDArray]:
+    """One array for each sample from those of its heads."""
+    return [np.concatenate(parts) for parts in zip(*of_heads, strict=True)]
+
+
+def _of_head(both: Sequence[tuple[Structure, NDArray, NDArray]], name: str) -> tuple[list[NDArray], list[NDArray]]:
+    """Predicted and measured values of the atoms of one head in every sample, where both are known."""
+    predicted, measured = [], []
+    for structure, values, labels in both:
+        own = np.isfinite(values) & np.isfinite(labels)
+        if name != ANY_SPECIES:
+            own &= structure.of_species(name)
+        predicted.append(values[own])
+        measured.append(labels[own])
+    return predicted, measured
 
 
 def scan_networks(
