@@ -19,10 +19,12 @@ from ovito_glassml.learn.model import LearnedModel
 from ovito_glassml.structure import Structure
 from ovito_glassml.threads import one_blas_thread
 
-__all__ = ["Choice", "choose_model", "headers_of", "unfamiliarity"]
+__all__ = ["BY_NAME", "CHOSEN", "Choice", "choose_model", "headers_of", "unfamiliarity"]
 
 #: Compositions that differ by less, summed over the species, are the same: a few atoms of a small sample.
 SAME_COMPOSITION = 0.02
+#: What `training` of the header says of models that are kept for comparison and never chosen for a structure.
+CHOSEN, BY_NAME = "chosen", "by name only"
 #: Atoms that are compared with training data: their mean is as good as that of all, within a few percent.
 COMPARED_ATOMS = 1000
 
@@ -81,7 +83,11 @@ def choose_model(
     """
     headers, unusable = headers_of(kind)
     present = structure.shares
-    candidates = {name: header for name, header in headers.items() if set(present) <= set(header.species)}
+    candidates = {
+        name: header
+        for name, header in headers.items()
+        if set(present) <= set(header.species) and header.training.get(CHOSEN) != BY_NAME
+    }
     if not candidates:
         raise ModelError(_nothing_fits(kind, present, headers, unusable))
     while True:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from ovito_glassml.errors import GlassMLError
 
-__all__ = ["SLOWEST_SAMPLE", "STIFFNESS_MODELS", "TEST_SAMPLES", "sample_file", "stiffness_samples"]
+__all__ = ["SLOWEST_SAMPLE", "STIFFNESS_MODELS", "TEST_SAMPLES", "is_kept_aside", "sample_file", "stiffness_samples"]
 
 #: The default model first.
 STIFFNESS_MODELS = ("stiffness-cuzr", "stiffness-cuzr-rdf40")
@@ -18,7 +19,17 @@ SLOWEST_SAMPLE = "vibrations-cu50zr50-1e11-1"
 #: (The first sample, 1e13-1, is the one that the models were developed on.)
 TEST_SAMPLES = ("vibrations-cu50zr50-1e13-2", "vibrations-cu50zr50-1e12-1", SLOWEST_SAMPLE)
 
+#: Further ones, as the campaign files say: by seed, rate and composition.
+KEPT_ASIDE = re.compile(
+    r"-cu(35zr65|64zr36|80zr20)-(1e13-3|1e12-2)|-zr44cu56|sheared-.*-1e12|quench-barriers-", re.IGNORECASE
+)
+
 _PACKAGE = Path(__file__).parents[1]
+
+
+def is_kept_aside(name: str) -> bool:
+    """Whether no model of stiffness learns from a sample of this name."""
+    return name in TEST_SAMPLES or KEPT_ASIDE.search(name) is not None
 
 
 def sample_file(name: str) -> Path:

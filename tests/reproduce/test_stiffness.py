@@ -1,11 +1,17 @@
-"""Samples are found, grouped by cooling rate, and kept apart."""
+"""Samples are found with their labels, grouped by cooling rate, and kept apart."""
 
+import numpy as np
 import pytest
 
 from ovito_glassml.errors import TrainingError
-from ovito_glassml.learn.stiffness.data import PUBLISHED
-from ovito_glassml.reproduce.stiffness import cooling_rate, leave_one_out, read_samples, transfer
-from ovito_glassml.workflow.sample_data import SLOWEST_SAMPLE, TEST_SAMPLES, sample_file
+from ovito_glassml.reproduce.stiffness import HARMONIC_COLUMNS, add_harmonic_labels, cooling_rate, read_samples
+from ovito_glassml.simulate.snapshots import read_snapshot, write_snapshot
+from ovito_glassml.workflow.sample_data import TEST_SAMPLES, is_kept_aside, sample_file
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return {sample.name: sample for sample in read_samples(sample_file("README.md").parent)}
 
 
 def test_cooling_rates_are_read_from_names():
@@ -13,33 +19,44 @@ def test_cooling_rates_are_read_from_names():
     assert cooling_rate("my own glass") == "unknown rate"
 
 
-def test_shipped_samples_have_a_label_for_every_atom():
-    samples = read_samples(sample_file(f"stiffness/{TEST_SAMPLES[1]}.xyz.gz").parent)
-    assert set(TEST_SAMPLES) <= {sample.name for sample in samples}
-    for sample in samples:
-        assert len(sample.structure) == len(sample.stiffness) == (2000 if sample.name == SLOWEST_SAMPLE else 4000)
-        assert 0.7 < sample.stiffness.mean() < 0.9  # eV/Å²
+def test_shipped_samples_have_one_label_or_both_for_every_atom(samples):
+    for sample in samples.values():
+        known = [np.isfinite(label) for label in (sample.stiffness, sample.cage)]
+        assert [mask.all() for mask in known] == [mask.any() for mask in known]
+        assert known[1].all()
+        assert 1.1 < sample.cage.mean() < 1.5  # eV/Å²
+        if known[0].any():
+            assert 0.7 < sample.stiffness.mean() < 1.05
+
+
+def test_a_glass_with_a_file_for_each_label_is_one_sample(samples):
+    assert "harmonic-cu35zr65-1e13-1" not in samples
+    assert np.isfinite(samples["vibrations-cu35zr65-1e13-1"].stiffness).all()
+    assert "harmonic-cu35zr65-1e13-2" in samples
+
+
+def test_samples_of_every_composition_are_kept_aside(samples):
+    aside = {name for name in samples if is_kept_aside(name)}
+    assert set(TEST_SAMPLES) < aside
+    for composition in ("cu35zr65", "cu50zr50", "cu64zr36", "cu80zr20"):
+        named = {name for name in samples if composition in name}
+        assert named & aside
+        assert named - aside
+    assert {name for name in samples if "zr44cu56" in name} <= aside
 
 
 def test_folders_without_samples_are_refused(tmp_path):
-    with pytest.raises(TrainingError, match="holds no vibrations"):
+    with pytest.raises(TrainingError, match="holds no labelled glasses"):
         read_samples(tmp_path)
 
 
-def test_every_sample_is_left_out_once_and_hot_ones_where_given(spring_glasses):
-    samples = [
-        sample._replace(name=f"x-{rate}-1") for sample, rate in zip(spring_glasses, ("1e13", "1e12"), strict=False)
-    ]
-    hot = {samples[0].name: samples[0].structure}
-    rest, vibrating, differences = leave_one_out(samples, hot, PUBLISHED, lambda fraction, text: None)
-    assert [row[0] for row in rest.rows] == [sample.name for sample in samples]
-    assert vibrating.rows == rest.rows[:1]
-    assert differences.rows[0][0] == "1e12 K/s minus 1e13 K/s"
-
-
-def test_transfer_goes_both_ways(spring_glasses):
-    samples = [
-        sample._replace(name=f"x-{rate}-1") for sample, rate in zip(spring_glasses, ("1e13", "1e12"), strict=False)
-    ]
-    table = transfer(samples, PUBLISHED)
-    assert [row[:2] for row in table.rows] == [("1e13 K/s", "1e12 K/s"), ("1e12 K/s", "1e13 K/s")]
+def test_harmonic_labels_can_be_made_again(tmp_path):
+    shipped = read_snapshot(sample_file("barriers/quench-barriers-cu64zr36-3.xyz.gz"))
+    others = {name: column for name, column in shipped.columns.items() if name not in HARMONIC_COLUMNS}
+    file = tmp_path / "glass.xyz.gz"
+    write_snapshot(file, shipped.structure, others, shipped.header)
+    add_harmonic_labels(file)
+    again = read_snapshot(file)
+    assert set(again.columns) == set(shipped.columns)
+    for name in HARMONIC_COLUMNS:
+        np.testing.assert_allclose(again.columns[name], shipped.columns[name], rtol=1e-3)

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import linregress
 
 from ovito_glassml.descriptors.rdf import RDFDescriptors
 from ovito_glassml.labels.vibrations import stiffness_from_msd
 from ovito_glassml.learn.evaluation import area_under_roc, pearson
 from ovito_glassml.learn.format import ResultTable
 from ovito_glassml.learn.stiffness.data import LabelledSample
-from ovito_glassml.learn.stiffness.model import StiffnessModel
+from ovito_glassml.learn.stiffness.model import StiffnessModel, StiffnessPrediction
 from ovito_glassml.learn.units import Units
 from ovito_glassml.neighbours import average_within
 from ovito_glassml.structure import Structure
@@ -24,8 +25,10 @@ __all__ = [
     "coarse_radius",
     "extreme_rdfs",
     "label_reliability",
+    "mean_slope",
     "radius_scan",
     "rate_differences",
+    "score_prediction",
     "score_sample",
     "score_table",
     "score_tables",
@@ -90,11 +93,23 @@ def score_sample(
         ``stiffness`` or ``cage``.
     """
     structure = sample.structure if seen is None else seen
-    radius = coarse_radius(model)
-    prediction = model.predict(structure, coarse_graining_radius=radius)
+    prediction = model.predict(structure, coarse_graining_radius=coarse_radius(model))
+    return score_prediction(model, sample._replace(structure=structure), prediction, label, sample.structure)
+
+
+def score_prediction(
+    model: StiffnessModel,
+    sample: LabelledSample,
+    prediction: StiffnessPrediction,
+    label: str = "stiffness",
+    measured_on: Structure | None = None,
+) -> SampleScore:
+    """As `score_sample`, of a prediction that is there already; `measured_on` is the sample at rest, if it was not."""
+    structure, radius = sample.structure, coarse_radius(model)
+    at_rest = structure if measured_on is None else measured_on
     values, labels = getattr(prediction, label), getattr(sample, label)
     coarse = prediction.coarse if label == "stiffness" else average_within(structure, values, radius)
-    measured_coarse = average_within(sample.structure, labels, radius)
+    measured_coarse = average_within(at_rest, labels, radius)
     labelled = np.isfinite(labels) & np.isfinite(values)
     measured, predicted = labels[labelled], values[labelled]
     return SampleScore(
@@ -114,6 +129,18 @@ def coarse_radius(model: StiffnessModel) -> float:
     if spacing is None or model.header.length_unit == "angstrom":
         return COARSE_RADIUS
     return COARSE_RADIUS / COPPER_ZIRCONIUM * float(spacing)
+
+
+def mean_slope(scores: Sequence[SampleScore]) -> str:
+    """How predicted sample means rise with the measured ones, in words, with the standard error of the slope."""
+    if len(scores) < 3:
+        return ""
+    fit = linregress([score.measured_mean for score in scores], [score.predicted_mean for score in scores])
+    biases = np.abs([score.bias for score in scores])
+    return (
+        f"Predicted means rise with measured ones by {fit.slope:.2f} ± {fit.stderr:.2f}; off by {biases.mean():.1%} in "
+        f"the mean, {biases.max():.1%} at most."
+    )
 
 
 def score_table(title: str, scores: Sequence[SampleScore], note: str = "", *, units: Units) -> ResultTable:
