@@ -1,7 +1,8 @@
 ##### Glass ML: Evaluate prediction #####
 #
-# Compares a predicted with a true property of the particles, as numbers or as classes: scores with confidence
-# intervals, over all particles and for each species, and curves. It adds nothing to the particles.
+# Compare a predicted with a true property: scores with 95 % confidence
+# intervals, and curves. The properties are compared as numbers or as classes,
+# over all particles and for each species. Nothing is added to the particles.
 
 """How well a predicted property agrees with the true one."""
 
@@ -77,7 +78,10 @@ def _property(name: str, label: str) -> Any:
 class EvaluatePredictionModifier(HasStrictTraits, ModifierInterface):
     """Compare a predicted with a true property: scores with 95 % confidence intervals, and curves.
 
-    Nothing is added to the particles. Each score has an attribute of its own in every frame, so that OVITO's
+    The properties are compared as numbers or as classes, over all particles and for each species. Nothing is added to
+    the particles.
+
+    Each score has an attribute of its own in every frame, so that OVITO's
     modifier Time series plots it, and one for each species, such as ``EvaluatePrediction.pearson.Cu``.
 
     Neighbouring atoms are alike, so that intervals for independent atoms would be far too narrow. These come

@@ -1,7 +1,8 @@
 ##### Glass ML: Nonaffine activity #####
 #
-# Tells atoms that have rearranged from those that have not, by how far their neighbourhoods are from any
-# linear deformation since a reference frame. Choose the reference and what counts as active.
+# Find the atoms that have rearranged since a reference frame. They are those
+# whose neighbourhoods are far from any linear deformation. Choose the reference
+# and what counts as active.
 
 """Non-affine squared displacement of every atom, and labels of active and inactive atoms made from it."""
 
@@ -16,6 +17,7 @@ from ovito.data import DataCollection
 from ovito.pipeline import ModifierInterface
 from traits.api import Bool, Enum, HasStrictTraits, Range, Str
 
+from ovito_glassml.adapter.colors import ColorRange
 from ovito_glassml.adapter.input import parse_species, structure_from_data
 from ovito_glassml.adapter.notices import note_foreign_unit, note_missing_cell
 from ovito_glassml.adapter.output import (
@@ -56,6 +58,9 @@ BINS = 100
 class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
     """Find the atoms that have rearranged since a reference frame.
 
+    They are those whose neighbourhoods are far from any linear deformation. Choose the reference and what counts as
+    active.
+
     D²min_i = min_F Σ_j |r'_ij − F r_ij|² over the neighbours j that atom i has in the reference
     frame: what is left of the motion of its neighbourhood when the best linear deformation is
     taken out (Falk and Langer, Phys. Rev. E 57, 7192, 1998). The parameters of the reference have the
@@ -89,6 +94,8 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
     * ``NonaffineActivity.inactive_threshold``: attribute, the largest D²min of an inactive atom; with
       labels by threshold the threshold itself.
     * ``NonaffineActivity.active``, ``NonaffineActivity.inactive``: attributes, numbers of atoms.
+    * ``NonaffineActivity.color_low``, ``NonaffineActivity.color_high``: attributes, with `color_by_result`: the
+      values at the two ends of the colors.
     * ``NonaffineActivity.no_cell``: attribute, 1 if there is no simulation cell: all boundaries are open,
       which is said in a line. Else 0.
     * ``NonaffineActivity.foreign_unit``: attribute, 1 if atoms are too dense for lengths in Å and those of this
@@ -258,6 +265,14 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
     :Default: ``False``, the colors stay as they are.
     """
 
+    color_range = ColorRange(ovito_group="Nonaffine activity", ovito_invalidate_cache=False)
+    """
+    Values at the two ends of the colors, such as ``"0.5, 1.1"``, to compare frames or pictures.
+
+    :Default: ``""``, the 2nd and the 98th percentile of each frame, so that single odd atoms do not take the
+              contrast from the others.
+    """
+
     def __getstate__(self) -> dict[str, Any]:
         state: dict[str, Any] = super().__getstate__()  # type: ignore[assignment]
         if not self._has_file():
@@ -408,7 +423,7 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
         }
         write_attributes(data, "NonaffineActivity", statistics)
         if self.color_by_result:
-            color_by(data, MAIN)
+            color_by(data, MAIN, self.color_range, "NonaffineActivity")
 
 
 def _limits(values: NDArray, labels: NDArray) -> tuple[float, float]:
