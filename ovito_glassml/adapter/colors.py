@@ -22,7 +22,8 @@ class ColorRange(Str):
     fast_validate = None  # Str's own test, which would come first
 
     def __init__(self, **metadata: Any) -> None:
-        super().__init__("", label="Color range (low, high)", ovito_placeholder="2nd to 98th percentile", **metadata)
+        told = {"label": "Color range (low, high)", "ovito_group": "Colors", "ovito_placeholder": "automatic"}
+        super().__init__("", **told, **metadata)
 
     def validate(self, owner: Any, name: str, value: Any) -> str:
         text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value).strip()

@@ -128,7 +128,7 @@ class AtomicStiffnessModifier(HasStrictTraits, ModifierInterface):
     """
 
     color_by_result = Bool(
-        False, label="Color particles by stiffness", ovito_group="Atomic stiffness", ovito_invalidate_cache=False
+        False, label="Color particles by stiffness", ovito_group="Colors", ovito_invalidate_cache=False
     )
     """
     Color the particles by ``Stiffness`` with OVITO's own color coding.
@@ -136,7 +136,7 @@ class AtomicStiffnessModifier(HasStrictTraits, ModifierInterface):
     :Default: ``False``, the colors stay as they are.
     """
 
-    color_range = ColorRange(ovito_group="Atomic stiffness", ovito_invalidate_cache=False)
+    color_range = ColorRange(ovito_invalidate_cache=False)
     """
     Values at the two ends of the colors, such as ``"0.5, 1.1"``, to compare frames or pictures.
 

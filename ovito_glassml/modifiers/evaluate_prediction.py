@@ -181,7 +181,7 @@ class EvaluatePredictionModifier(HasStrictTraits, ModifierInterface):
         value=0.0,
         exclude_high=True,
         label="Positives (share of atoms, 0 = labels)",
-        ovito_group="Evaluate prediction",
+        ovito_group="For classification",
     )
     """
     For classification by a true property that is no class: the share of the compared atoms, those with the largest
@@ -197,7 +197,7 @@ class EvaluatePredictionModifier(HasStrictTraits, ModifierInterface):
         exclude_low=True,
         exclude_high=True,
         label="Top atoms (share of atoms)",
-        ovito_group="Evaluate prediction",
+        ovito_group="For regression",
     )
     """
     For regression: the share of the compared atoms that are called the top ones, by predicted and by true value; the
@@ -206,9 +206,7 @@ class EvaluatePredictionModifier(HasStrictTraits, ModifierInterface):
     :Default: ``0.05``, the share that activity labels call active.
     """
 
-    atoms_per_bin = Range(
-        low=2, value=100, label="Atoms per bin of the parity table", ovito_group="Evaluate prediction"
-    )
+    atoms_per_bin = Range(low=2, value=100, label="Atoms per bin of the parity table", ovito_group="For regression")
     """
     Atoms with similar predictions whose true values are averaged.
 
@@ -222,7 +220,7 @@ class EvaluatePredictionModifier(HasStrictTraits, ModifierInterface):
     :Default: ``1000``, which puts the ends of an interval right to a few percent of its width.
     """
 
-    unit = Str("", label="Unit of the values", ovito_group="Evaluate prediction", ovito_placeholder="by property")
+    unit = Str("", label="Unit of the values", ovito_group="For regression", ovito_placeholder="by property")
     """
     For the axes of the parity table, such as ``"eV"``.
 

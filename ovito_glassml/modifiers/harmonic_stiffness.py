@@ -108,14 +108,14 @@ class HarmonicStiffnessModifier(HasStrictTraits, ModifierInterface):
     :Default: ``False``
     """
 
-    color_by_result = Bool(False, label="Color particles by stiffness", ovito_group="Harmonic stiffness")
+    color_by_result = Bool(False, label="Color particles by stiffness", ovito_group="Colors")
     """
     Color the particles by ``Harmonic Stiffness`` with OVITO's own color coding.
 
     :Default: ``False``, the colors stay as they are.
     """
 
-    color_range = ColorRange(ovito_group="Harmonic stiffness")
+    color_range = ColorRange()
     """
     Values at the two ends of the colors, such as ``"0.5, 1.1"``, to compare frames or pictures.
 

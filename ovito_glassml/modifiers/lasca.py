@@ -205,7 +205,7 @@ class LaSCAModifier(HasStrictTraits, ModifierInterface):
     :Default: ``False``
     """
 
-    color_by_result = Bool(False, label="Color particles by TCP label", ovito_group="LaSCA")
+    color_by_result = Bool(False, label="Color particles by TCP label", ovito_group="Colors")
     """
     Color the particles by ``TCP Label`` with OVITO's own coloring by type.
 

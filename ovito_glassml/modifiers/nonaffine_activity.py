@@ -202,7 +202,7 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
         value=4.374,
         exclude_low=True,
         label="Threshold (length²)",
-        ovito_group="Labels",
+        ovito_group="Labels by threshold",
         ovito_invalidate_cache=False,
     )
     """
@@ -217,7 +217,7 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
         value=0.05,
         exclude_low=True,
         label="Active (share of atoms)",
-        ovito_group="Labels",
+        ovito_group="Labels by quantile",
         ovito_invalidate_cache=False,
     )
     """
@@ -232,7 +232,7 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
         value=0.05,
         exclude_low=True,
         label="Inactive (share of atoms)",
-        ovito_group="Labels",
+        ovito_group="Labels by quantile",
         ovito_invalidate_cache=False,
     )
     """
@@ -257,7 +257,7 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
     """
 
     color_by_result = Bool(
-        False, label="Color particles by displacement", ovito_group="Nonaffine activity", ovito_invalidate_cache=False
+        False, label="Color particles by displacement", ovito_group="Colors", ovito_invalidate_cache=False
     )
     """
     Color the particles by ``Nonaffine Squared Displacement`` with OVITO's own color coding.
@@ -265,7 +265,7 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
     :Default: ``False``, the colors stay as they are.
     """
 
-    color_range = ColorRange(ovito_group="Nonaffine activity", ovito_invalidate_cache=False)
+    color_range = ColorRange(ovito_invalidate_cache=False)
     """
     Values at the two ends of the colors, such as ``"0.5, 1.1"``, to compare frames or pictures.
 

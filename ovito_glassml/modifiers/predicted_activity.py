@@ -121,7 +121,7 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
     :Default: ``"activity"``, which more glasses have a model for.
     """
 
-    activation = Enum(*ACTIVATIONS, label="Rearrangements by", ovito_group="Predicted activity")
+    activation = Enum(*ACTIVATIONS, label="Rearrangements by", ovito_group="For activity")
     """
     What makes the atoms move: ``"thermal"`` or ``"shear"``. Only for the choice of a model of activity; Cu-Zr has
     a shear model only.
@@ -144,7 +144,7 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
     :Default: ``False``
     """
 
-    color_by_result = Bool(False, label="Color particles by activity", ovito_group="Predicted activity")
+    color_by_result = Bool(False, label="Color particles by activity", ovito_group="Colors")
     """
     Color the particles by ``Activity Probability``, or ``Predicted Propensity`` with a model of it, with OVITO's own
     color coding.
@@ -152,7 +152,7 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
     :Default: ``False``, the colors stay as they are.
     """
 
-    color_range = ColorRange(ovito_group="Predicted activity")
+    color_range = ColorRange()
     """
     Values at the two ends of the colors, such as ``"0.5, 1.1"``, to compare frames or pictures.
 

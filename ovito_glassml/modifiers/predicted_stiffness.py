@@ -126,14 +126,14 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
     :Default: ``False``
     """
 
-    color_by_result = Bool(False, label="Color particles by stiffness", ovito_group="Predicted stiffness")
+    color_by_result = Bool(False, label="Color particles by stiffness", ovito_group="Colors")
     """
     Color the particles by ``Predicted Stiffness`` with OVITO's own color coding.
 
     :Default: ``False``, the colors stay as they are.
     """
 
-    color_range = ColorRange(ovito_group="Predicted stiffness")
+    color_range = ColorRange()
     """
     Values at the two ends of the colors, such as ``"0.5, 1.1"``, to compare frames or pictures.
 

@@ -152,7 +152,7 @@ class PrototypeSimilarityModifier(HasStrictTraits, ModifierInterface):
     :Default: ``False``
     """
 
-    color_by_result = Bool(False, label="Color particles by prototype", ovito_group="Prototype similarity")
+    color_by_result = Bool(False, label="Color particles by prototype", ovito_group="Colors")
     """
     Color the particles by ``Prototype`` with OVITO's own coloring by type: blue low, red high barriers.
 

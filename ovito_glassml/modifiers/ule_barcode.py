@@ -141,7 +141,7 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
     :Default: ``False``
     """
 
-    color_by_result = Bool(False, label="Color particles by environment", ovito_group="ULE barcode")
+    color_by_result = Bool(False, label="Color particles by environment", ovito_group="Colors")
     """
     Color the particles by ``ULE`` with OVITO's own coloring by type: blue hues for Group 1, red ones
     for Group 2.
