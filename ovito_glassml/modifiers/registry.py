@@ -82,6 +82,11 @@ class Entry:
         """As in `pyproject.toml`."""
         return f"ovito_glassml.{self.package}.{self.module}:{self.class_name}"
 
+    @property
+    def prefix(self) -> str:
+        """What the names of its attributes begin with."""
+        return self.class_name.removesuffix("Modifier")
+
     def load(self) -> Any:
         """The class; imports OVITO."""
         return getattr(import_module(f"ovito_glassml.{self.package}.{self.module}"), self.class_name)

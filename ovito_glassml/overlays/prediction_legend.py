@@ -90,22 +90,21 @@ class PredictionLegendOverlay(HasStrictTraits, ViewportOverlayInterface):
 
     def render(self, canvas: ViewportOverlayInterface.Canvas, *, data: DataCollection, **kwargs: Any) -> None:
         """Draw the legend; called by OVITO for every picture."""
-        legend = None if data is None else _legend(data, self.result)
+        legend = None if data is None else self._legend(data)
         if legend is not None and (self.show_colors or self.show_trust):
             _Drawing(canvas, self).draw(legend)
 
-
-def _legend(data: DataCollection, result: str) -> Legend | None:
-    """Of the modifier of this name, or of the one that wrote its attributes last."""
-    entries = {entry.class_name.removesuffix("Modifier"): entry for entry in MODIFIERS if entry.results}
-    if result != LAST:
-        entry = by_name()[result]
-        return read_legend(data, entry.class_name.removesuffix("Modifier"), entry.results)
-    prefixes = [key.partition(".")[0] for key in data.attributes]
-    for prefix in reversed([prefix for prefix in prefixes if prefix in entries]):
-        if (legend := read_legend(data, prefix, entries[prefix].results)) is not None:
-            return legend
-    return None
+    def _legend(self, data: DataCollection) -> Legend | None:
+        """Of the modifier that is named, or of the one that wrote its attributes last."""
+        if self.result != LAST:
+            entry = by_name()[self.result]
+            return read_legend(data, entry.prefix, entry.results)
+        entries = {entry.prefix: entry for entry in MODIFIERS if entry.results}
+        prefixes = [key.partition(".")[0] for key in data.attributes]
+        for prefix in reversed([prefix for prefix in prefixes if prefix in entries]):
+            if (legend := read_legend(data, prefix, entries[prefix].results)) is not None:
+                return legend
+        return None
 
 
 class _Drawing:
