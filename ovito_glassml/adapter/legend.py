@@ -79,7 +79,9 @@ def read_legend(data: DataCollection, prefix: str, results: Sequence[str]) -> Le
         Its main particle properties, of which it writes one.
     """
     present = [name for name in data.particles or () if name in results]
-    told = {key.removeprefix(f"{prefix}."): data.attributes[key] for key in data.attributes if key.startswith(prefix)}
+    told = {
+        key.removeprefix(f"{prefix}."): data.attributes[key] for key in data.attributes if key.startswith(f"{prefix}.")
+    }
     if not present or not told:
         return None
     name = present[-1]  # the last one written
