@@ -23,12 +23,12 @@ STEPS = 128
 #: Particles that are looked at to see whether their colours are still those of the result.
 LOOKED_AT = 500
 
-#: What stands for the mean where the result is no number of every atom, and its words.
+#: Attributes that sum up a result, with their words and digits; energies differ by little.
 MEANS = {
-    "mean": "Mean",
-    "mean_probability": "Mean probability of a high barrier",
-    "energy_per_atom": "Energy per atom (eV)",
-    "z12_fraction": "Share of icosahedra (Z12)",
+    "mean": ("Mean", 3),
+    "mean_probability": ("Mean probability of a high barrier", 3),
+    "energy_per_atom": ("Energy per atom (eV)", 5),
+    "z12_fraction": ("Share of icosahedra (Z12)", 2),
 }
 
 #: Labels with a unit where no histogram has one.
@@ -152,12 +152,12 @@ def _unit(label: str) -> str:
 
 def _means(told: dict[str, Any], unit: str) -> list[str]:
     lines = []
-    for key, words in MEANS.items():
+    for key, (words, digits) in MEANS.items():
         value = told.get(key)
         if isinstance(value, int | float) and np.isfinite(value):
             spread = told.get("std") if key == "mean" else None
             more = f", spread {spread:.3g}{unit}" if isinstance(spread, float) and np.isfinite(spread) else ""
-            lines.append(f"{words}: {value:.3g}{unit if key == 'mean' else ''}{more}")
+            lines.append(f"{words}: {value:.{digits}g}{unit if key == 'mean' else ''}{more}")
     return lines
 
 

@@ -35,6 +35,8 @@ Anchor = Literal["north west", "north east"]
 #: Width, and what paints it so far below the top.
 Row = tuple[float, Callable[[float], None]]
 
+#: Around the colour of a class, which may be as light as the ground.
+FRAME = np.array([[[150, 150, 150]]])
 #: Black on a light ground reads well before white and black pictures alike.
 TEXT, GROUND = (0.1, 0.1, 0.1), (255, 255, 255, 225)
 
@@ -157,6 +159,7 @@ class _Drawing:
 
     def _kind(self, name: str, color: tuple[float, float, float]) -> Row:
         def paint(y: float) -> None:
+            self._fill(FRAME, MARGIN - 0.05, y + 0.15, BAR_HEIGHT + 0.1, BAR_HEIGHT + 0.1)
             self._fill(np.round(255 * np.array([[color]])).astype(int), MARGIN, y + 0.2, BAR_HEIGHT, BAR_HEIGHT)
             self._write(name, MARGIN + LINE, y)
 
