@@ -1,6 +1,6 @@
 """Machine learning for glasses inside OVITO.
 
-The modifiers are imported when they are first asked for, so that ``import ovito_glassml`` alone
+Modifiers and viewport layers are imported when they are first asked for, so that ``import ovito_glassml`` alone
 costs nothing.
 """
 
@@ -9,10 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from ovito_glassml.modifiers.registry import MODIFIERS as _MODIFIERS
+from ovito_glassml.modifiers.registry import OVERLAYS as _OVERLAYS
 
 __version__ = "0.1.0"
 
-_BY_CLASS = {modifier.class_name: modifier for modifier in _MODIFIERS}
+_BY_CLASS = {entry.class_name: entry for entry in (*_MODIFIERS, *_OVERLAYS)}
 
 __all__ = sorted(_BY_CLASS)
 

@@ -11,5 +11,6 @@ from ovito_glassml.modifiers.prototype_similarity import PrototypeSimilarityModi
 from ovito_glassml.modifiers.rdf_descriptors import RDFDescriptorsModifier as RDFDescriptorsModifier
 from ovito_glassml.modifiers.soap_descriptors import SOAPDescriptorsModifier as SOAPDescriptorsModifier
 from ovito_glassml.modifiers.ule_barcode import ULEBarcodeModifier as ULEBarcodeModifier
+from ovito_glassml.overlays.prediction_legend import PredictionLegendOverlay as PredictionLegendOverlay
 
 __version__: str

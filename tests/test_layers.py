@@ -18,7 +18,7 @@ FLOORS = (
     {"descriptors", "topology", "labels"},
     {"learn", "simulate", "adapter"},
     {"modifiers"},
-    {"study", "batch"},
+    {"study", "batch", "overlays"},
     {"workflow"},
     {"reproduce"},
     {"cli"},
@@ -28,11 +28,12 @@ FLOORS = (
 CLOSED = {
     "study": {"simulate", "adapter", "modifiers"},
     "batch": {"simulate", "learn"},
+    "overlays": {"simulate", "learn"},
     "modifiers": {"simulate"},
     "adapter": {"descriptors", "topology", "labels", "learn"},
 }
 #: The only rooms that know OVITO.
-KNOW_OVITO = {"adapter", "modifiers", "batch", "workflow", "reproduce", "cli"}
+KNOW_OVITO = {"adapter", "modifiers", "overlays", "batch", "workflow", "reproduce", "cli"}
 
 #: Inside `learn`: what all methods share, and the numbers that one method alone has; the model of any method; the
 #: models; what makes and judges them. Modules of a method's floor may build on each other.

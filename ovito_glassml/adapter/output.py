@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from ovito.data import DataCollection, DataTable, ElementType, Particles, Property
 from ovito.modifiers import ColorByTypeModifier, ColorCodingModifier
 
+from ovito_glassml.adapter.colors import limits_of, robust_range
 from ovito_glassml.memory import check_memory
 from ovito_glassml.structure import Structure
 
@@ -335,18 +336,29 @@ def color_by_type(data: DataCollection, name: str) -> None:
         data.apply(ColorByTypeModifier(property=name, clear_selection=False))
 
 
-def color_by(data: DataCollection, name: str) -> None:
-    """Colour the particles by a scalar property with OVITO's own colour coding.
+def color_by(data: DataCollection, name: str, wanted: str = "", prefix: str = "") -> None:
+    """Colour the particles by a scalar property with OVITO's own colour coding (Viridis).
 
-    The scale (Viridis) runs from the smallest to the largest finite value; particles without one are
-    grey, since OVITO would give them the colour of the smallest. Without any finite value the colours
-    stay as they were.
+    Particles without a value are grey, since OVITO would give them the colour of the smallest. Without any finite
+    value the colours stay as they were.
+
+    Parameters
+    ----------
+    data : DataCollection
+    name : str
+        Particle property.
+    wanted : str
+        A `ColorRange`; by default a `robust_range` of the values.
+    prefix : str
+        With it the range is told in the attributes ``prefix.color_low`` and ``prefix.color_high``.
     """
-    values = data.particles[name][...]
+    values = np.asarray(data.particles[name])
     known = np.isfinite(values)
-    if known.any():
-        finite = values[known]
-        coding = ColorCodingModifier(property=name, gradient=ColorCodingModifier.Viridis())
-        coding.start_value, coding.end_value = float(finite.min()), float(finite.max())
-        data.apply(coding)
-        data.particles_["Color_"][~known] = NO_VALUE
+    if not known.any():
+        return
+    low, high = limits_of(wanted) or robust_range(values)
+    gradient = ColorCodingModifier.Viridis()
+    data.apply(ColorCodingModifier(property=name, gradient=gradient, start_value=low, end_value=high))
+    data.particles_["Color_"][~known] = NO_VALUE
+    if prefix:
+        write_attributes(data, prefix, {"color_low": low, "color_high": high})

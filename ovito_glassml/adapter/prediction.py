@@ -17,7 +17,7 @@ from ovito_glassml.adapter.output import mean_and_spread, write_attributes, writ
 from ovito_glassml.adapter.progress import with_progress
 from ovito_glassml.structure import Structure
 
-__all__ = ["WARNING_FRACTION", "Output", "predict_particles", "write_prediction"]
+__all__ = ["WARNING_FRACTION", "Output", "predict_particles", "trust_in_words", "write_prediction"]
 
 Model = TypeVar("Model")
 Result = TypeVar("Result")
@@ -164,3 +164,36 @@ def write_prediction(
             f"{sample:.2g}, those have at most 1), so all values may be off together, those of familiar atoms too; "
             "read its card, and minimise the structure or choose another model."
         )
+
+
+def trust_in_words(told: Mapping[str, Any], error: float = float("nan"), unit: str = "") -> list[str]:
+    """How far to trust a prediction, in short sentences; what is not known is left out.
+
+    Parameters
+    ----------
+    told : mapping
+        The attributes of `write_prediction` without their prefix.
+    error : float
+        Mean of the errors to expect of single atoms.
+    unit : str
+        Of the error, with the space before it.
+    """
+    fraction, sample, correlation, of_mean = (
+        float(told.get(name, "nan"))
+        for name in ("extrapolating_fraction", "sample_extrapolation", "expected_correlation", "mean_error")
+    )
+    lines = []
+    if fraction >= 0:
+        some = "Less than 1%" if fraction < 0.01 else f"{fraction:.0%}"
+        share = f"{some} of the atoms are" if fraction else "No atom is"
+        lines.append(f"{share} unlike the training" + (": doubtful" if fraction > WARNING_FRACTION else ""))
+    if sample > 1:
+        lines.append(f"The sample is unlike the training (score {sample:.2g}, above 1): all values may be off")
+    elif sample >= 0:
+        lines.append(f"The sample is like the training (score {sample:.2g}, at most 1)")
+    if error >= 0:
+        mean = f", {of_mean:.2g}{unit} of the mean" if of_mean >= 0 else ""
+        lines.append(f"Error to expect: {error:.2g}{unit} of an atom{mean}")
+    if np.isfinite(correlation):
+        lines.append(f"Correlation to expect with the truth: {correlation:.2f}")
+    return lines

@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from ovito.data import DataCollection
 from ovito.modifiers import ColorCodingModifier, SliceModifier
 from ovito.pipeline import Pipeline, StaticSource
-from ovito.vis import TachyonRenderer, Viewport
+from ovito.vis import PythonViewportOverlay, TachyonRenderer, Viewport, ViewportOverlayInterface
 
 from ovito_glassml.adapter.input import particle_column
 from ovito_glassml.adapter.output import NO_VALUE
@@ -72,9 +72,16 @@ def render_property(
 
 
 def render_colours(
-    data: DataCollection, *, slab_width: float | None = None, size: tuple[int, int] = (700, 700)
+    data: DataCollection,
+    *,
+    slab_width: float | None = None,
+    size: tuple[int, int] = (700, 700),
+    layers: Sequence[ViewportOverlayInterface] = (),
 ) -> NDArray[np.uint8]:
-    """Render the particles in the colours that they have; parameters, result and errors as for `render_property`."""
+    """Render the particles in the colours that they have, under layers such as a legend.
+
+    The other parameters, the result and the errors are those of `render_property`.
+    """
     scene = data.clone()
     if scene.cell is not None:
         scene.cell_.vis.line_width = 0.0
@@ -87,6 +94,7 @@ def render_colours(
     pipeline.add_to_scene()
     try:
         viewport.zoom_all(size)
+        viewport.overlays.extend([PythonViewportOverlay(delegate=layer) for layer in layers])
         with _quiet_driver():
             renderer = TachyonRenderer(ambient_occlusion_samples=6)
             image = viewport.render_image(size=size, alpha=True, renderer=renderer)

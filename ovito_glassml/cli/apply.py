@@ -104,7 +104,7 @@ def apply(
 def sessions(
     folder: Annotated[Path, typer.Argument(help="Gets sessions/NAME.ovito and the structures that they show.")],
 ) -> None:
-    """Write a session file for each modifier that OVITO opens with the pipeline ready.
+    """Write a session file for each modifier and for the legend, which OVITO opens with the pipeline ready.
 
     Sessions find their structures by relative paths: the folder can be moved, copied and sent.
 

@@ -1,7 +1,8 @@
 ##### Glass ML: ACE descriptors #####
 #
-# Computes correlations of one, two and three neighbours of every atom (2-, 3- and 4-body terms of the atomic
-# cluster expansion), purified: no neighbour counts twice in a correlation.
+# Compute invariant correlations of the neighbours of every atom. They are the
+# terms of two, three and four bodies of the atomic cluster expansion, purified:
+# no neighbour counts twice in a correlation.
 
 """Purified ACE correlations as a particle property."""
 
@@ -22,6 +23,9 @@ __all__ = ["ACEDescriptorsModifier"]
 
 class ACEDescriptorsModifier(HasStrictTraits, ModifierInterface):
     """Compute invariant correlations of the neighbours of every atom.
+
+    They are the terms of two, three and four bodies of the atomic cluster expansion, purified: no neighbour counts
+    twice in a correlation.
 
     A correlation of order ν sums products of ν one-neighbour functions R_n(r) Y_lm(r̂) over distinct neighbours,
     coupled so that it changes neither under rotation nor reflection. It is linear in the number of such ν-tuples:

@@ -1,7 +1,8 @@
 ##### Glass ML: Atomic stiffness #####
 #
-# Measures the vibration amplitude of every atom over a trajectory and turns it into a stiffness, k_B T / u².
-# Set the temperature of the simulation. Atoms that move to another site during the window are counted.
+# Measure how stiffly every atom is held: K_i = k_B T / u_i². Set the
+# temperature of the simulation. Atoms that move to another site during the
+# window are counted.
 
 """Vibrational mean-squared displacement and stiffness of every atom of a trajectory."""
 
@@ -15,6 +16,7 @@ from ovito.data import DataCollection
 from ovito.pipeline import ModifierInterface
 from traits.api import Bool, HasStrictTraits, Range
 
+from ovito_glassml.adapter.colors import ColorRange
 from ovito_glassml.adapter.notices import note_missing_cell
 from ovito_glassml.adapter.output import color_by, mean_and_spread, write_attributes, write_histogram, write_property
 from ovito_glassml.adapter.trajectory import TrajectoryFollower, frame_window, keep_per_atom, recall_per_atom
@@ -37,6 +39,8 @@ IGNORED_FLAGS = "ignored_image_flags"
 
 class AtomicStiffnessModifier(HasStrictTraits, ModifierInterface):
     """Measure how stiffly every atom is held: K_i = k_B T / u_i².
+
+    Set the temperature of the simulation. Atoms that move to another site during the window are counted.
 
     u_i² is the mean-squared displacement of atom i about its mean position over a window of
     frames of a simulation at constant temperature. Crossings of periodic boundaries are
@@ -68,6 +72,8 @@ class AtomicStiffnessModifier(HasStrictTraits, ModifierInterface):
     * ``AtomicStiffness.ignored_image_flags``: attribute, the number of atoms whose property Periodic
       Image tells of another step than to the nearest image. Image flags of coordinates that are
       already unwrapped do, and those that are not kept up. They are not used, and one line says so.
+    * ``AtomicStiffness.color_low``, ``AtomicStiffness.color_high``: attributes, with `color_by_result`: the
+      values at the two ends of the colors.
     * ``AtomicStiffness.no_cell``: attribute, 1 if there is no simulation cell: all boundaries are open,
       which is said in a line. Else 0.
     * ``AtomicStiffness.undefined``: attribute, the number of atoms without a stiffness: those
@@ -122,12 +128,20 @@ class AtomicStiffnessModifier(HasStrictTraits, ModifierInterface):
     """
 
     color_by_result = Bool(
-        False, label="Color particles by stiffness", ovito_group="Atomic stiffness", ovito_invalidate_cache=False
+        False, label="Color particles by stiffness", ovito_group="Colors", ovito_invalidate_cache=False
     )
     """
     Color the particles by ``Stiffness`` with OVITO's own color coding.
 
     :Default: ``False``, the colors stay as they are.
+    """
+
+    color_range = ColorRange(ovito_invalidate_cache=False)
+    """
+    Values at the two ends of the colors, such as ``"0.5, 1.1"``, to compare frames or pictures.
+
+    :Default: ``""``, the 2nd and the 98th percentile of each frame, so that single odd atoms do not take the
+              contrast from the others.
     """
 
     def modify(
@@ -203,4 +217,4 @@ class AtomicStiffnessModifier(HasStrictTraits, ModifierInterface):
         }
         write_attributes(data, "AtomicStiffness", statistics)
         if self.color_by_result:
-            color_by(data, "Stiffness")
+            color_by(data, "Stiffness", self.color_range, "AtomicStiffness")

@@ -1,7 +1,8 @@
 ##### Glass ML: Bessel descriptors #####
 #
-# Computes radial sums and orientation parameters with spherical Bessel functions about every atom, and their
-# averages over one and two shells of neighbours: the 264 structural parameters of the SCNN.
+# Compute Bessel and orientation parameters of every atom and their shell
+# averages. With the averages over one and two shells of neighbours these are
+# the 264 structural parameters of the SCNN.
 
 """Bessel and orientation parameters of every atom as a particle property."""
 
@@ -22,6 +23,8 @@ __all__ = ["BesselDescriptorsModifier"]
 
 class BesselDescriptorsModifier(HasStrictTraits, ModifierInterface):
     """Compute Bessel and orientation parameters of every atom and their shell averages.
+
+    With the averages over one and two shells of neighbours these are the 264 structural parameters of the SCNN.
 
     B sums the radial functions R_n over the neighbours of each species, and Q measures how strongly bonds to all
     neighbours, weighted by R_n, prefer directions of degree l (a Steinhardt parameter for every n). Averages weight

@@ -1,7 +1,8 @@
 ##### Glass ML: Evaluate prediction #####
 #
-# Compares a predicted with a true property of the particles, as numbers or as classes: scores with confidence
-# intervals, over all particles and for each species, and curves. It adds nothing to the particles.
+# Compare a predicted with a true property: scores with 95 % confidence
+# intervals, and curves. The properties are compared as numbers or as classes,
+# over all particles and for each species. Nothing is added to the particles.
 
 """How well a predicted property agrees with the true one."""
 
@@ -77,7 +78,10 @@ def _property(name: str, label: str) -> Any:
 class EvaluatePredictionModifier(HasStrictTraits, ModifierInterface):
     """Compare a predicted with a true property: scores with 95 % confidence intervals, and curves.
 
-    Nothing is added to the particles. Each score has an attribute of its own in every frame, so that OVITO's
+    The properties are compared as numbers or as classes, over all particles and for each species. Nothing is added to
+    the particles.
+
+    Each score has an attribute of its own in every frame, so that OVITO's
     modifier Time series plots it, and one for each species, such as ``EvaluatePrediction.pearson.Cu``.
 
     Neighbouring atoms are alike, so that intervals for independent atoms would be far too narrow. These come
@@ -177,7 +181,7 @@ class EvaluatePredictionModifier(HasStrictTraits, ModifierInterface):
         value=0.0,
         exclude_high=True,
         label="Positives (share of atoms, 0 = labels)",
-        ovito_group="Evaluate prediction",
+        ovito_group="For classification",
     )
     """
     For classification by a true property that is no class: the share of the compared atoms, those with the largest
@@ -193,7 +197,7 @@ class EvaluatePredictionModifier(HasStrictTraits, ModifierInterface):
         exclude_low=True,
         exclude_high=True,
         label="Top atoms (share of atoms)",
-        ovito_group="Evaluate prediction",
+        ovito_group="For regression",
     )
     """
     For regression: the share of the compared atoms that are called the top ones, by predicted and by true value; the
@@ -202,9 +206,7 @@ class EvaluatePredictionModifier(HasStrictTraits, ModifierInterface):
     :Default: ``0.05``, the share that activity labels call active.
     """
 
-    atoms_per_bin = Range(
-        low=2, value=100, label="Atoms per bin of the parity table", ovito_group="Evaluate prediction"
-    )
+    atoms_per_bin = Range(low=2, value=100, label="Atoms per bin of the parity table", ovito_group="For regression")
     """
     Atoms with similar predictions whose true values are averaged.
 
@@ -218,7 +220,7 @@ class EvaluatePredictionModifier(HasStrictTraits, ModifierInterface):
     :Default: ``1000``, which puts the ends of an interval right to a few percent of its width.
     """
 
-    unit = Str("", label="Unit of the values", ovito_group="Evaluate prediction", ovito_placeholder="by property")
+    unit = Str("", label="Unit of the values", ovito_group="For regression", ovito_placeholder="by property")
     """
     For the axes of the parity table, such as ``"eV"``.
 

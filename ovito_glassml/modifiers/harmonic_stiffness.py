@@ -1,8 +1,9 @@
 ##### Glass ML: Harmonic stiffness #####
 #
-# Computes how stiffly every atom is held, exactly, from the second derivatives of the energy. Needs the
-# force field (a material, or an embedded-atom potential file), LAMMPS, and a structure at rest.
-# Seconds for 1000 atoms, half a minute for 4000, minutes for 10000.
+# Compute how stiffly every atom is held when all forces are linear: K_i = k_B T
+# / u_i² in the limit of low T. Needs the force field (a material, or an
+# embedded-atom potential file), LAMMPS, and a structure at rest. Takes seconds
+# for 1000 atoms, half a minute for 4000, minutes for 10000.
 
 """Stiffness of every atom in the harmonic limit, from the force field."""
 
@@ -16,6 +17,7 @@ from ovito.data import DataCollection
 from ovito.pipeline import ModifierInterface
 from traits.api import Bool, HasStrictTraits, Str
 
+from ovito_glassml.adapter.colors import ColorRange
 from ovito_glassml.adapter.input import structure_from_data
 from ovito_glassml.adapter.notices import note_missing_cell
 from ovito_glassml.adapter.output import color_by, mean_and_spread, write_attributes, write_histogram, write_property
@@ -29,6 +31,9 @@ __all__ = ["HarmonicStiffnessModifier"]
 
 class HarmonicStiffnessModifier(HasStrictTraits, ModifierInterface):
     """Compute how stiffly every atom is held when all forces are linear: K_i = k_B T / u_i² in the limit of low T.
+
+    Needs the force field (a material, or an embedded-atom potential file), LAMMPS, and a structure at rest. Takes
+    seconds for 1000 atoms, half a minute for 4000, minutes for 10000.
 
     In this limit u_i²/(k_B T) is the trace of the atom's block of the inverse Hessian H⁻¹, with H the
     second derivatives of the energy and rigid motions of the whole taken out. It is the stiffness that
@@ -57,6 +62,8 @@ class HarmonicStiffnessModifier(HasStrictTraits, ModifierInterface):
     * ``HarmonicStiffness.unit``: attribute, the unit of the stiffness.
     * ``HarmonicStiffness.shell``: attribute, the distance at which first shells end.
     * ``HarmonicStiffness.largest_force``: attribute, the largest force on any atom.
+    * ``HarmonicStiffness.color_low``, ``HarmonicStiffness.color_high``: attributes, with `color_by_result`: the
+      values at the two ends of the colors.
     * ``HarmonicStiffness.no_cell``: attribute, 1 if there is no simulation cell: all boundaries are open,
       which is said in a line. Else 0.
     * ``HarmonicStiffness.undefined``: attribute, the number of atoms without all values: those not selected
@@ -101,11 +108,19 @@ class HarmonicStiffnessModifier(HasStrictTraits, ModifierInterface):
     :Default: ``False``
     """
 
-    color_by_result = Bool(False, label="Color particles by stiffness", ovito_group="Harmonic stiffness")
+    color_by_result = Bool(False, label="Color particles by stiffness", ovito_group="Colors")
     """
     Color the particles by ``Harmonic Stiffness`` with OVITO's own color coding.
 
     :Default: ``False``, the colors stay as they are.
+    """
+
+    color_range = ColorRange()
+    """
+    Values at the two ends of the colors, such as ``"0.5, 1.1"``, to compare frames or pictures.
+
+    :Default: ``""``, the 2nd and the 98th percentile of each frame, so that single odd atoms do not take the
+              contrast from the others.
     """
 
     def modify(
@@ -123,7 +138,7 @@ class HarmonicStiffnessModifier(HasStrictTraits, ModifierInterface):
         yield "Writing properties"
         _write(data, structure, material, limit)
         if self.color_by_result:
-            color_by(data, "Harmonic Stiffness")
+            color_by(data, "Harmonic Stiffness", self.color_range, "HarmonicStiffness")
 
 
 def _told(report: Callable[[float], None]) -> Callable[[float, str], None]:

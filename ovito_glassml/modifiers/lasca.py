@@ -1,8 +1,9 @@
 ##### Glass ML: LaSCA #####
 #
-# Names the neighbourhood of every atom: its largest standard cluster, such as [12/555] for an
-# icosahedron, and a label such as Z12 if the cluster is close-packed. Works in any length unit.
-# To look at one cluster, enter the identifier of its central particle under "Show clusters of".
+# Find the largest standard cluster of every atom and name it. Such as [12/555]
+# for an icosahedron, with a label such as Z12 if the cluster is close-packed.
+# Works in any unit of length. To look at one cluster, enter the identifier of
+# its central particle under Show clusters of.
 
 """Largest standard clusters, common-neighbour sub-clusters and close-packed labels of all atoms."""
 
@@ -96,6 +97,9 @@ def _is_classification(container: Any, candidate: Property) -> bool:
 
 class LaSCAModifier(HasStrictTraits, ModifierInterface):
     """Find the largest standard cluster of every atom and name it.
+
+    Such as [12/555] for an icosahedron, with a label such as Z12 if the cluster is close-packed. Works in any unit of
+    length. To look at one cluster, enter the identifier of its central particle under *Show clusters of*.
 
     A cutoff r_c of its own for each atom decides which atoms are its neighbours and which of
     these are bonded to each other. The common neighbours of the centre and one neighbour, with
@@ -201,7 +205,7 @@ class LaSCAModifier(HasStrictTraits, ModifierInterface):
     :Default: ``False``
     """
 
-    color_by_result = Bool(False, label="Color particles by TCP label", ovito_group="LaSCA")
+    color_by_result = Bool(False, label="Color particles by TCP label", ovito_group="Colors")
     """
     Color the particles by ``TCP Label`` with OVITO's own coloring by type.
 

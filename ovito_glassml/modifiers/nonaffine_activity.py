@@ -1,7 +1,8 @@
 ##### Glass ML: Nonaffine activity #####
 #
-# Tells atoms that have rearranged from those that have not, by how far their neighbourhoods are from any
-# linear deformation since a reference frame. Choose the reference and what counts as active.
+# Find the atoms that have rearranged since a reference frame. They are those
+# whose neighbourhoods are far from any linear deformation. Choose the reference
+# and what counts as active.
 
 """Non-affine squared displacement of every atom, and labels of active and inactive atoms made from it."""
 
@@ -16,6 +17,7 @@ from ovito.data import DataCollection
 from ovito.pipeline import ModifierInterface
 from traits.api import Bool, Enum, HasStrictTraits, Range, Str
 
+from ovito_glassml.adapter.colors import ColorRange
 from ovito_glassml.adapter.input import parse_species, structure_from_data
 from ovito_glassml.adapter.notices import note_foreign_unit, note_missing_cell
 from ovito_glassml.adapter.output import (
@@ -56,6 +58,9 @@ BINS = 100
 class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
     """Find the atoms that have rearranged since a reference frame.
 
+    They are those whose neighbourhoods are far from any linear deformation. Choose the reference and what counts as
+    active.
+
     D²min_i = min_F Σ_j |r'_ij − F r_ij|² over the neighbours j that atom i has in the reference
     frame: what is left of the motion of its neighbourhood when the best linear deformation is
     taken out (Falk and Langer, Phys. Rev. E 57, 7192, 1998). The parameters of the reference have the
@@ -89,6 +94,8 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
     * ``NonaffineActivity.inactive_threshold``: attribute, the largest D²min of an inactive atom; with
       labels by threshold the threshold itself.
     * ``NonaffineActivity.active``, ``NonaffineActivity.inactive``: attributes, numbers of atoms.
+    * ``NonaffineActivity.color_low``, ``NonaffineActivity.color_high``: attributes, with `color_by_result`: the
+      values at the two ends of the colors.
     * ``NonaffineActivity.no_cell``: attribute, 1 if there is no simulation cell: all boundaries are open,
       which is said in a line. Else 0.
     * ``NonaffineActivity.foreign_unit``: attribute, 1 if atoms are too dense for lengths in Å and those of this
@@ -195,7 +202,7 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
         value=4.374,
         exclude_low=True,
         label="Threshold (length²)",
-        ovito_group="Labels",
+        ovito_group="Labels by threshold",
         ovito_invalidate_cache=False,
     )
     """
@@ -210,7 +217,7 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
         value=0.05,
         exclude_low=True,
         label="Active (share of atoms)",
-        ovito_group="Labels",
+        ovito_group="Labels by quantile",
         ovito_invalidate_cache=False,
     )
     """
@@ -225,7 +232,7 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
         value=0.05,
         exclude_low=True,
         label="Inactive (share of atoms)",
-        ovito_group="Labels",
+        ovito_group="Labels by quantile",
         ovito_invalidate_cache=False,
     )
     """
@@ -250,12 +257,20 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
     """
 
     color_by_result = Bool(
-        False, label="Color particles by displacement", ovito_group="Nonaffine activity", ovito_invalidate_cache=False
+        False, label="Color particles by displacement", ovito_group="Colors", ovito_invalidate_cache=False
     )
     """
     Color the particles by ``Nonaffine Squared Displacement`` with OVITO's own color coding.
 
     :Default: ``False``, the colors stay as they are.
+    """
+
+    color_range = ColorRange(ovito_invalidate_cache=False)
+    """
+    Values at the two ends of the colors, such as ``"0.5, 1.1"``, to compare frames or pictures.
+
+    :Default: ``""``, the 2nd and the 98th percentile of each frame, so that single odd atoms do not take the
+              contrast from the others.
     """
 
     def __getstate__(self) -> dict[str, Any]:
@@ -408,7 +423,7 @@ class NonaffineActivityModifier(HasStrictTraits, ModifierInterface):
         }
         write_attributes(data, "NonaffineActivity", statistics)
         if self.color_by_result:
-            color_by(data, MAIN)
+            color_by(data, MAIN, self.color_range, "NonaffineActivity")
 
 
 def _limits(values: NDArray, labels: NDArray) -> tuple[float, float]:

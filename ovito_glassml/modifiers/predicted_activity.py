@@ -1,8 +1,9 @@
 ##### Glass ML: Predicted activity #####
 #
-# Predicts from a single structure which atoms will rearrange, in heat or under shear.
-# The model follows the species and the composition; models are listed by the command: glassml models
-# Atoms whose extrapolation is above 1 are unlike those that the model was trained on.
+# Predict which atoms will rearrange, from positions and species alone. In heat
+# or under shear. The model follows the species and the composition; the command
+# glassml models lists all. Atoms whose extrapolation is above 1 are unlike
+# those that the model was trained on.
 
 """Which atoms will rearrange, predicted from a single structure."""
 
@@ -16,6 +17,7 @@ from ovito.data import DataCollection
 from ovito.pipeline import ModifierInterface
 from traits.api import Bool, Enum, HasStrictTraits, Str
 
+from ovito_glassml.adapter.colors import ColorRange
 from ovito_glassml.adapter.output import color_by
 from ovito_glassml.adapter.prediction import Output, predict_particles, write_prediction
 from ovito_glassml.learn.activity.model import ACTIVATIONS, KIND, ActivityModel, ActivityPrediction
@@ -44,6 +46,9 @@ _loaded_propensity = remembered(PropensityModel.load)
 
 class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
     """Predict which atoms will rearrange, from positions and species alone.
+
+    In heat or under shear. The model follows the species and the composition; the command ``glassml models`` lists
+    all. Atoms whose extrapolation is above 1 are unlike those that the model was trained on.
 
     Logistic regression on correlations of the neighbours (ACE) tells atoms that are active from
     those that are not, as a probability: that the atom is active, given that it is one of the
@@ -84,6 +89,8 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
     * ``PredictedActivity.sample_extrapolation``: attribute, the same score for the sample as a whole: above 1
       it is none like those of the training, and a warning is printed. A state that shifts all atoms a
       little, such as a liquid, shows here. NaN for models that do not know.
+    * ``PredictedActivity.color_low``, ``PredictedActivity.color_high``: attributes, with `color_by_result`: the
+      values at the two ends of the colors.
     * ``PredictedActivity.no_cell``: attribute, 1 if there is no simulation cell: all boundaries are open,
       which is said in a line. Else 0.
     * ``PredictedActivity.undefined``: attribute, the number of atoms without a value (NaN): those
@@ -114,7 +121,7 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
     :Default: ``"activity"``, which more glasses have a model for.
     """
 
-    activation = Enum(*ACTIVATIONS, label="Rearrangements by", ovito_group="Predicted activity")
+    activation = Enum(*ACTIVATIONS, label="Rearrangements by", ovito_group="For activity")
     """
     What makes the atoms move: ``"thermal"`` or ``"shear"``. Only for the choice of a model of activity; Cu-Zr has
     a shear model only.
@@ -137,12 +144,20 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
     :Default: ``False``
     """
 
-    color_by_result = Bool(False, label="Color particles by activity", ovito_group="Predicted activity")
+    color_by_result = Bool(False, label="Color particles by activity", ovito_group="Colors")
     """
     Color the particles by ``Activity Probability``, or ``Predicted Propensity`` with a model of it, with OVITO's own
     color coding.
 
     :Default: ``False``, the colors stay as they are.
+    """
+
+    color_range = ColorRange()
+    """
+    Values at the two ends of the colors, such as ``"0.5, 1.1"``, to compare frames or pictures.
+
+    :Default: ``""``, the 2nd and the 98th percentile of each frame, so that single odd atoms do not take the
+              contrast from the others.
     """
 
     def modify(
@@ -158,7 +173,7 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
         )  # fmt: skip
         _write(data, prediction, name)
         if self.color_by_result:
-            color_by(data, "Activity Probability")
+            color_by(data, "Activity Probability", self.color_range, "PredictedActivity")
 
     def _propensity(self, data: DataCollection, data_cache: DataCollection) -> Generator[str | float, None, None]:
         name, model, prediction = yield from predict_particles(
@@ -168,7 +183,7 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
         )  # fmt: skip
         _write_propensity(data, prediction, name, str(model.header.output["unit"]))
         if self.color_by_result:
-            color_by(data, PROPENSITY.main)
+            color_by(data, PROPENSITY.main, self.color_range, "PredictedActivity")
 
 
 def _write_propensity(data: DataCollection, prediction: PropensityPrediction, name: str, unit: str) -> None:

@@ -1,8 +1,9 @@
 ##### Glass ML: Predicted stiffness #####
 #
-# Predicts from the structure alone how stiffly every atom is held, and says how far to trust it:
-# atoms whose extrapolation is above 1 are unlike those that the model was trained on.
-# Best on inherent structures. Models are listed by the command: glassml models
+# Predict the vibrational stiffness K_i of every atom from positions and
+# species. Best on inherent structures. The command glassml models lists the
+# models. Atoms whose extrapolation is above 1 are unlike those that the model
+# was trained on.
 
 """Stiffness of every atom predicted from a single structure."""
 
@@ -16,6 +17,7 @@ from ovito.data import DataCollection
 from ovito.pipeline import ModifierInterface
 from traits.api import Bool, HasStrictTraits, Range, Str
 
+from ovito_glassml.adapter.colors import ColorRange
 from ovito_glassml.adapter.output import color_by
 from ovito_glassml.adapter.prediction import Output, predict_particles, write_prediction
 from ovito_glassml.learn.choice import choose_model
@@ -31,6 +33,9 @@ _loaded = remembered(StiffnessModel.load)
 
 class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
     """Predict the vibrational stiffness K_i of every atom from positions and species.
+
+    Best on inherent structures. The command ``glassml models`` lists the models. Atoms whose extrapolation is above 1
+    are unlike those that the model was trained on.
 
     K_i is the mean of k_B T / u_i² over temperatures from 50 to 300 K, with u_i² the
     mean-squared displacement in 100 ps. The models were trained on inherent structures; thermal
@@ -67,6 +72,8 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
       little, such as a liquid, shows here. NaN for models that do not know.
     * ``PredictedStiffness.negative``: attribute, the number of atoms for which the model came to less than 0, in
       either of the two. If there are any, a warning is printed.
+    * ``PredictedStiffness.color_low``, ``PredictedStiffness.color_high``: attributes, with `color_by_result`: the
+      values at the two ends of the colors.
     * ``PredictedStiffness.no_cell``: attribute, 1 if there is no simulation cell: all boundaries are open,
       which is said in a line. Else 0.
     * ``PredictedStiffness.undefined``: attribute, the number of atoms without a value (NaN):
@@ -125,11 +132,19 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
     :Default: ``False``
     """
 
-    color_by_result = Bool(False, label="Color particles by stiffness", ovito_group="Predicted stiffness")
+    color_by_result = Bool(False, label="Color particles by stiffness", ovito_group="Colors")
     """
     Color the particles by ``Predicted Stiffness`` with OVITO's own color coding.
 
     :Default: ``False``, the colors stay as they are.
+    """
+
+    color_range = ColorRange()
+    """
+    Values at the two ends of the colors, such as ``"0.5, 1.1"``, to compare frames or pictures.
+
+    :Default: ``""``, the 2nd and the 98th percentile of each frame, so that single odd atoms do not take the
+              contrast from the others.
     """
 
     def modify(
@@ -144,7 +159,7 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
         )  # fmt: skip
         _write(data, name, str(model.header.output["unit"]), prediction)
         if self.color_by_result:
-            color_by(data, "Predicted Stiffness")
+            color_by(data, "Predicted Stiffness", self.color_range, "PredictedStiffness")
 
 
 def _write(data: DataCollection, name: str, unit: str, prediction: StiffnessPrediction) -> None:

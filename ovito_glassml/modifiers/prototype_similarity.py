@@ -1,8 +1,9 @@
 ##### Glass ML: Prototype similarity #####
 #
-# Compares every atom with four real atoms, two with low and two with high energy barriers, and says
-# how likely its own barrier is high. Best on inherent structures of what the model was trained on.
-# Models are listed by the command: glassml models
+# Compare the environment of every atom with those of four prototype atoms. Two
+# of these have low and two have high energy barriers, so the likeness says how
+# likely the atom's own barrier is high. Best on inherent structures of what the
+# model was trained on; the command glassml models lists the models.
 
 """Similarity of every atom to four prototype atoms, and the probability of a high activation energy."""
 
@@ -65,6 +66,9 @@ OUTPUT = Output("Prototype similarity", "Comparing with prototypes", "PrototypeS
 
 class PrototypeSimilarityModifier(HasStrictTraits, ModifierInterface):
     """Compare the environment of every atom with those of four prototype atoms.
+
+    Two of these have low and two have high energy barriers, so the likeness says how likely the atom's own barrier is
+    high. Best on inherent structures of what the model was trained on; the command ``glassml models`` lists the models.
 
     A structural constraint neural network embeds the descriptors of an atom and decides by nothing but
     the cosines between this embedding and those of four atoms of its training data: prototypes 0 and
@@ -148,7 +152,7 @@ class PrototypeSimilarityModifier(HasStrictTraits, ModifierInterface):
     :Default: ``False``
     """
 
-    color_by_result = Bool(False, label="Color particles by prototype", ovito_group="Prototype similarity")
+    color_by_result = Bool(False, label="Color particles by prototype", ovito_group="Colors")
     """
     Color the particles by ``Prototype`` with OVITO's own coloring by type: blue low, red high barriers.
 

@@ -1,8 +1,8 @@
 ##### Glass ML: RDF descriptors #####
 #
-# Computes the radial distribution function about every single atom, 40 values from 2 to 10 Å.
-# It is the input of the stiffness models and can be used to train others.
-# The table shows the mean over the atoms.
+# Compute the radial distribution function of every atom. Its 40 values are the
+# input of the stiffness models and can be used to train others. The table shows
+# their mean over the atoms.
 
 """Radial distribution function of every atom as a particle property."""
 
@@ -28,6 +28,9 @@ __all__ = ["RDFDescriptorsModifier"]
 
 class RDFDescriptorsModifier(HasStrictTraits, ModifierInterface):
     """Compute the radial distribution function of every atom.
+
+    Its 40 values are the input of the stiffness models and can be used to train others. The table shows their mean over
+    the atoms.
 
     g_i(r) = n_i(r) / (4π r² ρ Δr), where n_i(r) counts the neighbours of atom i in a shell of
     width Δr = 0.2 Å about r and ρ is the mean number density of the structure; r runs from 2 to

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any
+from typing import Any, ClassVar
 
-__all__ = ["MODIFIERS", "Example", "Modifier", "by_name"]
+__all__ = ["MODIFIERS", "OVERLAYS", "Entry", "Example", "Modifier", "Overlay", "by_name"]
 
 #: Glasses that no shipped model was trained on: Cu50Zr50 cooled at 10¹² K/s with its measured stiffness; Cu50Zr50 with
 #: the activation energies of its atoms; a sheared Kob-Andersen glass, one frame before each plastic event.
@@ -55,8 +55,8 @@ class Example:
 
 
 @dataclass(frozen=True)
-class Modifier:
-    """An entry of the registry.
+class Entry:
+    """What OVITO's menus offer.
 
     Attributes
     ----------
@@ -65,10 +65,9 @@ class Modifier:
     title : str
         In OVITO's menu, after ``Glass ML:``.
     module, class_name : str
-        ``ovito_glassml.modifiers.MODULE:CLASS``, which saved sessions refer to.
+        ``ovito_glassml.PACKAGE.MODULE:CLASS``, which saved sessions refer to.
     answers : str
         What it tells of a glass, for the README.
-    example : Example
     """
 
     name: str
@@ -76,16 +75,51 @@ class Modifier:
     module: str
     class_name: str
     answers: str
-    example: Example = Example()
+    package: ClassVar[str]
 
     @property
     def entry_point(self) -> str:
         """As in `pyproject.toml`."""
-        return f"ovito_glassml.modifiers.{self.module}:{self.class_name}"
+        return f"ovito_glassml.{self.package}.{self.module}:{self.class_name}"
+
+    @property
+    def prefix(self) -> str:
+        """What the names of its attributes begin with."""
+        return self.class_name.removesuffix("Modifier")
 
     def load(self) -> Any:
         """The class; imports OVITO."""
-        return getattr(import_module(f"ovito_glassml.modifiers.{self.module}"), self.class_name)
+        return getattr(import_module(f"ovito_glassml.{self.package}.{self.module}"), self.class_name)
+
+
+@dataclass(frozen=True)
+class Modifier(Entry):
+    """A modifier.
+
+    Attributes
+    ----------
+    example : Example
+    results : sequence of str
+        Its main particle properties, of which it writes one and colours the particles by it.
+    """
+
+    example: Example = Example()
+    results: Sequence[str] = ()
+    package = "modifiers"
+
+
+@dataclass(frozen=True)
+class Overlay(Entry):
+    """A layer of a viewport.
+
+    Attributes
+    ----------
+    shown_with : str
+        Short name of the modifier in whose example its session shows it.
+    """
+
+    shown_with: str
+    package = "overlays"
 
 
 MODIFIERS = (
@@ -141,6 +175,7 @@ MODIFIERS = (
             frame=AFTER_EVENT,
             radii=RADII,
         ),
+        results=("Nonaffine Squared Displacement",),
     ),
     Modifier(
         "activity",
@@ -157,6 +192,7 @@ MODIFIERS = (
             frame=AFTER_EVENT - 1,
             radii=RADII,
         ),
+        results=("Activity Probability", "Predicted Propensity"),
     ),
     Modifier(
         "vibrations",
@@ -165,6 +201,7 @@ MODIFIERS = (
         "AtomicStiffnessModifier",
         "how stiffly every atom is held, measured from a trajectory: k_B T / u²",
         Example("trajectory/cu50zr50-300k.dump.gz", shown="Stiffness", meaning="measured stiffness at 300 K (eV/Å²)"),
+        results=("Stiffness",),
     ),
     Modifier(
         "harmonic",
@@ -173,6 +210,7 @@ MODIFIERS = (
         "HarmonicStiffnessModifier",
         "how stiffly every atom is held, exactly, where the force field is known and LAMMPS is installed",
         Example(BARRIER_GLASS, shown="Cage Stiffness", meaning="stiffness relative to the first shell (eV/Å²)"),
+        results=("Harmonic Stiffness",),
     ),
     Modifier(
         "stiffness",
@@ -181,6 +219,7 @@ MODIFIERS = (
         "PredictedStiffnessModifier",
         "which atoms are soft: the stiffness of every atom, predicted from one snapshot of a Cu-Zr glass",
         Example(shown="Predicted Stiffness Coarse", meaning="predicted stiffness, mean within 6 Å (eV/Å²)"),
+        results=("Predicted Stiffness",),
     ),
     Modifier(
         "scnn",
@@ -189,6 +228,7 @@ MODIFIERS = (
         "PrototypeSimilarityModifier",
         "which atoms face high barriers, and which of four prototype atoms they are like, in Cu-Zr at rest",
         Example(BARRIER_GLASS),
+        results=("Prototype",),
     ),
     Modifier(
         "ule",
@@ -197,6 +237,7 @@ MODIFIERS = (
         "ULEBarcodeModifier",
         "where a Zr44Cu56 glass stores its energy, how much, and which local environments it is made of",
         Example("barcode/glass-zr44cu56.xyz.gz"),
+        results=("ULE",),
     ),
     Modifier(
         "lasca",
@@ -204,6 +245,7 @@ MODIFIERS = (
         "lasca",
         "LaSCAModifier",
         "what surrounds an atom: an icosahedron, another close-packed cluster, a crystal",
+        results=("TCP Label",),
     ),
     Modifier(
         "evaluate",
@@ -212,6 +254,17 @@ MODIFIERS = (
         "EvaluatePredictionModifier",
         "whether a prediction is right: ROC, calibration and parity of any two properties",
         Example(before=("stiffness",), shown="Predicted Stiffness", meaning="predicted stiffness (eV/Å²)"),
+    ),
+)
+
+OVERLAYS = (
+    Overlay(
+        "legend",
+        "Prediction legend",
+        "prediction_legend",
+        "PredictionLegendOverlay",
+        "what the colors of a picture are, by which model, and how far to trust them",
+        "stiffness",
     ),
 )
 

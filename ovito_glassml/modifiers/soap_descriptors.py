@@ -1,7 +1,8 @@
 ##### Glass ML: SOAP descriptors #####
 #
-# Computes the SOAP power spectrum of every atom in DScribe's conventions. The defaults give the
-# 3289 numbers (for two species) that the ULE barcode is made from.
+# Compute the smooth overlap of atomic positions (SOAP) of every atom. In
+# DScribe's conventions. The defaults give the 3289 numbers (for two species)
+# that the ULE barcode is made from.
 
 """SOAP power spectra as a particle property."""
 
@@ -22,6 +23,8 @@ __all__ = ["SOAPDescriptorsModifier"]
 
 class SOAPDescriptorsModifier(HasStrictTraits, ModifierInterface):
     """Compute the smooth overlap of atomic positions (SOAP) of every atom.
+
+    In DScribe's conventions. The defaults give the 3289 numbers (for two species) that the ULE barcode is made from.
 
     Each neighbour, and the atom itself, is a Gaussian; their density is expanded in radial functions and
     spherical harmonics by species, and the power spectrum of the expansion does not change under rotation::

@@ -1,8 +1,9 @@
 ##### Glass ML: ULE barcode #####
 #
-# Assigns every atom to one of some forty unique local environments, and reads from their frequencies
-# the energy of the inherent structure, where it is stored, and how unevenly the glass is disordered.
-# Best on inherent structures of what the model was trained on. Models are listed by: glassml models
+# Assign every atom to a unique local environment and read the energy of the
+# glass from their frequencies. Says where the energy is stored and how unevenly
+# the glass is disordered. Best on inherent structures of what the model was
+# trained on; the command glassml models lists the models.
 
 """Barcode of a glass: the environments of its atoms, its energy and its heterogeneity."""
 
@@ -44,6 +45,9 @@ _loaded = remembered(UleModel.load)
 
 class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
     """Assign every atom to a unique local environment and read the energy of the glass from their frequencies.
+
+    Says where the energy is stored and how unevenly the glass is disordered. Best on inherent structures of what the
+    model was trained on; the command ``glassml models`` lists the models.
 
     Environments are real atoms of the training data with all their neighbours. An atom belongs to
     the one whose normalised SOAP row is most similar to its own, or to none if that is not similar
@@ -137,7 +141,7 @@ class ULEBarcodeModifier(HasStrictTraits, ModifierInterface):
     :Default: ``False``
     """
 
-    color_by_result = Bool(False, label="Color particles by environment", ovito_group="ULE barcode")
+    color_by_result = Bool(False, label="Color particles by environment", ovito_group="Colors")
     """
     Color the particles by ``ULE`` with OVITO's own coloring by type: blue hues for Group 1, red ones
     for Group 2.

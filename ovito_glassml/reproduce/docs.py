@@ -1,4 +1,4 @@
-"""The pages in ``docs`` that are made from docstrings, parameters and model cards, and the tables of the README.
+"""What is made from docstrings, parameters and model cards: pages in ``docs``, tables of the README, help in OVITO.
 
 ``python -m ovito_glassml.reproduce.docs`` writes them; a test holds them against the code.
 """
@@ -19,11 +19,11 @@ from typer.main import get_command
 from ovito_glassml.files import write_atomically
 from ovito_glassml.learn.card import table_markdown
 from ovito_glassml.learn.format import ModelHeader, ResultTable, list_models, read_header
-from ovito_glassml.modifiers.registry import MODIFIERS, Modifier, by_name
+from ovito_glassml.modifiers.registry import MODIFIERS, OVERLAYS, Entry, Modifier, Overlay, by_name
 from ovito_glassml.reproduce.scored import Scored, read_scores, scores_page
-from ovito_glassml.workflow.reference import Block, markdown, parameters_of, read_blocks
+from ovito_glassml.workflow.reference import Block, help_text, markdown, parameters_of, read_blocks, with_help
 
-__all__ = ["DOCS", "README", "pages", "with_tables", "write"]
+__all__ = ["DOCS", "README", "pages", "sources", "with_tables", "write"]
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 #: Of a checkout; an installed package has none.
@@ -47,6 +47,7 @@ FROM_CODE = {
     "models": "All models with their scores on samples that they were not trained on",
     "scores": "Every model on every sample kept aside, in one table",
     "numerics": "The numbers without OVITO: structures, descriptors and models in Python",
+    "legend": "A legend on the picture: colors, mean, model and how far to trust it",
 }
 
 #: The numeric interface, in the order of its page.
@@ -127,6 +128,7 @@ EXPLAINED = {
 def pages() -> dict[str, str]:
     """All pages that are made from the code: file name → content."""
     made = {f"{entry.name}.md": _modifier_page(entry) for entry in MODIFIERS}
+    made |= {f"{entry.name}.md": _overlay_page(entry) for entry in OVERLAYS}
     others = {
         "commands": _commands_page,
         "models": _models_page,
@@ -145,9 +147,17 @@ def with_tables(readme: str) -> str:
     return readme
 
 
+def sources() -> dict[Path, str]:
+    """The files of modifiers and viewport layers with the help that OVITO's panel shows."""
+    files = {Path(inspect.getfile(entry.load())): help_text(entry) for entry in (*MODIFIERS, *OVERLAYS)}
+    return {file: with_help(file.read_text(encoding="utf-8"), text) for file, text in files.items()}
+
+
 def write() -> None:
-    """Write the pages, and the tables into the README where there is one."""
+    """Write the pages, help into the sources, and the tables into the README where there is one."""
     DOCS.mkdir(exist_ok=True)
+    for file, source in sources().items():
+        write_atomically(file, source.encode())
     for name, text in pages().items():
         write_atomically(DOCS / name, text.encode())
     if README.is_file():
@@ -180,11 +190,38 @@ def _modifier_page(entry: Modifier) -> str:
     return "\n\n".join(parts)
 
 
+def _overlay_page(entry: Overlay) -> str:
+    session, shown = f"{UP}/sample_data/sessions/{entry.name}.ovito", by_name()[entry.shown_with].title
+    code = [
+        "from ovito.vis import PythonViewportOverlay",
+        f"from ovito_glassml import {entry.class_name}",
+        "",
+        f"viewport.overlays.append(PythonViewportOverlay(delegate={entry.class_name}()))",
+    ]
+    use = [
+        f"- in OVITO Pro: the layer *Glass ML: {entry.title}* of a viewport; a session with it and *{shown}*: "
+        f"[{entry.name}.ovito]({session})",
+        "- in Python:",
+    ]
+    parts = [
+        f"# {entry.title} (`{entry.class_name}`)",
+        f"Tells {entry.answers}.",
+        f"![{entry.title}]({UP}/sample_data/pictures/gallery/{entry.name}.png)",
+        "\n".join(use),
+        "\n".join(["```python", *code, "```"]),
+        markdown(read_blocks(entry.load().__doc__ or "")),
+        "## Parameters",
+        _parameter_table(entry),
+        f"[All modifiers](README.md)\n\n{MADE_BY}",
+    ]
+    return "\n\n".join(parts)
+
+
 def _also_shown(entry: Modifier) -> list[tuple[str, str]]:
     return [ALSO_SHOWN[entry.name]] if entry.name in ALSO_SHOWN else []
 
 
-def _parameter_table(entry: Modifier) -> str:
+def _parameter_table(entry: Entry) -> str:
     rows = [("In OVITO", "In Python, `--set`", "Default", "Allowed", "What it is"), ("---",) * 5]
     for one in parameters_of(entry):
         rows.append((one.label, f"`{one.name}`", one.default, one.values or "", one.text))
@@ -219,6 +256,11 @@ def _index() -> str:
         "Kob-Andersen glass as predicted from the structure before it and as it came, and 100 ps of molecular dynamics "
         "at 300 K. All drawn, with their numbers as CSV, by `glassml figures gallery --output figures`."
     )
+    layers = [
+        f"![{one.title}]({UP}/sample_data/pictures/gallery/{one.name}.png)\n\n[{one.title}]({one.name}.md): "
+        f"{one.answers}."
+        for one in OVERLAYS
+    ]
     listed = "\n".join(f"- [{text}]({name}.md)" for name, text in (FROM_CODE | BY_HAND).items())
     parts = [
         "# Reference of ovito-glassml",
@@ -229,6 +271,8 @@ def _index() -> str:
         "## What they show",
         shown,
         _table([("",) * PICTURES, ("---",) * PICTURES, *grid]),
+        "## Viewport layers",
+        *layers,
         MADE_BY,
     ]
     return "\n\n".join(parts)

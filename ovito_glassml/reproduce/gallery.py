@@ -1,4 +1,4 @@
-"""A picture of what each modifier shows on the sample that its session opens with."""
+"""A picture of what each modifier and viewport layer shows on the sample that its session opens with."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from ovito.data import DataCollection, Property
 from PIL import Image
 
+from ovito_glassml.adapter.colors import robust_range
 from ovito_glassml.adapter.input import particle_column, structure_from_data
 from ovito_glassml.adapter.render import render_colours, render_property
 from ovito_glassml.files import write_atomically
-from ovito_glassml.modifiers.registry import MODIFIERS, Example, Modifier
+from ovito_glassml.modifiers.registry import MODIFIERS, OVERLAYS, Example, Modifier, Overlay, by_name
 from ovito_glassml.reproduce.sessions import example_pipeline
 from ovito_glassml.workflow.plotting import COLOURS, new_figure, save_figure, save_table
 from ovito_glassml.workflow.sample_data import sample_file
@@ -35,6 +36,8 @@ FONT_SIZE = 7
 
 #: Of rendered particles.
 PIXELS = (420, 420)
+#: Of a picture of all particles under a layer.
+WHOLE = (640, 480)
 
 #: Of a picture: as many as a palette has, which is a third of the size of a picture without one.
 COLOURS_IN_PNG = 256
@@ -52,9 +55,11 @@ PARITY = "evaluation-parity"
 
 
 def draw_gallery(
-    folder: Path, progress: Callable[[float, str], None], modifiers: Sequence[Modifier] = MODIFIERS
+    folder: Path,
+    progress: Callable[[float, str], None],
+    entries: Sequence[Modifier | Overlay] = (*MODIFIERS, *OVERLAYS),
 ) -> list[Path]:
-    """Draw what each modifier shows on its example, as PNG and CSV.
+    """Draw what each modifier shows on its example, as PNG and CSV, and each viewport layer over a whole glass.
 
     Particles have the colours of the result, in a slice through the middle; a comparison of two properties
     has its parity plot.
@@ -62,10 +67,10 @@ def draw_gallery(
     Parameters
     ----------
     folder : Path
-        For ``NAME.png`` and ``NAME.csv``; made if it is not there.
+        For ``NAME.png`` and, of modifiers, ``NAME.csv``; made if it is not there.
     progress : callable
         Fraction and text.
-    modifiers : sequence of Modifier
+    entries : sequence of Modifier or Overlay
         By default all.
 
     Returns
@@ -79,10 +84,14 @@ def draw_gallery(
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
-    for number, modifier in enumerate(modifiers):
-        progress(number / len(modifiers), f"Drawing {modifier.class_name}")
+    for number, entry in enumerate(entries):
+        progress(number / len(entries), f"Drawing {entry.class_name}")
+        modifier = by_name()[entry.shown_with] if isinstance(entry, Overlay) else entry
         example = modifier.example
         data = example_pipeline(modifier, sample_file(example.structure)).compute(example.frame)
+        if isinstance(entry, Overlay):
+            written.append(_layer(data, entry, folder / f"{entry.name}.png"))
+            continue
         figure, columns = _parity(data) if PARITY in data.tables else _slice(data, example)
         written += [
             _save_small(figure, folder / f"{modifier.name}.png"),
@@ -96,7 +105,18 @@ def _save_small(figure: Figure, file: Path) -> Path:
     for text in figure.findobj(Text):
         text.set_fontsize(FONT_SIZE)
     with Image.open(save_figure(figure, file)) as picture:
-        small = picture.convert("RGB").quantize(COLOURS_IN_PNG, dither=Image.Dither.NONE)
+        return _few_colours(picture, file)
+
+
+def _layer(data: DataCollection, overlay: Overlay, file: Path) -> Path:
+    """All particles under a layer, on white."""
+    picture = Image.fromarray(render_colours(data, size=WHOLE, layers=[overlay.load()()]))
+    ground = Image.new("RGBA", picture.size, "white")
+    return _few_colours(Image.alpha_composite(ground, picture), file)
+
+
+def _few_colours(picture: Image.Image, file: Path) -> Path:
+    small = picture.convert("RGB").quantize(COLOURS_IN_PNG, dither=Image.Dither.NONE)
     content = io.BytesIO()
     small.save(content, "png", optimize=True)
     write_atomically(file, content.getvalue())
@@ -111,7 +131,7 @@ def _slice(data: DataCollection, example: Example) -> tuple[Figure, dict[str, li
     axis = figure.subplots()
     if example.shown:
         values = particle_column(data, example.shown, "shown")
-        low, high = (float(limit) for limit in np.nanpercentile(values, [2, 98]))
+        low, high = robust_range(values)
         _show(axis, render_property(data, example.shown, (low, high), slab_width=width, size=PIXELS))
         mappable = ScalarMappable(Normalize(low, high), "viridis")
         bar = figure.colorbar(mappable, ax=axis, orientation="horizontal", extend="both", pad=0.02, aspect=30)

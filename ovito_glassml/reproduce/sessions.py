@@ -11,12 +11,12 @@ import ovito
 from ovito.io import import_file
 from ovito.modifiers import ColorCodingModifier
 from ovito.pipeline import Pipeline
-from ovito.vis import Viewport
+from ovito.vis import PythonViewportOverlay, Viewport, ViewportOverlayInterface
 
 from ovito_glassml.adapter.render import CAMERA
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.files import write_atomically
-from ovito_glassml.modifiers.registry import MODIFIERS, Modifier, by_name
+from ovito_glassml.modifiers.registry import MODIFIERS, OVERLAYS, Modifier, Overlay, by_name
 from ovito_glassml.workflow.sample_data import sample_file
 
 __all__ = ["SessionError", "example_pipeline", "make_sessions"]
@@ -59,9 +59,11 @@ def example_pipeline(modifier: Modifier, structure: Path) -> Pipeline:
 
 
 def make_sessions(
-    folder: Path, progress: Callable[[float, str], None], modifiers: Sequence[Modifier] = MODIFIERS
+    folder: Path,
+    progress: Callable[[float, str], None],
+    entries: Sequence[Modifier | Overlay] = (*MODIFIERS, *OVERLAYS),
 ) -> list[Path]:
-    """Write a session file for each modifier, and beside them the structures that they show.
+    """Write a session file for each modifier and viewport layer, and beside them the structures that they show.
 
     Sessions know their structures by their place relative to the session alone: the folder can be moved,
     copied and sent.
@@ -72,7 +74,7 @@ def make_sessions(
         Gets `sessions/NAME.ovito` and, where it does not have them yet, files as in `sample_data`.
     progress : callable
         Fraction and text.
-    modifiers : sequence of Modifier
+    entries : sequence of Modifier or Overlay
         By default all.
 
     Returns
@@ -90,20 +92,22 @@ def make_sessions(
     root = folder.resolve()
     (root / "sessions").mkdir(parents=True, exist_ok=True)
     written = []
-    for number, modifier in enumerate(modifiers):
-        progress(number / len(modifiers), f"Session for {modifier.class_name}")
+    for number, entry in enumerate(entries):
+        progress(number / len(entries), f"Session for {entry.class_name}")
+        modifier = by_name()[entry.shown_with] if isinstance(entry, Overlay) else entry
+        layers = [entry.load()()] if isinstance(entry, Overlay) else []
         example = modifier.example
         structure = root / example.structure
         if not structure.exists():
             structure.parent.mkdir(exist_ok=True)
             write_atomically(structure, sample_file(example.structure).read_bytes())
-        written.append(root / "sessions" / f"{modifier.name}.ovito")
-        _save(example_pipeline(modifier, structure), example.frame, written[-1], root)
+        written.append(root / "sessions" / f"{entry.name}.ovito")
+        _save(example_pipeline(modifier, structure), example.frame, layers, written[-1], root)
     return written
 
 
-def _save(pipeline: Pipeline, frame: int, file: Path, root: Path) -> None:
-    """Write the session of a pipeline that works, seen in one large view."""
+def _save(pipeline: Pipeline, frame: int, layers: Sequence[ViewportOverlayInterface], file: Path, root: Path) -> None:
+    """Write the session of a pipeline that works, seen in one large view, with layers over it."""
     pipeline.compute(frame)
     pipeline.add_to_scene()
     temporary = file.with_name(f".{file.stem}.{os.getpid()}.ovito")
@@ -113,11 +117,14 @@ def _save(pipeline: Pipeline, frame: int, file: Path, root: Path) -> None:
         view = views.active_vp
         view.type, view.camera_dir = Viewport.Type.Perspective, CAMERA
         view.zoom_all(WINDOW)
+        view.overlays.extend([PythonViewportOverlay(delegate=layer) for layer in layers])
+        view.preview_mode = bool(layers)  # OVITO shows layers in this mode only
         views.maximized_vp = view
         ovito.scene.save(str(temporary))
         write_atomically(file, _without_place(temporary.read_bytes(), root))
     finally:
         temporary.unlink(missing_ok=True)
+        view.overlays.clear()
         pipeline.remove_from_scene()
 
 

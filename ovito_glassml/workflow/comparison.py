@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from ovito.data import DataCollection
 
+from ovito_glassml.adapter.colors import robust_range
 from ovito_glassml.adapter.render import RenderingUnavailable, render_property
 from ovito_glassml.workflow.plotting import new_figure, save_figure
 
@@ -56,7 +57,7 @@ def draw_comparison(data: DataCollection, file: Path, scene: Scene) -> tuple[Pat
     OVITO renders where it can; elsewhere a slice is plotted.
     """
     values = np.concatenate([np.asarray(data.particles[name]) for name, _ in scene.panels])
-    low, high = (float(limit) for limit in np.nanpercentile(values, [2, 98]))
+    low, high = robust_range(values)
     limits = (low, high if high > low else low + 1.0)
     try:
         images = [

@@ -1,6 +1,7 @@
 """The reference of a modifier, read from its class: the docstring, its parameters and the texts below them.
 
-The pages in ``docs`` and ``glassml modifiers show`` are made from it, so that there is one text.
+The pages in ``docs``, ``glassml modifiers show`` and the help in OVITO's panel are made from it, so that there is one
+text.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ from typing import Any
 
 from traits.api import Enum, Range
 
-from ovito_glassml.modifiers.registry import Modifier
+from ovito_glassml.modifiers.registry import Entry, Modifier
 
-__all__ = ["Block", "Parameter", "markdown", "parameters_of", "printed", "read_blocks"]
+__all__ = ["Block", "Parameter", "help_text", "markdown", "parameters_of", "printed", "read_blocks", "with_help"]
 
 #: Columns of a terminal.
 WIDTH = 80
@@ -65,12 +66,23 @@ class Block:
     text: str
 
 
-def parameters_of(entry: Modifier) -> list[Parameter]:
+def parameters_of(entry: Entry) -> list[Parameter]:
     """All parameters of a modifier, in the order of its source."""
     modifier = entry.load()
     instance, texts = modifier(), _texts_below(modifier)
     names = set(instance.editable_traits())
     return [_parameter(instance.trait(name), name, text) for name, text in texts.items() if name in names]
+
+
+def help_text(entry: Entry) -> str:
+    """What OVITO's panel shows as help, a comment at the top of the file: the first two paragraphs of the docstring."""
+    text = " ".join(_bare(block.text) for block in read_blocks(entry.load().__doc__ or "")[:2])
+    return "\n".join([f"##### Glass ML: {entry.title} #####", "#", *_wrapped(text, "# "), ""])
+
+
+def with_help(source: str, text: str) -> str:
+    """Source code with this comment at its top, in place of one that was there."""
+    return text + re.sub(r"\A(?:#.*\n)*", "", source)
 
 
 def read_blocks(docstring: str) -> list[Block]:

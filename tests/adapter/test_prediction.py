@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ovito.data import DataCollection
 
-from ovito_glassml.adapter.prediction import Output, write_prediction
+from ovito_glassml.adapter.prediction import Output, trust_in_words, write_prediction
 
 STIFFNESS = Output(
     "Predicted stiffness",
@@ -60,3 +60,31 @@ def test_columns_statistics_and_histogram_are_written():
     assert found["model"] == "stiffness-cuzr"
     table = data.tables["predicted-stiffness-histogram"]
     assert (table.axis_label_x, table.y[...].sum()) == ("Predicted stiffness (eV/Å²)", 2)
+
+
+@pytest.mark.parametrize(
+    ("told", "words"),
+    [
+        ({"extrapolating_fraction": 0.0}, ["No atom is unlike the training"]),
+        ({"extrapolating_fraction": 0.004}, ["Less than 1% of the atoms are unlike the training"]),
+        ({"extrapolating_fraction": 0.06}, ["6% of the atoms are unlike the training"]),
+        ({"extrapolating_fraction": 0.45}, ["45% of the atoms are unlike the training: doubtful"]),
+        ({"sample_extrapolation": 0.62}, ["The sample is like the training (score 0.62, at most 1)"]),
+        (
+            {"sample_extrapolation": 2.51},
+            ["The sample is unlike the training (score 2.5, above 1): all values may be off"],
+        ),
+        ({"sample_extrapolation": np.nan, "mean": 3.0, "expected_correlation": np.nan}, []),
+    ],
+)
+def test_trust_is_told_in_words(told, words):
+    assert trust_in_words(told) == words
+
+
+def test_errors_to_expect_have_their_unit():
+    assert trust_in_words({}, 0.0512, " σ") == ["Error to expect: 0.051 σ of an atom"]
+    told = {"mean_error": 0.02, "expected_correlation": 0.7}
+    assert trust_in_words(told, 0.0512, " σ") == [
+        "Error to expect: 0.051 σ of an atom, 0.02 σ of the mean",
+        "Correlation to expect with the truth: 0.70",
+    ]

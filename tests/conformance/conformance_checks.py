@@ -44,7 +44,7 @@ from conformance_cases import (
     write_xyz,
     written,
 )
-from ovito.data import DataCollection
+from ovito.data import DataCollection, DataTable
 from ovito.io import export_file
 
 from ovito_glassml.adapter import progress
@@ -552,13 +552,28 @@ def _untouchable(data: DataCollection) -> dict[str, object]:
 
 
 def check_tables_are_labelled(case: Case) -> None:
-    data = computed(case.make(), glass())
-    for name, table in data.tables.items():
-        label = table.x.name if table.x is not None else table.axis_label_x
-        assert re.search(r"\(.+\)", label), f"the horizontal axis of {name} has no unit"
-        assert table.y.name, f"the vertical axis of {name} has no label"
-        assert table.title
-        assert len(table.xy()), f"{name} is empty"
+    for name, table in computed(case.make(), glass()).tables.items():
+        assert_plots_unedited(name, table)
+
+
+def assert_plots_unedited(name: str, table: DataTable) -> None:
+    """OVITO draws the table with what it means on both axes: units, or names under the bars."""
+    label = table.x.name if table.x is not None else table.axis_label_x
+    assert table.title
+    assert re.search(r"\(.+\)", label), f"the horizontal axis of {name} has no unit"
+    assert table.y is not None, f"{name} has nothing to draw"
+    assert re.search(r"\(.+\)|^Atoms$", table.y.name), f"the vertical axis of {name} has no unit"
+    assert len(table.y), f"{name} is empty"
+    if table.y.component_count > 1:
+        assert len(set(table.y.component_names)) == table.y.component_count, f"curves of {name} have no names"
+    if table.plot_mode == DataTable.PlotMode.Histogram:
+        assert table.interval[0] < table.interval[1], f"{name} has no width"
+    elif table.plot_mode == DataTable.PlotMode.BarChart:
+        named = {kind.id for kind in table.x.types if kind.name}
+        assert named >= set(np.asarray(table.x).tolist()), f"bars of {name} have no names"
+    else:
+        assert table.plot_mode == DataTable.PlotMode.Line, f"{name} is not drawn"
+        assert (np.diff(table.x) >= 0).all(), f"the curve of {name} runs backwards"
 
 
 def check_attributes_can_be_exported(case: Case, folder: Path) -> None:

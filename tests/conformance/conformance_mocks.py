@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+from ovito.data import DataTable
 from ovito.pipeline import ModifierInterface
 from traits.api import Any, Bool, Float, HasStrictTraits, Python, Range, Str
 
@@ -468,6 +469,22 @@ class NoAxisUnitModifier(MockModifier):
     def write(self, data, structure, values):
         super().write(data, structure, values)
         data.tables_["mock-histogram_"].axis_label_x = "Distance"
+
+
+@breaks("tables_are_labelled")
+class NoPlotModifier(MockModifier):
+    def write(self, data, structure, values):
+        super().write(data, structure, values)
+        data.tables_["mock-histogram_"].plot_mode = DataTable.PlotMode.NoPlot
+
+
+@breaks("tables_are_labelled")
+class NamelessBarsModifier(MockModifier):
+    def write(self, data, structure, values):
+        super().write(data, structure, values)
+        table = data.tables_["mock-histogram_"]
+        table.plot_mode = DataTable.PlotMode.BarChart
+        table.x = table.create_property("Bars (names)", data=np.arange(len(table.y), dtype=np.int32))
 
 
 @breaks(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conformance_checks import assert_plots_unedited
 from ovito.io import export_file
 from ovito.modifiers import TimeSeriesModifier
 from sklearn.metrics import average_precision_score, matthews_corrcoef, precision_score, roc_auc_score
@@ -224,6 +225,14 @@ def test_a_property_is_not_compared_with_itself(data):
 def test_numbers_are_no_classes(data):
     with pytest.raises(EvaluationError, match="set positive_share"):
         evaluated(data, task="classification")
+
+
+def test_tables_of_a_classification_plot_unedited(data):
+    probability = 1 / (1 + np.exp(-data.particles["Predicted Stiffness"][...]))
+    result = evaluated(with_columns(data, {"P": probability}), predicted="P", task="classification", positive_share=0.2)
+    assert set(result.tables) == {"evaluation-roc", "evaluation-precision-recall", "evaluation-calibration"}
+    for name, table in result.tables.items():
+        assert_plots_unedited(name, table)
 
 
 @pytest.mark.parametrize("task", ["regression", "classification"])

@@ -1,4 +1,4 @@
-"""One list of modifiers: OVITO's menu, type checkers and the package's names agree with it."""
+"""One list of modifiers and viewport layers: OVITO's menu, type checkers and the package's names agree with it."""
 
 import ast
 import subprocess
@@ -6,34 +6,45 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
+
 import ovito_glassml
-from ovito_glassml.modifiers.registry import MODIFIERS, by_name
+from ovito_glassml.modifiers.registry import MODIFIERS, OVERLAYS, by_name
 
 PACKAGE = Path(ovito_glassml.__file__).parent
 PYPROJECT = PACKAGE.parent / "pyproject.toml"
 
 
-def test_ovito_is_offered_the_registered_modifiers_under_their_titles():
-    offered = tomllib.loads(PYPROJECT.read_text())["project"]["entry-points"]["OVITO.Modifier"]
-    assert offered == {f"Glass ML: {modifier.title}": modifier.entry_point for modifier in MODIFIERS}
+ENTRIES = (*MODIFIERS, *OVERLAYS)
+
+
+@pytest.mark.parametrize(("group", "entries"), [("OVITO.Modifier", MODIFIERS), ("OVITO.ViewportOverlay", OVERLAYS)])
+def test_ovito_is_offered_what_is_registered_under_its_titles(group, entries):
+    offered = tomllib.loads(PYPROJECT.read_text())["project"]["entry-points"][group]
+    assert offered == {f"Glass ML: {entry.title}": entry.entry_point for entry in entries}
 
 
 def test_type_checkers_see_the_registered_classes_where_they_are():
     imports = ast.parse((PACKAGE / "__init__.pyi").read_text()).body
     seen = {(node.module, node.names[0].name) for node in imports if isinstance(node, ast.ImportFrom)}
-    assert seen == {(f"ovito_glassml.modifiers.{one.module}", one.class_name) for one in MODIFIERS}
+    assert seen == {(f"ovito_glassml.{one.package}.{one.module}", one.class_name) for one in ENTRIES}
 
 
-def test_every_file_of_a_modifier_is_registered_and_named_once():
-    files = {file.stem for file in (PACKAGE / "modifiers").glob("*.py")} - {"__init__", "registry"}
-    assert files == {modifier.module for modifier in MODIFIERS}
-    assert len(by_name()) == len(MODIFIERS) == len({modifier.title for modifier in MODIFIERS})
+def test_every_file_is_registered_and_named_once():
+    files = {(folder, file.stem) for folder in ("modifiers", "overlays") for file in (PACKAGE / folder).glob("*.py")}
+    files -= {("modifiers", "__init__"), ("modifiers", "registry"), ("overlays", "__init__")}
+    assert files == {(entry.package, entry.module) for entry in ENTRIES}
+    assert len(by_name()) == len(MODIFIERS)
+    assert len(ENTRIES) == len({entry.title for entry in ENTRIES}) == len({entry.name for entry in ENTRIES})
 
 
 def test_public_names_are_the_registered_classes():
-    assert sorted(ovito_glassml.__all__) == sorted(modifier.class_name for modifier in MODIFIERS)
+    assert sorted(ovito_glassml.__all__) == sorted(entry.class_name for entry in ENTRIES)
+    for entry in ENTRIES:
+        assert getattr(ovito_glassml, entry.class_name) is entry.load()
+    for overlay in OVERLAYS:
+        assert overlay.shown_with in by_name()
     for modifier in MODIFIERS:
-        assert getattr(ovito_glassml, modifier.class_name) is modifier.load()
         assert set(modifier.example.before) <= set(by_name())
         assert set(modifier.example.parameters) <= set(modifier.load()().editable_traits())
 

@@ -1,11 +1,12 @@
 """The pages made from the code are those that the code makes now, and their examples run."""
 
 import doctest
+import itertools
 import re
 
 import pytest
 
-from ovito_glassml.reproduce.docs import BY_HAND, COMMAND, DOCS, README, pages, with_tables
+from ovito_glassml.reproduce.docs import BY_HAND, COMMAND, DOCS, README, pages, sources, with_tables
 
 MADE = pages()
 
@@ -14,6 +15,16 @@ MADE = pages()
 def test_pages_are_what_the_code_makes(name):
     stored = (DOCS / name).read_text(encoding="utf-8") if (DOCS / name).is_file() else ""
     assert stored == MADE[name], f"{name} is not what the code says now; write it anew with: {COMMAND}"
+
+
+@pytest.mark.parametrize("file", sources(), ids=lambda file: file.stem)
+def test_the_help_in_ovitos_panel_is_the_beginning_of_the_reference(file):
+    source = file.read_text(encoding="utf-8")
+    assert source == sources()[file], f"its help is not what the docstring says now; write it anew with: {COMMAND}"
+    title, *help_lines = itertools.takewhile(lambda line: line.startswith("#"), source.splitlines())
+    assert title.startswith("##### Glass ML: ")
+    assert 2 < len(help_lines) < 9
+    assert not any(mark in line for line in help_lines for mark in ("`", "::"))
 
 
 def test_the_tables_of_the_readme_are_what_the_code_makes():

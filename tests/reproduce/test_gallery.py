@@ -11,7 +11,7 @@ from ovito_glassml.adapter.render import RenderingUnavailable
 from ovito_glassml.cli.common import UsageError
 from ovito_glassml.cli.figures import figures_gallery
 from ovito_glassml.learn.format import read_header
-from ovito_glassml.modifiers.registry import by_name
+from ovito_glassml.modifiers.registry import OVERLAYS, by_name
 from ovito_glassml.reproduce import gallery
 from ovito_glassml.simulate.snapshots import read_snapshot
 from ovito_glassml.workflow.sample_data import sample_file
@@ -34,7 +34,7 @@ def drawn(tmp_path_factory):
         patch.setattr(gallery, "save_figure", save)
         patch.setattr(gallery, "render_property", lambda *arguments, **options: disc)
         patch.setattr(gallery, "render_colours", lambda *arguments, **options: disc)
-        chosen = [by_name()[name] for name in ("rdf", "lasca", "evaluate")]
+        chosen = [*(by_name()[name] for name in ("rdf", "lasca", "evaluate")), *OVERLAYS]
         written = gallery.draw_gallery(folder, lambda fraction, text: None, chosen)
     assert sorted(written) == sorted(folder.iterdir())
     return folder, figures
@@ -96,12 +96,12 @@ def test_pictures_are_small(drawn):
     for file in drawn[0].glob("*.png"):
         with Image.open(file) as picture:
             assert picture.mode == "P"
-            assert 400 < picture.width < 500
+            assert 400 < picture.width < 500 or file.stem == "legend"
 
 
 def test_the_reference_shows_every_modifier_and_every_picture_exists():
     pictures = ROOT / "sample_data" / "pictures"
-    assert {file.stem for file in (pictures / "gallery").iterdir()} == set(by_name())
+    assert {file.stem for file in (pictures / "gallery").iterdir()} == {*by_name(), *(layer.name for layer in OVERLAYS)}
     docs = ROOT / "ovito_glassml" / "docs"
     for file in (pictures / "gallery").iterdir():
         for page in ("README.md", f"{file.stem}.md"):

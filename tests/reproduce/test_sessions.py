@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ovito_glassml.modifiers.registry import MODIFIERS, SHEARED_GLASS, by_name
+from ovito_glassml.modifiers.registry import MODIFIERS, OVERLAYS, SHEARED_GLASS, by_name
 from ovito_glassml.reproduce.sessions import SessionError, make_sessions
 from ovito_glassml.workflow.sample_data import sample_file
 
@@ -34,14 +34,17 @@ PROMISED = {
 }
 
 #: Made anew by the test, to see that the command makes what is shipped: an input, a trajectory, two modifiers.
-REMADE = ("rdf", "nonaffine", "evaluate")
+REMADE = ("rdf", "nonaffine", "evaluate", "legend")
+
+LAYERS = {layer.name: layer.shown_with for layer in OVERLAYS}
 
 MAKE = """
 import sys
 from pathlib import Path
-from ovito_glassml.modifiers.registry import by_name
+from ovito_glassml.modifiers.registry import OVERLAYS, by_name
 from ovito_glassml.reproduce.sessions import make_sessions
-make_sessions(Path(sys.argv[1]), lambda fraction, text: None, [by_name()[name] for name in sys.argv[2:]])
+entries = by_name() | {layer.name: layer for layer in OVERLAYS}
+make_sessions(Path(sys.argv[1]), lambda fraction, text: None, [entries[name] for name in sys.argv[2:]])
 """
 
 OPEN = """
@@ -57,6 +60,8 @@ for name in sys.argv[1:]:
     found = {key: after.particles[key][...] for key in after.particles if key not in before.particles}
     found |= {"input " + key: before.particles[key][...] for key in before.particles}
     found |= {"attribute " + key: value for key, value in after.attributes.items() if key not in before.attributes}
+    view = ovito.scene.viewports.active_vp
+    found |= {"layers": len(view.overlays), "preview": view.preview_mode}
     np.savez(Path(name).with_suffix(".npz"), frame=frame, source=pipeline.source.source_path, **found)
 """
 
@@ -85,14 +90,15 @@ def opened(tmp_path_factory):
     return read
 
 
-def test_there_is_a_session_for_every_modifier_and_no_other():
-    assert {file.stem for file in SESSIONS.iterdir()} == set(by_name())
+def test_there_is_a_session_for_every_modifier_and_layer_and_no_other():
+    assert {file.stem for file in SESSIONS.iterdir()} == {*by_name(), *LAYERS}
 
 
-@pytest.mark.parametrize("name", by_name())
+@pytest.mark.parametrize("name", [*by_name(), *LAYERS])
 def test_a_session_opens_with_its_modifier_at_work(name, opened):
     found = opened(name)
-    values = found[PROMISED[name]]
+    values = found[PROMISED[LAYERS.get(name, name)]]
+    assert found["layers"] == found["preview"] == (name in LAYERS)
     assert np.isfinite(values).mean() > 0.4
     assert np.std(values[np.isfinite(values)]) > 0
     assert len(np.unique(found["Color"], axis=0)) > 3, "the particles are not coloured by the result"

@@ -218,7 +218,7 @@ def _trust(made: Made, data: DataCollection) -> str:
         said += [f"More glasses would still help: {text}." for text in _still_rising(made)]
     else:
         said.append("Judge by the scores above, on a glass that took no part.")
-    prefix = by_name()[LEARNERS[made.method].modifier].load().__name__.removesuffix("Modifier")
+    prefix = by_name()[LEARNERS[made.method].modifier].prefix
     fraction = data.attributes.get(f"{prefix}.extrapolating_fraction")
     if fraction is not None:
         said.append(f"Of the atoms of the glass left out {fraction:.1%} are unlike those learned from.")

@@ -1,0 +1,1 @@
+"""One viewport layer of OVITO per file."""
