@@ -79,7 +79,13 @@ class Scored:
 TEXT = ("model", "predicts", "sample", "material", "composition", "rate", "state", "expected", "by_species")
 
 #: Headings of the columns that the page shows.
-COMMON = {"model": "model", "sample": "sample", "material": "material", "composition": "composition"}
+COMMON = {
+    "model": "model",
+    "predicts": "predicts",
+    "sample": "sample",
+    "material": "material",
+    "composition": "composition",
+}
 COMMON |= {"rate": "cooled", "state": "state"}
 NUMBERS = {
     "atoms": "atoms",

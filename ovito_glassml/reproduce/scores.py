@@ -31,18 +31,18 @@ from ovito_glassml.learn.format import list_models, read_header
 from ovito_glassml.learn.model import LearnedModel, load_model
 from ovito_glassml.learn.prototypes.evaluate import highest
 from ovito_glassml.learn.stiffness.evaluate import COARSE_RADIUS, COPPER_ZIRCONIUM
+from ovito_glassml.learn.stiffness.model import CAGE_STIFFNESS, STIFFNESS
 from ovito_glassml.neighbours import average_within
 from ovito_glassml.reproduce.activity_data import read_shear, read_thermal
 from ovito_glassml.reproduce.choice_of_models import AT_300_K, ENDING, SYSTEMS, stem
 from ovito_glassml.reproduce.scored import Scored, scores_page, write_scores
+from ovito_glassml.reproduce.stiffness import PLACES, read_samples
 from ovito_glassml.simulate.material_header import material_of_header
 from ovito_glassml.simulate.snapshots import Snapshot, made_with, read_frames
 from ovito_glassml.structure import Structure
 
 __all__ = ["Shown", "agreement", "scores"]
 
-#: Labelled Cu-Zr glasses; the labels of a snapshot at 300 K are those of the glass at rest.
-STIFFNESS_PLACES = ("stiffness/vibrations-*", "stiffness/foreign/vibrations-*", "second/vibrations-*")
 #: Structures with the energy of every atom. What the barcode learned from is not among them.
 ENERGY_PLACES = ("barcode/glass-*", "barcode/shear-*", "second/quench-[cz]*")
 
@@ -122,23 +122,30 @@ def agreement(shown: Sequence[Shown], radius: float) -> dict[str, Any]:
 def _stiffness(name: str, samples: Path) -> Iterator[Scored]:
     model: Any = load_model(name)
     expects_heat = "300 K" in str(model.header.training["shown"])
-    for file in _files(samples, STIFFNESS_PLACES, model):
-        frame = read_frames(file)[0]
+    learned = set(model.header.training["samples"])
+    # Labels of a snapshot at 300 K are those of the glass at rest.
+    for sample in read_samples(samples):
+        if sample.name in learned:
+            continue
+        (file,) = (found for place in PLACES for found in samples.glob(place + ENDING) if stem(found) == sample.name)
         hot = samples / "stiffness" / "snapshots" / f"{AT_300_K}{file.name}"
-        states = {"at rest": frame.structure} | ({"300 K": read_frames(hot)[0].structure} if hot.exists() else {})
+        states = {"at rest": sample.structure} | ({"300 K": read_frames(hot)[0].structure} if hot.exists() else {})
         for state, structure in states.items():
             prediction = model.predict(structure)
-            error = getattr(prediction, "error", None)
-            true = frame.columns["Stiffness"]
-            shown = Shown(structure, prediction.stiffness, true, prediction.extrapolation, error)
-            known = np.isfinite(shown.predicted) & np.isfinite(true)
-            yield Scored(
-                **_facts(name, model, file, frame),
-                state=state,
-                expected="yes" if (state == "300 K") == expects_heat else "no",
-                bias=float(shown.predicted[known].mean() / true[known].mean() - 1),
-                **agreement([shown], COARSE_RADIUS),
+            of_both = (
+                (STIFFNESS, sample.stiffness, prediction.stiffness, prediction.error),
+                (CAGE_STIFFNESS, sample.cage, prediction.cage, prediction.cage_error),
             )
+            for quantity, true, predicted, error in of_both:
+                if true is None or predicted is None or not (known := np.isfinite(true) & np.isfinite(predicted)).any():
+                    continue
+                yield Scored(
+                    **_facts(name, model, file, read_frames(file)[0]) | {"predicts": quantity},
+                    state=state,
+                    expected="yes" if (state == "300 K") == expects_heat else "no",
+                    bias=float(predicted[known].mean() / true[known].mean() - 1),
+                    **agreement([Shown(structure, predicted, true, prediction.extrapolation, error)], COARSE_RADIUS),
+                )
 
 
 def _barcode(name: str, samples: Path) -> Iterator[Scored]:

@@ -54,7 +54,7 @@ from ovito_glassml.simulate.snapshots import made_with, provenance, read_snapsho
 from ovito_glassml.structure import Structure
 from ovito_glassml.workflow.sample_data import is_kept_aside
 
-__all__ = ["RECIPES", "Recipe", "add_harmonic_labels", "cooling_rate", "make_models", "read_samples"]
+__all__ = ["PLACES", "RECIPES", "Recipe", "add_harmonic_labels", "cooling_rate", "make_models", "read_samples"]
 
 #: Cu-Zr glasses with labels, in `sample_data`.
 PLACES = (
