@@ -17,7 +17,7 @@ from ovito.vis import TachyonRenderer, Viewport
 from ovito_glassml.adapter.input import particle_column
 from ovito_glassml.adapter.output import NO_VALUE
 
-__all__ = ["CAMERA", "RenderingUnavailable", "render_colours", "render_property"]
+__all__ = ["CAMERA", "RenderingUnavailable", "code_colours", "render_colours", "render_property"]
 
 #: Direction of view in perspective, onto three faces of the cell.
 CAMERA = (-1.0, 0.6, -0.5)
@@ -63,18 +63,31 @@ def render_property(
     StructureError
         If there is no such property.
     """
+    return render_colours(code_colours(data, name, limits), slab_width=slab_width, size=size)
+
+
+def code_colours(data: DataCollection, name: str, limits: tuple[float, float]) -> DataCollection:
+    """A copy whose particles have the colours that `render_property` shows."""
     coloured = data.clone()
     coding = ColorCodingModifier(property=name, gradient=ColorCodingModifier.Viridis())
     coding.start_value, coding.end_value = limits
     coloured.apply(coding)
     coloured.particles_["Color_"][np.isnan(particle_column(data, name, "name"))] = NO_VALUE
-    return render_colours(coloured, slab_width=slab_width, size=size)
+    return coloured
 
 
 def render_colours(
-    data: DataCollection, *, slab_width: float | None = None, size: tuple[int, int] = (700, 700)
+    data: DataCollection,
+    *,
+    slab_width: float | None = None,
+    size: tuple[int, int] = (700, 700),
+    samples: tuple[int, int] = (12, 6),
 ) -> NDArray[np.uint8]:
-    """Render the particles in the colours that they have; parameters, result and errors as for `render_property`."""
+    """Render the particles in the colours that they have; parameters, result and errors as for `render_property`.
+
+    `samples` are those that smooth edges and those of ambient light: with (6, 3) small pictures look the same and take
+    a third of the time.
+    """
     scene = data.clone()
     if scene.cell is not None:
         scene.cell_.vis.line_width = 0.0
@@ -88,7 +101,7 @@ def render_colours(
     try:
         viewport.zoom_all(size)
         with _quiet_driver():
-            renderer = TachyonRenderer(ambient_occlusion_samples=6)
+            renderer = TachyonRenderer(antialiasing_samples=samples[0], ambient_occlusion_samples=samples[1])
             image = viewport.render_image(size=size, alpha=True, renderer=renderer)
     except RuntimeError as error:
         raise RenderingUnavailable(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any
 
-__all__ = ["MODIFIERS", "Example", "Modifier", "by_name"]
+__all__ = ["MODIFIERS", "Example", "Modifier", "View", "by_name"]
 
 #: Glasses that no shipped model was trained on: Cu50Zr50 cooled at 10¹² K/s with its measured stiffness; Cu50Zr50 with
 #: the activation energies of its atoms; a sheared Kob-Andersen glass, one frame before each plastic event.
@@ -55,6 +55,35 @@ class Example:
 
 
 @dataclass(frozen=True)
+class View:
+    """What a report shows of any structure.
+
+    Attributes
+    ----------
+    shown, meaning : str
+        As those of an example; in units, ``{length}`` and ``{energy}`` stand for those of the structure.
+    parameters : mapping
+        Of the modifier, where they are not the defaults.
+    title : str
+        Where a modifier has several views: which this one is.
+    truth : str
+        Property that a file may have from a measurement of the same.
+    judged_by : mapping
+        Parameters of *Evaluate prediction* for the two, beside their names.
+    once : bool
+        Whether one frame of a trajectory is enough: all get the same values, or it takes long.
+    """
+
+    shown: str = ""
+    meaning: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    title: str = ""
+    truth: str = ""
+    judged_by: Mapping[str, Any] = field(default_factory=dict)
+    once: bool = False
+
+
+@dataclass(frozen=True)
 class Modifier:
     """An entry of the registry.
 
@@ -69,6 +98,8 @@ class Modifier:
     answers : str
         What it tells of a glass, for the README.
     example : Example
+    views : sequence of View
+        By default one of what the example shows.
     """
 
     name: str
@@ -77,6 +108,12 @@ class Modifier:
     class_name: str
     answers: str
     example: Example = Example()
+    views: Sequence[View] = (View(),)
+
+    @property
+    def describes(self) -> bool:
+        """Whether it makes numbers that models look at, and no answers."""
+        return self.module.endswith("_descriptors")
 
     @property
     def entry_point(self) -> str:
@@ -87,6 +124,22 @@ class Modifier:
         """The class; imports OVITO."""
         return getattr(import_module(f"ovito_glassml.modifiers.{self.module}"), self.class_name)
 
+
+#: Who moves, by what makes them move, and how far they move.
+ACTIVITY_VIEWS = (
+    *(
+        View(
+            "Activity Probability",
+            "probability of being active",
+            {"activation": activation},
+            title,
+            truth="Activity",
+            judged_by={"task": "classification"},
+        )
+        for activation, title in (("thermal", "in heat"), ("shear", "under shear"))
+    ),
+    View("Predicted Propensity", "expected displacement ({length})", {"quantity": "propensity"}, "how far in heat"),
+)
 
 MODIFIERS = (
     Modifier(
@@ -141,6 +194,7 @@ MODIFIERS = (
             frame=AFTER_EVENT,
             radii=RADII,
         ),
+        (View("Nonaffine Squared Displacement", "D²min since the first frame ({length}²)"),),
     ),
     Modifier(
         "activity",
@@ -157,6 +211,7 @@ MODIFIERS = (
             frame=AFTER_EVENT - 1,
             radii=RADII,
         ),
+        ACTIVITY_VIEWS,
     ),
     Modifier(
         "vibrations",
@@ -165,6 +220,7 @@ MODIFIERS = (
         "AtomicStiffnessModifier",
         "how stiffly every atom is held, measured from a trajectory: k_B T / u²",
         Example("trajectory/cu50zr50-300k.dump.gz", shown="Stiffness", meaning="measured stiffness at 300 K (eV/Å²)"),
+        (View("Stiffness", "measured stiffness (eV/Å²)", once=True),),
     ),
     Modifier(
         "harmonic",
@@ -173,6 +229,7 @@ MODIFIERS = (
         "HarmonicStiffnessModifier",
         "how stiffly every atom is held, exactly, where the force field is known and LAMMPS is installed",
         Example(BARRIER_GLASS, shown="Cage Stiffness", meaning="stiffness relative to the first shell (eV/Å²)"),
+        (View("Cage Stiffness", "stiffness relative to the first shell ({energy}/{length}²)", once=True),),
     ),
     Modifier(
         "stiffness",
@@ -181,6 +238,7 @@ MODIFIERS = (
         "PredictedStiffnessModifier",
         "which atoms are soft: the stiffness of every atom, predicted from one snapshot of a Cu-Zr glass",
         Example(shown="Predicted Stiffness Coarse", meaning="predicted stiffness, mean within 6 Å (eV/Å²)"),
+        (View("Predicted Stiffness", "predicted stiffness (eV/Å²)", truth="Stiffness"),),
     ),
     Modifier(
         "scnn",
@@ -189,6 +247,14 @@ MODIFIERS = (
         "PrototypeSimilarityModifier",
         "which atoms face high barriers, and which of four prototype atoms they are like, in Cu-Zr at rest",
         Example(BARRIER_GLASS),
+        (
+            View(
+                "High Activation Probability",
+                "probability of a high barrier, were these as frequent as others",
+                truth="Activation Energy",
+                judged_by={"task": "classification", "positive_share": 0.2},
+            ),
+        ),
     ),
     Modifier(
         "ule",
@@ -197,6 +263,7 @@ MODIFIERS = (
         "ULEBarcodeModifier",
         "where a Zr44Cu56 glass stores its energy, how much, and which local environments it is made of",
         Example("barcode/glass-zr44cu56.xyz.gz"),
+        (View("ULE Energy Contribution", "energy above what is typical of the species (eV)"),),
     ),
     Modifier(
         "lasca",
