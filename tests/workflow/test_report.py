@@ -13,6 +13,7 @@ from ovito_glassml.adapter.input import structure_from_data
 from ovito_glassml.adapter.render import RenderingUnavailable
 from ovito_glassml.modifiers.registry import MODIFIERS, by_name
 from ovito_glassml.simulate.snapshots import Snapshot, read_snapshot, write_frames, write_snapshot
+from ovito_glassml.structure import Structure
 from ovito_glassml.topology.length_scale import first_peak
 from ovito_glassml.workflow.report import Wishes, pictures, write_report
 from ovito_glassml.workflow.report.collect import views_of
@@ -334,13 +335,65 @@ def test_lennard_jones_has_its_own_units(tmp_path, no_renderer):
 def test_a_structure_in_crystals_is_hardly_a_glass(tmp_path, no_renderer):
     cells = 3.27 * np.mgrid[0:6, 0:6, 0:6].reshape(3, -1).T
     corners = np.concatenate([cells, cells + 3.27 / 2]) + np.random.default_rng(1).normal(0, 0.03, (432, 3))
-    from ovito_glassml.structure import Structure
-
     crystal = Structure(corners, np.repeat([0, 1], 216), ("Cu", "Zr"), 19.62 * np.eye(3), pbc=(True,) * 3)
     write_frames(tmp_path / "b2.xyz.gz", [Snapshot(crystal, {}, {})])
     _, page = page_of([tmp_path / "b2.xyz.gz"], tmp_path / "b2.html", modifiers=["lasca"])
     assert "hardly a glass" in page.text
     assert "B2 100 %" in page.text
+
+
+def test_frames_of_changing_atoms_have_a_page(tmp_path, no_renderer):
+    rng = np.random.default_rng(5)
+    with open(tmp_path / "varying.xyz", "w") as sink:
+        for count, kinds in ((5, ["Cu", "Zr"]), (4, ["Cu"]), (5, ["Cu", "Zr"])):
+            corners = 2.6 * np.mgrid[0:count, 0:count, 0:count].reshape(3, -1).T
+            edge = 2.6 * count
+            sink.write(f'{count**3}\nLattice="{edge} 0 0 0 {edge} 0 0 0 {edge}" Properties=species:S:1:pos:R:3\n')
+            for place in corners + rng.normal(0, 0.1, corners.shape):
+                sink.write(f"{rng.choice(kinds)} {place[0]} {place[1]} {place[2]}\n")
+    chosen = ["stiffness", "nonaffine", "lasca"]
+    found, page = page_of([tmp_path / "varying.xyz"], tmp_path / "v.html", modifiers=chosen, compare=True)
+    assert len([one for one in found.results if one.modifier.name == "lasca"]) == 3
+    assert "Particles have other types than in the reference" in page.text
+    assert "compared with varying, frame 0" in page.text
+
+
+def test_density_of_a_slab_says_what_it_counts(tmp_path, no_renderer):
+    corners = 2.7 * np.mgrid[0:5, 0:5, 0:5].reshape(3, -1).T + np.random.default_rng(2).normal(0, 0.1, (125, 3))
+    slab = Structure(corners, np.arange(125) % 2, ("Cu", "Zr"), np.diag([13.5, 13.5, 40]), pbc=(True, True, False))
+    write_frames(tmp_path / "slab.xyz.gz", [Snapshot(slab, {}, {})])
+    _, page = page_of([tmp_path / "slab.xyz.gz"], tmp_path / "slab.html", modifiers=["lasca"])
+    assert "of the cell with what is empty in it" in page.text
+    assert "periodic in a, b" in page.text
+
+
+def test_a_lone_atom_is_not_called_familiar(tmp_path, no_renderer):
+    lone = Structure(np.ones((1, 3)), [0], ("Cu",), 50 * np.eye(3), pbc=(True,) * 3)
+    write_frames(tmp_path / "lone.xyz.gz", [Snapshot(lone, {}, {})])
+    _, page = page_of([tmp_path / "lone.xyz.gz"], tmp_path / "lone.html", modifiers=["stiffness"])
+    assert "no atom has a value" in page.text
+    assert "this structure is like the training data" not in page.text
+
+
+def test_only_samples_that_were_learned_from_are_called_so(tmp_path, no_renderer):
+    """shear-kob-andersen-10 was, shear-kob-andersen-1 was kept aside."""
+    told = []
+    for number in (1, 10):
+        file = sample_file(f"activity/shear-kob-andersen-{number}.xyz.gz")
+        _, page = page_of([file], tmp_path / f"{number}.html", modifiers=["activity"], every=1000)
+        told.append("was among those that it learned from" in page.text)
+    assert told == [False, True]
+
+
+def test_bonds_are_not_drawn(tmp_path, no_renderer):
+    chain = np.random.default_rng(0).uniform(1, 9, (40, 3))
+    atoms = "".join(f"{n} 1 1 {x} {y} {z}\n" for n, (x, y, z) in enumerate(chain, start=1))
+    bonds = "".join(f"{n} 1 {n} {n + 1}\n" for n in range(1, 40))
+    sides = "".join(f"0 10 {axis}lo {axis}hi\n" for axis in "xyz")
+    head = f"chain\n\n40 atoms\n39 bonds\n1 atom types\n1 bond types\n\n{sides}"
+    (tmp_path / "chain.data").write_text(f"{head}\nAtoms # bond\n\n{atoms}\nBonds\n\n{bonds}")
+    found, _ = page_of([tmp_path / "chain.data"], tmp_path / "chain.html", modifiers=["lasca"])
+    assert found.results[0].scene.particles.bonds is None
 
 
 def test_names_of_files_cannot_become_markup(glass, tmp_path, no_renderer):

@@ -166,7 +166,8 @@ def _legend(names: Sequence[str], colours: Sequence[int]) -> str:
 def _apart(low: float, high: float) -> tuple[float, float]:
     """Limits that differ, and are numbers."""
     low, high = (float(one) if np.isfinite(one) else 0.0 for one in (low, high))
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+    smallest = 1e-6 * max(abs(low), abs(high))  # below it, ticks would all read the same
+    return (low, high) if high - low > smallest else (low - 0.5 - smallest, high + 0.5 + smallest)
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -82,9 +82,10 @@ def _compared(found: Collected, first: Shot, other: Shot, wishes: Wishes) -> Com
                 f"{name}: {models[0]} and {models[1]} predicted these, and values of two models do not compare."
             )
             continue
-        changes += _changes(both[0], both[1], name)
         if modifier.name == "ule":
             environments, energy = _environments(both[0], both[1], wishes)
+        if modifier.name != "ule" or not energy:
+            changes += _changes(both[0], both[1], name)
     return Comparison(first.title, other.title, changes, environments, energy, remarks)
 
 

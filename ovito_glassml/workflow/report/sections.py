@@ -72,7 +72,8 @@ def _density(facts: Facts) -> str:
     if facts.number_density is None:
         return ""
     text = f"{rounded(facts.number_density)} atoms/{_cubed(facts)}"
-    return text if facts.mass_density is None else f"{text} ({rounded(facts.mass_density)} g/cm³)"
+    text += "" if facts.mass_density is None else f" ({rounded(facts.mass_density)} g/cm³)"
+    return text if all(facts.pbc) else f"{text}, of the cell with what is empty in it; g(r) is relative to it"
 
 
 def _cubed(facts: Facts) -> str:
@@ -357,9 +358,14 @@ def frame_charts(found: Collected) -> Iterator[str]:
         ("share in crystals (%)", lambda one: one.crystals and 100 * one.crystals["total"]),
     ):
         series = _by_file(found.shots, lambda shot, number=number: (shot, _or_nan(number(shot.facts))))  # type: ignore[misc]
-        changing = {name: both for name, both in series.items() if np.nanmax(both[1]) > np.nanmin(both[1])}
+        changing = {name: both for name, both in series.items() if _changes(both[1])}
         if changing:
             yield charts.curves(changing, "frame", label, marked=True)
+
+
+def _changes(values: list[float]) -> bool:
+    """By more than rounding errors."""
+    return float(np.nanmax(values) - np.nanmin(values)) > 1e-6 * float(np.nanmax(np.abs(values)))
 
 
 def _or_nan(value: float | None) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -60,9 +61,12 @@ def trust_in(result: Result, unit: str) -> Trust:
     """What the attributes and the card of the model say of this structure."""
     told = result.attributes
     reasons = list(_measured(result, unit))
+    without, atoms = int(np.isnan(result.values).sum()), result.shot.facts.atoms
+    if without == atoms:
+        return Trust("no", "no atom has a value", [])
+    if without:
+        reasons.append(f"{rounded(without)} of {rounded(atoms)} atoms have no value: of other species, or alone.")
     if "model" not in told:
-        if told.get("undefined"):
-            reasons.append(f"{told['undefined']} of {result.shot.facts.atoms} atoms have no value.")
         return Trust("measured", "computed from the structure, without a model", reasons)
     fraction, sample = _number(told, "extrapolating_fraction"), _number(told, "sample_extrapolation")
     level, verdict = _verdict(fraction, sample)
@@ -114,7 +118,8 @@ def _card(result: Result) -> Iterator[str]:
         return
     if score := _held_out(header):
         yield f"On samples that {result.attributes['model']} did not learn from it reaches {score}."
-    if result.shot.name in str(header.training.get("samples", "")):
+    # A list, or the text of one.
+    if result.shot.name in re.findall(r"[^\s,'\"\[\]]+", str(header.training.get("samples", ""))):
         yield "A sample of this name was among those that it learned from, so that it looks better here than elsewhere."
 
 
