@@ -358,6 +358,26 @@ def test_frames_of_changing_atoms_have_a_page(tmp_path, no_renderer):
     assert "compared with varying, frame 0" in page.text
 
 
+def test_the_last_frame_that_can_be_used_is_shown_in_full(tmp_path, no_renderer):
+    rng = np.random.default_rng(5)
+    corners = 2.6 * np.mgrid[0:4, 0:4, 0:4].reshape(3, -1).T + rng.normal(0, 0.1, (64, 3))
+    with open(tmp_path / "ends.xyz", "w") as sink:
+        for flat in (True, False, False, True):
+            sink.write('64\nLattice="10.4 0 0 0 10.4 0 0 0 10.4" Properties=species:S:1:pos:R:3\n')
+            for x, y, z in corners:
+                sink.write(f"Cu {x} {y} {'nan' if flat else z}\n")
+    found, page = page_of([tmp_path / "ends.xyz"], tmp_path / "ends.html", modifiers=["lasca"], compare=True)
+    assert [(shot.frame, shot.is_main) for shot in found.shots] == [(1, False), (2, True)]
+    assert {one.name for one in found.unread} == {"ends, frame 0", "ends, frame 3"}
+    assert "ends, frame 2 compared with ends, frame 1" in page.text
+
+
+def test_pictures_stay_few_however_many_frames_are_shown(tmp_path, no_renderer):
+    found, _ = page_of([sample_file(TRAJECTORY)], tmp_path / "many.html", modifiers=["lasca"], every=5)
+    assert len(found.results) == 21
+    assert sum(one.drawn is not None for one in found.results) == 12
+
+
 def test_density_of_a_slab_says_what_it_counts(tmp_path, no_renderer):
     corners = 2.7 * np.mgrid[0:5, 0:5, 0:5].reshape(3, -1).T + np.random.default_rng(2).normal(0, 0.1, (125, 3))
     slab = Structure(corners, np.arange(125) % 2, ("Cu", "Zr"), np.diag([13.5, 13.5, 40]), pbc=(True, True, False))

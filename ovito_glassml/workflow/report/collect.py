@@ -23,13 +23,14 @@ from ovito_glassml.progress import Report, nth_of
 from ovito_glassml.simulate.local_forces import is_embedded_atom
 from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.material_header import stated
-from ovito_glassml.structure import Structure
 from ovito_glassml.workflow.report.facts import Facts, facts_of
 
 __all__ = ["Collected", "Refusal", "Result", "Shot", "Table", "Wishes", "collect"]
 
 #: Frames of a trajectory that are shown, unless a step is given.
 MOST_FRAMES = 8
+#: Frames of a file that are drawn, however many are shown in curves.
+MOST_PICTURES = 12
 #: Atoms of which the harmonic limit takes some seconds, where second derivatives are known.
 FEW_FOR_HARMONIC = 1500
 #: What makes atoms rearrange, in words.
@@ -72,12 +73,9 @@ class Shot:
         Of the file on the page.
     frame, frames : int
         Number, and how many the file has.
-    is_main : bool
-        Shown in full: the last one of its file.
-    data : DataCollection
-    structure : Structure
-    facts : Facts or None
-        Of shots that are shown in full.
+    is_main, is_drawn : bool
+        Shown in full, as the last one of its file, and shown in pictures.
+    facts : Facts
     """
 
     file: str
@@ -85,8 +83,7 @@ class Shot:
     frame: int
     frames: int
     is_main: bool
-    data: DataCollection
-    structure: Structure
+    is_drawn: bool
     facts: Facts
 
     @property
@@ -136,8 +133,8 @@ class Result:
         Of a comparison with measured values that the file holds.
     expected_error : float or None
         Mean of the errors that the modifier expects of the atoms, if it does.
-    scene : DataCollection
-        Positions, types and the property that is shown, or colours.
+    drawn : DataCollection or None
+        Positions, types and the property that is shown, or colours, of shots that are drawn.
     """
 
     modifier: Modifier
@@ -148,7 +145,13 @@ class Result:
     notes: Sequence[str]
     scores: Mapping[str, Any]
     expected_error: float | None
-    scene: DataCollection
+    drawn: DataCollection | None
+
+    @property
+    def scene(self) -> DataCollection:
+        """`drawn`, for shots that are."""
+        assert self.drawn is not None
+        return self.drawn
 
     @cached_property
     def values(self) -> NDArray[np.float64]:
@@ -241,34 +244,47 @@ def _collect_file(found: Collected, file: Path | str, name: str, wishes: Wishes,
         found.unread.append(Refusal(name, "", str(error)))
         return
     frames = _chosen(pipeline.num_frames, wishes.every)
-    for number, frame in enumerate(frames):
+    drawn = {*_spread(frames, MOST_PICTURES)}
+    shots, results = len(found.shots), len(found.results)
+    for number, frame in enumerate(reversed(frames)):  # the last one that can be used is shown in full
         telling = nth_of(report, number, len(frames), f"frame {frame}, " if len(frames) > 1 else "")
         try:
-            shot = _shot(pipeline, str(file), name, frame, frame == frames[-1], wishes)
+            data, _ = outcome(pipeline, [], frame)
+            facts = _facts(data, wishes)
         except (GlassMLError, OSError) as error:
             found.unread.append(Refusal(name if len(frames) == 1 else f"{name}, frame {frame}", "", str(error)))
             continue
+        is_main = len(found.shots) == shots
+        shot = Shot(str(file), name, frame, pipeline.num_frames, is_main, is_main or frame in drawn, facts)
         found.shots.append(shot)
-        _run_all(found, pipeline, shot, wishes, telling)
+        _run_all(found, pipeline, data, shot, wishes, telling)
+    found.shots[shots:] = found.shots[shots:][::-1]
+    found.results[results:] = sorted(found.results[results:], key=lambda one: one.shot.frame)
 
 
 def _chosen(frames: int, every: int) -> list[int]:
     """Numbers of the frames that are shown."""
     if every:
         return list(range(0, frames, every))
-    return np.unique(np.linspace(0, frames - 1, min(frames, MOST_FRAMES)).round().astype(int)).tolist()
+    return _spread(range(frames), MOST_FRAMES)
 
 
-def _shot(pipeline: Pipeline, file: str, name: str, frame: int, is_main: bool, wishes: Wishes) -> Shot:
-    data, _ = outcome(pipeline, [], frame)
+def _spread(frames: Sequence[int], most: int) -> list[int]:
+    """At most so many of them, the first and the last included."""
+    places = np.linspace(0, len(frames) - 1, min(len(frames), most)).round().astype(int)
+    return [frames[place] for place in np.unique(places).tolist()]
+
+
+def _facts(data: DataCollection, wishes: Wishes) -> Facts:
     structure = structure_from_data(data, species=wishes.species, names_needed=False)
     if not len(structure):
         raise FileError("There are no atoms in it; give a file with atoms.")
-    facts = facts_of(structure, dict(data.attributes), wishes.material)
-    return Shot(file, name, frame, pipeline.num_frames, is_main, data, structure, facts)
+    return facts_of(structure, dict(data.attributes), wishes.material)
 
 
-def _run_all(found: Collected, pipeline: Pipeline, shot: Shot, wishes: Wishes, report: Report) -> None:
+def _run_all(
+    found: Collected, pipeline: Pipeline, before: DataCollection, shot: Shot, wishes: Wishes, report: Report
+) -> None:
     """Every modifier that is asked for, or that answers a question, on one shot."""
     named = by_name()
     chosen = [named[name] for name in wishes.modifiers] or [one for one in MODIFIERS if not one.describes]
@@ -278,7 +294,7 @@ def _run_all(found: Collected, pipeline: Pipeline, shot: Shot, wishes: Wishes, r
         if view.once and not shot.is_main:
             continue
         try:
-            found.results.append(_result(pipeline, modifier, view, shot, wishes))
+            found.results.append(_result(pipeline, before, modifier, view, shot, wishes))
         except (GlassMLError, OSError) as error:
             _refuse(found, shot, modifier, view, str(error))
 
@@ -291,7 +307,9 @@ def _refuse(found: Collected, shot: Shot, modifier: Modifier, view: View, senten
         found.refusals.append(refusal)
 
 
-def _result(pipeline: Pipeline, modifier: Modifier, view: View, shot: Shot, wishes: Wishes) -> Result:
+def _result(
+    pipeline: Pipeline, before: DataCollection, modifier: Modifier, view: View, shot: Shot, wishes: Wishes
+) -> Result:
     if sentence := _unasked(modifier, shot, wishes):
         raise FileError(sentence)
     instance = _fitted(modifier, view, shot, wishes)
@@ -299,12 +317,20 @@ def _result(pipeline: Pipeline, modifier: Modifier, view: View, shot: Shot, wish
     prefix = f"{modifier.class_name.removesuffix('Modifier')}."
     attributes = {name.removeprefix(prefix): one for name, one in data.attributes.items() if name.startswith(prefix)}
     _check_activation(view, attributes)
-    tables = [_table(one) for name, one in data.tables.items() if name not in shot.data.tables]
+    tables = [_table(one) for name, one in data.tables.items() if name not in before.tables]
     title = f"{modifier.title}: "
     said = [note.removeprefix(title).removeprefix("Predicted propensity: ") for note in notes]
-    scores = _scores(pipeline, modifier, view, shot, instance)
+    scores = _scores(pipeline, before, view, shot, instance)
     return Result(
-        modifier, view, shot, attributes, tables, said, scores, _expected_error(data, view), _scene(data, view)
+        modifier,
+        view,
+        shot,
+        attributes,
+        tables,
+        said,
+        scores,
+        _expected_error(data, view),
+        _scene(data, view) if shot.is_drawn else None,
     )
 
 
@@ -362,10 +388,10 @@ def _fitted(modifier: Modifier, view: View, shot: Shot, wishes: Wishes) -> Any:
     return instance
 
 
-def _scores(pipeline: Pipeline, modifier: Modifier, view: View, shot: Shot, instance: Any) -> dict[str, Any]:
+def _scores(pipeline: Pipeline, before: DataCollection, view: View, shot: Shot, instance: Any) -> dict[str, Any]:
     """How well the prediction agrees with measured values that the file holds; empty without them."""
-    there = {plain_name(name) for name in shot.data.particles}
-    kind = stated(shot.data.attributes).get("activation")
+    there = {plain_name(name) for name in before.particles}
+    kind = stated(before.attributes).get("activation")
     if not view.truth or plain_name(view.truth) not in there:
         return {}
     if kind is not None and view.parameters.get("activation", kind) != kind:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ovito_glassml.adapter.input import structure_from_data
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.learn.barcode.budget import EnergyBudget, budget_in_boxes, difference
 from ovito_glassml.progress import silent
@@ -22,6 +23,8 @@ __all__ = ["Change", "Comparison", "comparisons"]
 
 #: Kinds of a typed property that are compared.
 KINDS = 4
+#: How far models look, in distances of neighbours: atoms further apart count as independent.
+NEIGHBOURHOOD = 2.0
 #: A difference of so many errors is one.
 CLEAR = 2.0
 
@@ -61,8 +64,9 @@ class Comparison:
 
 
 def comparisons(found: Collected, wishes: Wishes) -> list[Comparison]:
-    """The first file with each other one; of a single file, its first frame with its last."""
-    pairs = [(found.main[0], other) for other in found.main[1:]] or [(found.shots[0], found.shots[-1])]
+    """The first file with each other one; of a single file, its first drawn frame with its last."""
+    drawn = [shot for shot in found.shots if shot.is_drawn]
+    pairs = [(found.main[0], other) for other in found.main[1:]] or [(drawn[0], drawn[-1])]
     return [_compared(found, first, other, wishes) for first, other in pairs if first is not other]
 
 
@@ -106,18 +110,19 @@ def _change(
     """Difference of two means; its error is from the scatter between boxes of both."""
     if not (np.isfinite(before).any() and np.isfinite(after).any()):
         return
-    budgets = [_budget(result.shot, values) for result, values in ((first, before), (other, after))]
+    budgets = [_budget(result, values) for result, values in ((first, before), (other, after))]
     total = difference(budgets[1], budgets[0]).total
     value, error = factor * float(total.values), factor * float(total.errors)
     means = [f"{rounded(factor * float(np.nanmean(values)), 4)}{unit}" for values in (before, after)]
     yield Change(what, means[0], means[1], f"{with_error(value, error)}{unit}", _meaning(value, error))
 
 
-def _budget(shot: Shot, values: NDArray) -> EnergyBudget:
+def _budget(result: Result, values: NDArray) -> EnergyBudget:
     """Mean of any numbers, in boxes as large as those of the account of energies."""
     none, zero = np.full(len(values), -1), np.zeros(len(values))
-    spacing = shot.facts.pairs.peak if shot.facts.pairs is not None else 2.7
-    return budget_in_boxes(shot.structure, none, np.asarray(values, dtype=np.float64), zero, (), 2 * spacing)
+    structure = structure_from_data(result.scene, names_needed=False)
+    reach = NEIGHBOURHOOD * result.shot.facts.spacing
+    return budget_in_boxes(structure, none, np.asarray(values, dtype=np.float64), zero, (), reach)
 
 
 def _meaning(value: float, error: float) -> str:

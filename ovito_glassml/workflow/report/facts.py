@@ -101,6 +101,8 @@ class Facts:
         Per cubed unit of length, and g/cm³ for elements in Å.
     cell : (3, 3) array or None
     pbc : three bool
+    spacing : float
+        Distance of neighbours: the first peak of g(r), or a guess where there is none.
     pairs : PairFunctions or None
     crystals : mapping or None
         Share of the atoms in each crystal, and ``total``.
@@ -121,6 +123,7 @@ class Facts:
     mass_density: float | None
     cell: NDArray[np.float64] | None
     pbc: tuple[bool, bool, bool]
+    spacing: float
     pairs: PairFunctions | None
     crystals: Mapping[str, float] | None
     order: Mapping[str, float] | None
@@ -174,6 +177,7 @@ def facts_of(structure: Structure, header: Mapping[str, object], material: str =
         mass_density=_mass_density(structure) if density and length == "Å" else None,
         cell=structure.cell,
         pbc=structure.pbc,
+        spacing=_spacing(structure),
         pairs=found("g(r)", lambda: _pair_functions(structure)),
         crystals=found("crystals", lambda: _crystals(structure)),
         order=found("order", lambda: by_pair(names, warren_cowley(structure))) if len(names) > 1 else None,
@@ -205,6 +209,17 @@ def _mass_density(structure: Structure) -> float | None:
         return None
     masses = np.array([ATOMIC_MASS[name] for name in structure.species_names])
     return float(GRAMS * masses[structure.species].sum() / structure.volume)
+
+
+def _spacing(structure: Structure) -> float:
+    try:
+        peak = first_peak(structure)
+    except GlassMLError:  # atoms in one place
+        peak = None
+    if peak is not None:
+        return peak
+    extent = np.ptp(structure.positions, axis=0) + 1.0
+    return float((extent.prod() / len(structure)) ** (1 / 3))
 
 
 def _crystals(structure: Structure) -> dict[str, float]:

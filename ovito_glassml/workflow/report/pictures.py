@@ -13,7 +13,6 @@ from ovito.data import DataCollection, Property
 from PIL import Image
 
 from ovito_glassml.adapter.render import RenderingUnavailable, code_colours, render_colours
-from ovito_glassml.structure import Structure
 from ovito_glassml.workflow.comparison import ATOM, SLAB, draw_slice
 from ovito_glassml.workflow.plotting import new_axes
 from ovito_glassml.workflow.report.collect import Result
@@ -52,7 +51,7 @@ class Camera:
 
     def slice(self, result: Result, limits: tuple[float, float], pixels: int = LARGE) -> Picture:
         """Two atomic layers through the middle."""
-        scene, spacing = _coloured(result, limits), _spacing(result.shot.structure)
+        scene, spacing = _coloured(result, limits), result.shot.facts.spacing
         image = self._rendered(scene, pixels, SLAB * spacing)
         if image is None:
             image = _plotted(scene, SLAB * spacing, ATOM * spacing, pixels)
@@ -123,19 +122,11 @@ def _coloured(result: Result, limits: tuple[float, float]) -> DataCollection:
     """Particles in the colours of the result, as large as their distance allows where OVITO knows no radius."""
     shown = result.view.shown
     scene = code_colours(result.scene, shown, limits) if shown else result.scene.clone()
-    scene.particles_.vis.radius = ATOM / 2 * _spacing(result.shot.structure)
+    scene.particles_.vis.radius = ATOM / 2 * result.shot.facts.spacing
     if result.shot.facts.length != "Å" and scene.particles.particle_types is not None:
         for kind in scene.particles_.particle_types_.types_:
             kind.radius = 0.0  # type: ignore[attr-defined] # OVITO's is that of an element in Å
     return scene
-
-
-def _spacing(structure: Structure) -> float:
-    """Rough distance of neighbours, also of what has no shell."""
-    if structure.cell is not None and len(structure):
-        return 1.1 * structure.number_density ** (-1 / 3)
-    extent = np.ptp(structure.positions, axis=0) + 1.0
-    return float((extent.prod() / len(structure)) ** (1 / 3))
 
 
 def _plotted(scene: DataCollection, slab: float, diameter: float, pixels: int) -> NDArray[np.uint8]:

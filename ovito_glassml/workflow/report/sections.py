@@ -21,8 +21,6 @@ __all__ = ["fact_rows", "frame_charts", "pair_charts", "section", "summary_rows"
 
 #: Rows of a bar chart, and of a table.
 MOST_BARS, MOST_ROWS = 12, 100
-#: Pictures of frames.
-MOST_PICTURES = 12
 BINS = 60
 #: Attributes that stand for a view, those that matter most first.
 KEY = ("mean", "energy_per_atom", "mean_probability", "z12_fraction", "active")
@@ -305,10 +303,7 @@ def _frame_pictures(
     found: Collected, results: Sequence[Result], limits: tuple[float, float], camera: Camera
 ) -> list[tuple[str, Picture]]:
     """Slices of the frames of trajectories on the same scale."""
-    several = [one for one in results if _shown_frames(found, one.shot) > 1 and not one.view.once]
-    if len(several) > MOST_PICTURES:
-        places = np.unique(np.linspace(0, len(several) - 1, MOST_PICTURES).round().astype(int))
-        several = [several[place] for place in places]
+    several = [one for one in results if one.shot.is_drawn and _shown_frames(found, one.shot) > 1 and not one.view.once]
     alone = len({one.shot.name for one in several}) == 1
     return [
         (f"frame {one.shot.frame}" if alone else one.shot.title, camera.slice(one, limits, SMALL)) for one in several
