@@ -229,7 +229,7 @@ MODIFIERS = (
         "HarmonicStiffnessModifier",
         "how stiffly every atom is held, exactly, where the force field is known and LAMMPS is installed",
         Example(BARRIER_GLASS, shown="Cage Stiffness", meaning="stiffness relative to the first shell (eV/Å²)"),
-        (View("Cage Stiffness", "stiffness relative to the first shell ({energy}/{length}²)", once=True),),
+        (View("Harmonic Stiffness", "stiffness in the harmonic limit ({energy}/{length}²)", once=True),),
     ),
     Modifier(
         "stiffness",

@@ -11,13 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["bars", "curves", "histogram"]
 
-#: Of a chart in its own units, and what the axes and their labels take on each side but the left.
-WIDTH, HEIGHT = 420, 250
+#: Of a chart in its own units, and of one beside pictures.
+WIDTH, NARROW, HEIGHT = 420, 330, 250
+#: What the axes and their labels take on each side but the left.
 RIGHT, TOP, BOTTOM = 12, 12, 44
 #: Left of the axis: for the label, and for each letter of a number.
 LEFT, LETTER = 30, 7.0
-#: Height of a bar that lies.
-ROW = 17
+#: Height of a bar that lies, and letters of its name.
+ROW, LONGEST = 17, 30
 #: Colours of the style sheet.
 COLOURS = 6
 
@@ -25,13 +26,14 @@ COLOURS = 6
 class _Frame:
     """Axes with ticks; gives places in the chart for numbers."""
 
-    def __init__(self, x: tuple[float, float], y: tuple[float, float]) -> None:
+    def __init__(self, x: tuple[float, float], y: tuple[float, float], width: float = WIDTH) -> None:
         self.x, self.y = _apart(*x), _apart(*y)
+        self.right = width - RIGHT
         self.left = LEFT + LETTER * max(len(_short(value)) for value in _ticks(*self.y))
 
     def at(self, x: ArrayLike, y: ArrayLike) -> tuple[NDArray, NDArray]:
         across, up = (np.asarray(one, dtype=np.float64) for one in (x, y))
-        width, height = WIDTH - self.left - RIGHT, HEIGHT - TOP - BOTTOM
+        width, height = self.right - self.left, HEIGHT - TOP - BOTTOM
         return (
             self.left + width * (across - self.x[0]) / (self.x[1] - self.x[0]),
             TOP + height * (1 - (up - self.y[0]) / (self.y[1] - self.y[0])),
@@ -46,15 +48,18 @@ class _Frame:
                          f'text-anchor="middle">{_short(value)}</text>')  # fmt: skip
         for value in _ticks(*self.y):
             place = float(self.at(0, value)[1])
-            ends = f'x1="{self.left}" x2="{WIDTH - RIGHT}" y1="{place:.1f}" y2="{place:.1f}"'
+            ends = f'x1="{self.left}" x2="{self.right}" y1="{place:.1f}" y2="{place:.1f}"'
             parts.append(f'<line class="grid" {ends}/>'
                          f'<text x="{self.left - 6}" y="{place + 4:.1f}" text-anchor="end">'
                          f"{_short(value)}</text>")  # fmt: skip
         parts.append(
-            f'<line class="axis" x1="{self.left}" x2="{WIDTH - RIGHT}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM}"/>'
+            f'<line class="axis" x1="{self.left}" x2="{self.right}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM}"/>'
         )
         middle = (TOP + HEIGHT - BOTTOM) / 2
-        parts.append(f'<text class="label" x="{(self.left + WIDTH - RIGHT) / 2}" y="{HEIGHT - 8}" text-anchor="middle">'
+        room = self.right - self.left
+        # A label that is too long is drawn narrower.
+        fit = f' textLength="{room:.0f}" lengthAdjust="spacingAndGlyphs"' if LETTER * len(x_label) > room else ""
+        parts.append(f'<text class="label" x="{self.left + room / 2}" y="{HEIGHT - 8}" text-anchor="middle"{fit}>'
                      f"{escape(x_label)}</text>"
                      f'<text class="label" transform="translate(13 {middle}) rotate(-90)" text-anchor="middle">'
                      f"{escape(y_label)}</text>")  # fmt: skip
@@ -109,7 +114,7 @@ def histogram(counts: ArrayLike, ends: Sequence[float], label: str, limits: tupl
     heights = np.asarray(counts, dtype=np.float64)
     edges = np.linspace(ends[0], ends[1], len(heights) + 1)
     low, high = limits or (edges[0], edges[-1])
-    frame = _Frame((low, high), (0.0, 1.05 * max(heights.max(initial=0.0), 1.0)))
+    frame = _Frame((low, high), (0.0, 1.05 * max(heights.max(initial=0.0), 1.0)), NARROW)
     x, _ = frame.at(edges, 0.0)
     _, y = frame.at(0.0, heights)
     bottom = HEIGHT - BOTTOM
@@ -118,15 +123,17 @@ def histogram(counts: ArrayLike, ends: Sequence[float], label: str, limits: tupl
         for start, stop, top, count in zip(x[:-1], x[1:], y, heights, strict=True)
         if count
     )
-    return _svg(f'{frame.axes(label, "atoms")}<path class="bar s0" d="{path}"/>', HEIGHT, f"Histogram: {label}")
+    content = f'{frame.axes(label, "atoms")}<path class="bar s0" d="{path}"/>'
+    return _svg(content, HEIGHT, f"Histogram: {label}", NARROW)
 
 
 def bars(names: Sequence[str], columns: Mapping[str, ArrayLike], label: str) -> str:
-    """Bars that lie below each other, one of each column for every name."""
+    """Bars that lie below each other, one of each column for every name; numbers are those of the first."""
+    names = [name if len(name) <= LONGEST else f"{name[: LONGEST - 1]}…" for name in names]
     values = {name: np.nan_to_num(np.asarray(column, dtype=np.float64)) for name, column in columns.items()}
     everything = np.concatenate([*values.values(), [0.0]])
     low, high = _apart(min(everything.min(), 0.0), everything.max())
-    longest = min(150, 12 + 6.4 * max((len(name) for name in names), default=0))
+    longest = 12 + 6.6 * max((len(name) for name in names), default=0)
     width, height = WIDTH - longest - 56, ROW * len(names) + 26
     thick = (ROW - 4) / max(len(values), 1)
     zero = longest + width * (0 - low) / (high - low)
@@ -141,16 +148,16 @@ def bars(names: Sequence[str], columns: Mapping[str, ArrayLike], label: str) -> 
                          f'width="{abs(end - zero):.1f}" height="{thick:.1f}"/>')  # fmt: skip
         first = next(iter(values.values()))[row]
         beside = longest + width * (max(*(column[row] for column in values.values()), 0.0) - low) / (high - low)
-        parts.append(f'<text class="value" x="{beside + 4:.1f}" y="{middle + 4}">{first:.3g}</text>')
+        parts.append(f'<text class="value" x="{beside + 4:.1f}" y="{middle + 4}">{_rounded(first)}</text>')
     parts.append(f'<text class="label" x="{longest + width / 2:.1f}" y="{height - 6}" text-anchor="middle">'
                  f"{escape(label)}</text>")  # fmt: skip
     legend = _legend(list(values), ()) if len(values) > 1 else ""
     return _svg("".join(parts), height, label) + legend
 
 
-def _svg(content: str, height: float, title: str) -> str:
+def _svg(content: str, height: float, title: str, width: float = WIDTH) -> str:
     return (
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title, quote=True)}">'
+        f'<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title, quote=True)}">'
         f"{content}</svg>"
     )
 
@@ -176,5 +183,8 @@ def _ticks(low: float, high: float) -> list[float]:
 
 
 def _short(value: float) -> str:
-    text = f"{0.0 if abs(value) < 1e-12 else value:.6g}"
-    return text.replace("-", "−")
+    return _rounded(0.0 if abs(value) < 1e-12 else value, 6)
+
+
+def _rounded(value: float, digits: int = 3) -> str:
+    return f"{value:.{digits}g}".replace("-", "−")

@@ -318,8 +318,6 @@ def _result(
     attributes = {name.removeprefix(prefix): one for name, one in data.attributes.items() if name.startswith(prefix)}
     _check_activation(view, attributes)
     tables = [_table(one) for name, one in data.tables.items() if name not in before.tables]
-    title = f"{modifier.title}: "
-    said = [note.removeprefix(title).removeprefix("Predicted propensity: ") for note in notes]
     scores = _scores(pipeline, before, view, shot, instance)
     return Result(
         modifier,
@@ -327,7 +325,7 @@ def _result(
         shot,
         attributes,
         tables,
-        said,
+        notes,
         scores,
         _expected_error(data, view),
         _scene(data, view) if shot.is_drawn else None,
@@ -357,6 +355,8 @@ def _unasked(modifier: Modifier, shot: Shot, wishes: Wishes) -> str:
     """Why a modifier does not run unless more is said."""
     if modifier.name == "vibrations" and shot.frames > 1 and not wishes.temperature:
         return "The stiffness follows from the temperature of the simulation; give it, as in --temperature 300."
+    if modifier.name == "nonaffine" and shot.is_main and shot.frame == 0 and shot.frames > 1:
+        return "It compares with the first frame, and no other is shown."
     if modifier.name == "harmonic" and modifier.name not in wishes.modifiers:
         if shot.facts.mechanics is None:
             return shot.facts.missing["potential"]
@@ -379,6 +379,8 @@ def _fitted(modifier: Modifier, view: View, shot: Shot, wishes: Wishes) -> Any:
         settings["color_by_result"] = True
     if modifier.name == "vibrations" and wishes.temperature:
         settings["temperature"] = wishes.temperature
+    if modifier.name == "nonaffine" and shot.is_main and shot.frame == 0 and shot.frames > 1:
+        return "It compares with the first frame, and no other is shown."
     if modifier.name == "harmonic" and shot.facts.mechanics is not None:
         settings["material"] = wishes.material or shot.facts.mechanics.material.name
     if modifier.name == "nonaffine" and shot.facts.pairs is not None:  # its defaults, in any unit of length

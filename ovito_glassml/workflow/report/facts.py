@@ -27,7 +27,7 @@ from ovito_glassml.structure import Structure
 from ovito_glassml.topology.length_scale import first_minimum, first_peak
 from ovito_glassml.topology.short_range_order import by_pair, warren_cowley
 
-__all__ = ["Facts", "Mechanics", "PairFunctions", "facts_of", "is_glassy"]
+__all__ = ["UNKNOWN_LENGTH", "Facts", "Mechanics", "PairFunctions", "facts_of", "is_glassy"]
 
 #: g(r) reaches to so many nearest-neighbour distances, in so many bins.
 REACH, BINS = 4, 120
@@ -37,6 +37,9 @@ GRAMS = 1.66053907
 MOST_ATOMS_FOR_FORCES = 200_000
 #: Share of atoms in crystals above which a structure is hardly a glass.
 GLASSY = 0.2
+
+#: Symbol of a unit that nothing tells.
+UNKNOWN_LENGTH = "ℓ"
 
 _stiffness = remembered(StiffnessModel.load)
 
@@ -165,8 +168,9 @@ def facts_of(structure: Structure, header: Mapping[str, object], material: str =
     names = structure.species_names
     counts = np.bincount(structure.species, minlength=len(names))
     density = found("density", lambda: structure.number_density)
-    mechanics = found("potential", lambda: _mechanics(structure, _material(structure, header, material)))
-    length, energy = _units(structure, density, mechanics)
+    of_file = found("potential", lambda: _material(structure, header, material))
+    mechanics = found("potential", lambda: _mechanics(structure, of_file)) if of_file else None
+    length, energy = _units(structure, density, of_file)
     state, why = found("state", lambda: _state(structure, mechanics)) or ("", "")
     return Facts(
         atoms=len(structure),
@@ -193,15 +197,15 @@ def is_glassy(facts: Facts) -> bool:
     return facts.crystals is None or facts.crystals["total"] <= GLASSY
 
 
-def _units(structure: Structure, density: float | None, mechanics: Mechanics | None) -> tuple[str, str]:
+def _units(structure: Structure, density: float | None, material: Material | None) -> tuple[str, str]:
     """Symbols of the units of length and energy, as far as one can tell."""
-    if mechanics is not None:
-        units = mechanics.material.unit_system
+    if material is not None:
+        units = material.unit_system
         return {"angstrom": "Å", "sigma": "σ"}.get(units.length, units.length), units.energy.replace("epsilon", "ε")
     elements = all(name in ATOMIC_MASS for name in structure.species_names)
     if elements and (density or 0.0) <= MOST_PER_CUBIC_ANGSTROM:
         return "Å", "eV"
-    return "length", "energy"
+    return UNKNOWN_LENGTH, "ε"
 
 
 def _mass_density(structure: Structure) -> float | None:

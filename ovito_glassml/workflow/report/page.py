@@ -16,6 +16,7 @@ from ovito_glassml.learn.format import ModelError, read_header
 from ovito_glassml.progress import Report, silent, span_of
 from ovito_glassml.workflow.report.collect import Collected, Refusal, Wishes, collect
 from ovito_glassml.workflow.report.differences import comparisons
+from ovito_glassml.workflow.report.facts import UNKNOWN_LENGTH
 from ovito_glassml.workflow.report.pictures import Camera, gradient
 from ovito_glassml.workflow.report.sections import fact_rows, frame_charts, pair_charts, section, summary_rows
 
@@ -84,6 +85,7 @@ def page_of(found: Collected, wishes: Wishes, *, compare: bool = False, report: 
         "shots": found.main,
         "summary": summary_rows(found),
         "facts": fact_rows(found.main),
+        "facts_unit": any(shot.facts.length == UNKNOWN_LENGTH for shot in found.main),
         "missing": _missing(found),
         "pairs": pair_charts(found.main),
         "frame_charts": list(frame_charts(found)),

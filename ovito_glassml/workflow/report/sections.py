@@ -225,7 +225,7 @@ def _card(
 
 def _is_said(note: str) -> bool:
     """Lines of a modifier that the words about trust say as well."""
-    return "are unlike the training data of" in note or note.startswith("the sample as a whole is unlike")
+    return "are unlike the training data of" in note or "the sample as a whole is unlike" in note
 
 
 def _headline(result: Result) -> str:
