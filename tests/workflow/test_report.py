@@ -332,6 +332,20 @@ def test_lennard_jones_has_its_own_units(tmp_path, no_renderer):
     assert "say which it is with --material" in found.shots[0].facts.missing["potential"]
 
 
+def test_large_forces_tell_nothing_in_a_potential_that_was_guessed(glass):
+    """A glass at rest in another potential has forces in this one; one at rest in this one is at rest."""
+    glass_at_rest = structure_from_data(open_trajectory(glass).compute())
+    squeezed = Structure(
+        0.98 * glass_at_rest.positions, glass_at_rest.species, ("Cu", "Zr"), 0.98 * glass_at_rest.cell, pbc=(True,) * 3
+    )
+    guessed, given = facts_of(squeezed, {}), facts_of(squeezed, {}, "cu-zr")
+    assert guessed.mechanics.largest_force == given.mechanics.largest_force > 0.01
+    assert "forces" in given.why
+    assert given.state == "thermal"
+    assert "resembles" in guessed.why
+    assert "forces" in facts_of(glass_at_rest, {}).why
+
+
 def test_a_structure_in_crystals_is_hardly_a_glass(tmp_path, no_renderer):
     cells = 3.27 * np.mgrid[0:6, 0:6, 0:6].reshape(3, -1).T
     corners = np.concatenate([cells, cells + 3.27 / 2]) + np.random.default_rng(1).normal(0, 0.03, (432, 3))

@@ -22,7 +22,7 @@ from ovito_glassml.simulate.elements import ATOMIC_MASS
 from ovito_glassml.simulate.forces import LammpsForces
 from ovito_glassml.simulate.harmonic import resting_force
 from ovito_glassml.simulate.material import Material, load_material
-from ovito_glassml.simulate.material_header import material_for
+from ovito_glassml.simulate.material_header import material_for, material_of_header
 from ovito_glassml.structure import Structure
 from ovito_glassml.topology.length_scale import first_minimum, first_peak
 from ovito_glassml.topology.short_range_order import by_pair, warren_cowley
@@ -74,6 +74,8 @@ class Mechanics:
     Attributes
     ----------
     material : Material
+    is_stated : bool
+        By the user or the file; otherwise it was chosen by the species, and the structure may be of another.
     energy : float
         Per atom, in the unit of the material.
     largest_force : float
@@ -84,6 +86,7 @@ class Mechanics:
     """
 
     material: Material
+    is_stated: bool
     energy: float
     largest_force: float
     at_rest: bool
@@ -168,8 +171,9 @@ def facts_of(structure: Structure, header: Mapping[str, object], material: str =
     names = structure.species_names
     counts = np.bincount(structure.species, minlength=len(names))
     density = found("density", lambda: structure.number_density)
-    of_file = found("potential", lambda: _material(structure, header, material))
-    mechanics = found("potential", lambda: _mechanics(structure, of_file)) if of_file else None
+    is_stated = bool(material) or found("potential", lambda: material_of_header(header)) is not None
+    of_file = found("potential", lambda: load_material(material) if material else material_for(structure, header))
+    mechanics = found("potential", lambda: _mechanics(structure, of_file, is_stated)) if of_file else None
     length, energy = _units(structure, density, of_file)
     state, why = found("state", lambda: _state(structure, mechanics)) or ("", "")
     return Facts(
@@ -265,13 +269,7 @@ def _pair_functions(structure: Structure) -> PairFunctions:
     )
 
 
-def _material(structure: Structure, header: Mapping[str, object], name: str) -> Material:
-    if name:
-        return load_material(name)
-    return material_for(structure, header)
-
-
-def _mechanics(structure: Structure, material: Material) -> Mechanics:
+def _mechanics(structure: Structure, material: Material, is_stated: bool) -> Mechanics:
     if len(structure) > MOST_ATOMS_FOR_FORCES:
         raise SimulationError(
             f"Energy and forces are left out of reports on more than {MOST_ATOMS_FOR_FORCES} atoms, they take too long."
@@ -280,12 +278,16 @@ def _mechanics(structure: Structure, material: Material) -> Mechanics:
         energy, on_atoms = forces(structure.positions)
         pressure = forces.pressure() * material.unit_system.stress if all(structure.pbc) else math.nan
     largest = float(np.linalg.norm(on_atoms, axis=1).max())
-    return Mechanics(material, energy / len(structure), largest, largest <= resting_force(material), pressure)
+    at_rest = largest <= resting_force(material)
+    return Mechanics(material, is_stated, energy / len(structure), largest, at_rest, pressure)
 
 
 def _state(structure: Structure, mechanics: Mechanics | None) -> tuple[str, str]:
-    """By its forces, or else by which of the models of one glass it resembles."""
-    if mechanics is not None:
+    """By its forces, or else by which of the models of one glass it resembles.
+
+    Large forces tell nothing where the potential may be another than that of the structure.
+    """
+    if mechanics is not None and (mechanics.at_rest or mechanics.is_stated):
         state = "inherent" if mechanics.at_rest else "thermal"
         return state, f"by its forces in the potential {mechanics.material.name}"
     choice = choose_model(structure, KIND, _stiffness)

@@ -60,7 +60,7 @@ def fact_rows(shots: Sequence[Shot]) -> list[tuple[str, list[str]]]:
         "Energy per atom": lambda facts: _mechanics(facts, "energy"),
         "Largest force": lambda facts: _mechanics(facts, "largest_force"),
         "Pressure, without heat": lambda facts: _mechanics(facts, "pressure"),
-        "Potential": lambda facts: facts.mechanics.material.name if facts.mechanics else "",
+        "Potential": _potential,
     }
     table = [(name, [text(shot.facts) for shot in shots]) for name, text in rows.items()]
     return [(name, cells) for name, cells in table if any(cells)]
@@ -100,6 +100,15 @@ def _crystals(facts: Facts) -> str:
         return ""
     kinds = [f"{name} {percent(share)}" for name, share in facts.crystals.items() if share and name != "total"]
     return percent(facts.crystals["total"]) + (f" ({', '.join(kinds)})" if kinds else "")
+
+
+def _potential(facts: Facts) -> str:
+    if facts.mechanics is None:
+        return ""
+    name = facts.mechanics.material.name
+    if facts.mechanics.is_stated or facts.mechanics.at_rest:
+        return name
+    return f"{name}, chosen by the species: if the structure is of another, energy, force and pressure are not its own"
 
 
 def _listed(values: Any, form: str) -> str:
