@@ -194,7 +194,7 @@ MODIFIERS = (
             frame=AFTER_EVENT,
             radii=RADII,
         ),
-        (View("Nonaffine Squared Displacement", "D²min since the first frame ({length}²)"),),
+        views=(View("Nonaffine Squared Displacement", "D²min since the first frame ({length}²)"),),
     ),
     Modifier(
         "activity",
@@ -211,7 +211,7 @@ MODIFIERS = (
             frame=AFTER_EVENT - 1,
             radii=RADII,
         ),
-        ACTIVITY_VIEWS,
+        views=ACTIVITY_VIEWS,
     ),
     Modifier(
         "vibrations",
@@ -220,7 +220,7 @@ MODIFIERS = (
         "AtomicStiffnessModifier",
         "how stiffly every atom is held, measured from a trajectory: k_B T / u²",
         Example("trajectory/cu50zr50-300k.dump.gz", shown="Stiffness", meaning="measured stiffness at 300 K (eV/Å²)"),
-        (View("Stiffness", "measured stiffness (eV/Å²)", once=True),),
+        views=(View("Stiffness", "measured stiffness (eV/Å²)", once=True),),
     ),
     Modifier(
         "harmonic",
@@ -229,7 +229,7 @@ MODIFIERS = (
         "HarmonicStiffnessModifier",
         "how stiffly every atom is held, exactly, where the force field is known and LAMMPS is installed",
         Example(BARRIER_GLASS, shown="Cage Stiffness", meaning="stiffness relative to the first shell (eV/Å²)"),
-        (View("Harmonic Stiffness", "stiffness in the harmonic limit ({energy}/{length}²)", once=True),),
+        views=(View("Harmonic Stiffness", "stiffness in the harmonic limit ({energy}/{length}²)", once=True),),
     ),
     Modifier(
         "stiffness",
@@ -238,7 +238,7 @@ MODIFIERS = (
         "PredictedStiffnessModifier",
         "which atoms are soft: the stiffness of every atom, predicted from one snapshot of a Cu-Zr glass",
         Example(shown="Predicted Stiffness Coarse", meaning="predicted stiffness, mean within 6 Å (eV/Å²)"),
-        (View("Predicted Stiffness", "predicted stiffness (eV/Å²)", truth="Stiffness"),),
+        views=(View("Predicted Stiffness", "predicted stiffness (eV/Å²)", truth="Stiffness"),),
     ),
     Modifier(
         "scnn",
@@ -247,7 +247,7 @@ MODIFIERS = (
         "PrototypeSimilarityModifier",
         "which atoms face high barriers, and which of four prototype atoms they are like, in Cu-Zr at rest",
         Example(BARRIER_GLASS),
-        (
+        views=(
             View(
                 "High Activation Probability",
                 "probability of a high barrier, were these as frequent as others",
@@ -263,7 +263,7 @@ MODIFIERS = (
         "ULEBarcodeModifier",
         "where a Zr44Cu56 glass stores its energy, how much, and which local environments it is made of",
         Example("barcode/glass-zr44cu56.xyz.gz"),
-        (View("ULE Energy Contribution", "energy above what is typical of the species (eV)"),),
+        views=(View("ULE Energy Contribution", "energy above what is typical of the species (eV)"),),
     ),
     Modifier(
         "lasca",
