@@ -40,6 +40,7 @@ KNOW_OVITO = {"adapter", "modifiers", "overlays", "batch", "workflow", "reproduc
 LEARN_SHARED = {
     "card",
     "evaluation",
+    "expected_error",
     "extrapolation",
     "format",
     "lengths",

@@ -38,6 +38,7 @@ __all__ = [
     "check_rows",
     "computed",
     "open_trajectory",
+    "outcome",
     "output_style",
     "read_columns",
     "read_labelled",
@@ -284,6 +285,27 @@ def computed(
             data = pipeline.compute(frame)
             text = formatted(data, style)
         yield frame, data, text
+
+
+def outcome(pipeline: Pipeline, modifiers: Sequence[ModifierInterface], frame: int) -> tuple[DataCollection, list[str]]:
+    """What these modifiers alone make of a frame, and the lines that they print.
+
+    Raises
+    ------
+    FileError
+        With the sentence of the modifier, or of the reader, that refused it.
+    """
+    pipeline.modifiers.clear()
+    pipeline.modifiers.extend(modifiers)  # type: ignore[arg-type]
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed):
+            data = pipeline.compute(frame)
+    except (RuntimeError, GlassMLError) as error:
+        raise FileError(_cause(error)) from error
+    finally:
+        pipeline.modifiers.clear()
+    return data, list(dict.fromkeys(filter(None, printed.getvalue().splitlines())))
 
 
 def attributes_of(file: Path | str) -> dict[str, object]:

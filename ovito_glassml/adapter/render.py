@@ -17,7 +17,7 @@ from ovito.vis import PythonViewportOverlay, TachyonRenderer, Viewport, Viewport
 from ovito_glassml.adapter.input import particle_column
 from ovito_glassml.adapter.output import NO_VALUE
 
-__all__ = ["CAMERA", "RenderingUnavailable", "render_colours", "render_property"]
+__all__ = ["CAMERA", "RenderingUnavailable", "code_colours", "render_colours", "render_property"]
 
 #: Direction of view in perspective, onto three faces of the cell.
 CAMERA = (-1.0, 0.6, -0.5)
@@ -63,12 +63,17 @@ def render_property(
     StructureError
         If there is no such property.
     """
+    return render_colours(code_colours(data, name, limits), slab_width=slab_width, size=size)
+
+
+def code_colours(data: DataCollection, name: str, limits: tuple[float, float]) -> DataCollection:
+    """A copy whose particles have the colours that `render_property` shows."""
     coloured = data.clone()
     coding = ColorCodingModifier(property=name, gradient=ColorCodingModifier.Viridis())
     coding.start_value, coding.end_value = limits
     coloured.apply(coding)
     coloured.particles_["Color_"][np.isnan(particle_column(data, name, "name"))] = NO_VALUE
-    return render_colours(coloured, slab_width=slab_width, size=size)
+    return coloured
 
 
 def render_colours(
@@ -77,10 +82,12 @@ def render_colours(
     slab_width: float | None = None,
     size: tuple[int, int] = (700, 700),
     layers: Sequence[ViewportOverlayInterface] = (),
+    samples: tuple[int, int] = (12, 6),
 ) -> NDArray[np.uint8]:
     """Render the particles in the colours that they have, under layers such as a legend.
 
-    The other parameters, the result and the errors are those of `render_property`.
+    `samples` are those that smooth edges and those of ambient light: with (6, 3) small pictures look the same and take
+    a third of the time. The other parameters, the result and the errors are those of `render_property`.
     """
     scene = data.clone()
     if scene.cell is not None:
@@ -96,7 +103,7 @@ def render_colours(
         viewport.zoom_all(size)
         viewport.overlays.extend([PythonViewportOverlay(delegate=layer) for layer in layers])
         with _quiet_driver():
-            renderer = TachyonRenderer(ambient_occlusion_samples=6)
+            renderer = TachyonRenderer(antialiasing_samples=samples[0], ambient_occlusion_samples=samples[1])
             image = viewport.render_image(size=size, alpha=True, renderer=renderer)
     except RuntimeError as error:
         raise RenderingUnavailable(

@@ -14,6 +14,7 @@ from ovito_glassml.cli.figures import figures_app
 from ovito_glassml.cli.lazy import add_lazily
 from ovito_glassml.cli.models import models_app
 from ovito_glassml.cli.modifiers import modifiers_app
+from ovito_glassml.cli.report import report
 from ovito_glassml.cli.study import study_app
 from ovito_glassml.errors import GlassMLError
 
@@ -31,6 +32,7 @@ app = typer.Typer(
 
 
 apply.add_commands(app)
+app.command()(report)
 learn.add_commands(app)
 app.command()(compare)
 app.command()(doctor)

@@ -72,8 +72,9 @@ class _Description(TextColumn):
 
     def render(self, task: Task) -> Text:
         text = super().render(task)
-        compiler = sys.modules.get("ovito_glassml.compile")  # not imported where nothing is computed
-        if task.finished or compiler is None or not compiler.compiling():
+        # Not imported where nothing is computed, and by another thread perhaps at this moment.
+        compiling = getattr(sys.modules.get("ovito_glassml.compile"), "compiling", None)
+        if task.finished or compiling is None or not compiling():
             return text
         return text.append(", compiling once")
 

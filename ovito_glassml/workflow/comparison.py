@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.collections import EllipseCollection
 from matplotlib.colors import Normalize
@@ -19,7 +20,7 @@ from ovito_glassml.adapter.colors import robust_range
 from ovito_glassml.adapter.render import RenderingUnavailable, render_property
 from ovito_glassml.workflow.plotting import new_figure, save_figure
 
-__all__ = ["Scene", "draw_comparison"]
+__all__ = ["ATOM", "SLAB", "Scene", "draw_comparison", "draw_slice"]
 
 #: Width of a slab, two atomic layers or so, thin enough to see every atom; and of an atom, in distances of neighbours.
 SLAB, ATOM = 1.85, 0.9
@@ -95,24 +96,45 @@ def _cropped(pictures: list[NDArray]) -> list[NDArray]:
     return [picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] for picture in pictures]
 
 
-def _plotted_slice(data: DataCollection, limits: tuple[float, float], scene: Scene) -> Figure:
+def draw_slice(axis: Axes, data: DataCollection, colours: NDArray, width: float, diameter: float) -> None:
+    """Circles for the atoms of a slab of this width through the middle, those in front last.
+
+    Parameters
+    ----------
+    axis : Axes
+    data : DataCollection
+        Without a cell, the middle is that of the atoms.
+    colours : (N, 3 or 4) array
+    width, diameter : float
+        In the unit of length.
+    """
     positions = np.asarray(data.particles.positions)
-    middle = data.cell[2, 3] + data.cell[2, 2] / 2
-    shown = np.flatnonzero(np.abs(positions[:, 2] - middle) < scene.slab / 2)
-    shown = shown[np.argsort(positions[shown, 2])]
+    heights = positions[:, 2]
+    if data.cell is not None:
+        middle = data.cell[2, 3] + data.cell[2, :3].sum() / 2
+    else:
+        middle = (heights.min() + heights.max()) / 2
+    shown = np.flatnonzero(np.abs(heights - middle) < width / 2)
+    shown = shown[np.argsort(heights[shown], kind="stable")]
+    diameters = np.full(len(shown), diameter)
+    circles = EllipseCollection(
+        diameters, diameters, np.zeros(len(shown)), units="xy", offsets=positions[shown, :2], edgecolors="0.3",
+        offset_transform=axis.transData, facecolors=colours[shown],
+    )  # fmt: skip
+    axis.add_collection(circles)
+    axis.autoscale_view()
+    axis.set_aspect("equal")
+
+
+def _plotted_slice(data: DataCollection, limits: tuple[float, float], scene: Scene) -> Figure:
     figure = new_figure(5.5 * len(scene.panels), 5.2)
     figure.set_layout_engine("compressed")  # of axes of equal scales, the constrained one cuts off titles
     axes = figure.subplots(1, len(scene.panels), sharey=True, squeeze=False)[0]
+    scale = ScalarMappable(Normalize(*limits), "viridis")
     for axis, (name, title) in zip(axes, scene.panels, strict=True):
-        diameter = np.full(len(shown), ATOM * scene.spacing)
-        circles = EllipseCollection(
-            diameter, diameter, np.zeros(len(shown)), units="xy", offsets=positions[shown, :2], edgecolors="0.3",
-            offset_transform=axis.transData, cmap="viridis", norm=Normalize(*limits),
-        )  # fmt: skip
-        circles.set_array(np.asarray(data.particles[name])[shown])
-        axis.add_collection(circles)
-        axis.autoscale_view()
-        axis.set(title=f"{title}, {_slice(scene)}", xlabel=f"x ({scene.length})", aspect="equal")
+        colours = scale.to_rgba(np.asarray(data.particles[name]))
+        draw_slice(axis, data, colours, scene.slab, ATOM * scene.spacing)
+        axis.set(title=f"{title}, {_slice(scene)}", xlabel=f"x ({scene.length})")
     axes[0].set_ylabel(f"y ({scene.length})")
     _colour_bar(figure, list(axes), limits, scene)
     return figure

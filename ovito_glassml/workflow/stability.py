@@ -18,7 +18,7 @@ from ovito_glassml.progress import Report
 from ovito_glassml.structure import Structure
 from ovito_glassml.workflow.plotting import COLOURS, new_axes, save_figure, save_table
 
-__all__ = ["SAMPLES", "budget_of_files", "draw_difference", "told"]
+__all__ = ["SAMPLES", "budget_of_files", "difference_rows", "draw_difference", "told"]
 
 #: With so many files their scatter gives the errors; with fewer that of boxes does.
 SAMPLES = 3
@@ -102,18 +102,29 @@ def told(names: tuple[str, str], budgets: tuple[EnergyBudget, EnergyBudget], fou
         "",
         f"{'environment':<18} {'share (%)':>15} {'energy (meV)':>15} {'from shares':>15} {'from energies':>15}",
     ]
+    for name, *cells in difference_rows(budgets, found):
+        lines.append(" ".join([f"{name:<18}", *(f"{cell:>15}" for cell in cells)]).rstrip())
+    return "\n".join(
+        [*lines, "", "Shares and energies are those of both; the last two columns are in meV/atom and add up."]
+    )
+
+
+def difference_rows(budgets: tuple[EnergyBudget, EnergyBudget], found: Difference) -> list[list[str]]:
+    """Environments that matter most, and the others together: name, both shares (%), both energies (meV), both parts.
+
+    Parts in the difference, from shares and from energies, are in meV/atom and add up.
+    """
+    rows = []
     for row in _order(found)[:SHOWN]:
         both = [_pair(1, [_percent(budget.shares, row) for budget in budgets])]
         both.append(_pair(0, [1000 * budget.energies.values[row] for budget in budgets]))
         parts = [f"{1000 * part.values[row]:+.2f} ± {1000 * part.errors[row]:.2f}" for part in _parts(found)]
-        lines.append(" ".join([f"{found.names[row]:<18}", *(f"{text:>15}" for text in [*both, *parts])]))
+        rows.append([found.names[row], *both, *parts])
     rest = _order(found)[SHOWN:]
     if len(rest):
         sums = [f"{1000 * part.values[rest].sum():+.2f}" for part in _parts(found)]
-        lines.append(f"{f'{len(rest)} others':<18} {'':>15} {'':>15} {sums[0]:>15} {sums[1]:>15}")
-    return "\n".join(
-        [*lines, "", "Shares and energies are those of both; the last two columns are in meV/atom and add up."]
-    )
+        rows.append([f"{len(rest)} others", "", "", *sums])
+    return rows
 
 
 def draw_difference(

@@ -45,6 +45,14 @@ def test_samples_of_every_composition_are_kept_aside(samples):
     assert {name for name in samples if "zr44cu56" in name} <= aside
 
 
+def test_no_glass_is_there_twice(samples):
+    """Or one of the two could be learned from and the other kept aside."""
+    seen = [sample.structure.positions[:, 0] for sample in samples.values()]
+    for number, one in enumerate(seen):
+        for other in seen[:number]:
+            assert len(one) != len(other) or np.abs(one - other).max() > 0.1
+
+
 def test_folders_without_samples_are_refused(tmp_path):
     with pytest.raises(TrainingError, match="holds no labelled glasses"):
         read_samples(tmp_path)

@@ -167,13 +167,16 @@ def with_expected_errors(
             for sample, prediction in zip(samples, left_out, strict=True)
             if getattr(sample, label) is not None and np.isfinite(getattr(sample, label)).any()
         ]
+        title = f"Do stated errors of the {quantity.lower()} hold?"
         if len(both) < ENOUGH_SAMPLES:
+            if both:
+                why = f"not calibrated: {len(both)} samples have it and {ENOUGH_SAMPLES} are needed"
+                tables.append(ResultTable(title, ("stated error",), ((why,),)))
             continue
         of_heads = {name: _of_head(both, name) for name in model.heads}
         errors[label] = {name: expected_error(*values) for name, values in of_heads.items()}
         stated = [stated_by_others(*values) for values in of_heads.values()]
         wrong = [[np.abs(p - m) for p, m in zip(*values, strict=True)] for values in of_heads.values()]
-        title = f"Do stated errors of the {quantity.lower()} hold?"
         tables.append(coverage_table(_joined(stated), _joined(wrong), quantity.lower(), title))
     return replace(model, errors=errors.get(STIFFNESS_LABEL, {}), cage_errors=errors.get(CAGE_LABEL, {})), tables
 
