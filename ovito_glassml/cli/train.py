@@ -70,15 +70,18 @@ def train_stiffness(
     Example: glassml train stiffness labels-1.xyz.gz labels-2.xyz.gz labels-3.xyz.gz -o mine.safetensors
     """
     from ovito_glassml.learn.stiffness.data import BY_SPECIES, PUBLISHED
-    from ovito_glassml.learn.stiffness.evaluate import score_tables
+    from ovito_glassml.learn.stiffness.evaluate import judged_by_leaving_out, score_tables
     from ovito_glassml.learn.stiffness.train import scan_networks, train
 
     chosen = chosen_from({"species": BY_SPECIES, "rdf40": PUBLISHED}, settings.design, "design")
     job = _job(files, output, test, length_unit, energy_unit, reference)
     samples, judges = (labelled_samples(part, label, species, cage_label) for part in (job.training, job.held_out))
+    design = replace(chosen, units=job.units)
     with progress_bar("Training") as update:
-        model = train(samples, design=replace(chosen, units=job.units), seed=settings.seed, progress=update)
-    tables = score_tables(model, judges, NOT_TRAINED_ON, units=job.units)
+        model = train(samples, design=design, seed=settings.seed, progress=update)
+    with progress_bar("Leaving samples out") as update:
+        model, left_out = judged_by_leaving_out(model, samples, design=design, seed=settings.seed, progress=update)
+    tables = [*score_tables(model, judges, NOT_TRAINED_ON, units=job.units), *left_out]
     if scan:
         with progress_bar("Comparing networks") as update:
             tables.append(scan_networks(samples, seed=settings.seed, progress=update))

@@ -33,17 +33,17 @@ from ovito_glassml.learn.stiffness.data import (
     ModelDesign,
 )
 from ovito_glassml.learn.stiffness.evaluate import (
-    SampleScore,
+    judged_by_leaving_out,
     label_reliability,
     mean_slope,
     rate_differences,
-    score_prediction,
     score_sample,
     score_table,
     separation_table,
+    with_label,
 )
 from ovito_glassml.learn.stiffness.model import StiffnessModel
-from ovito_glassml.learn.stiffness.train import leave_samples_out, scan_networks, train, with_expected_errors
+from ovito_glassml.learn.stiffness.train import scan_networks, train
 from ovito_glassml.learn.units import METAL
 from ovito_glassml.progress import Report, nth_of, printed, silent, span_of
 from ovito_glassml.reproduce.costs import core_hours, shipped_timings
@@ -232,9 +232,8 @@ def _made(name: str, data: _Data, progress: Report) -> tuple[Any, dict[str, NDAr
     if published:
         results.append(scan_networks(learned[:1], progress=span_of(progress, 0.8, 1.0)))
     else:
-        left_out = leave_samples_out(shown, design=design, progress=span_of(progress, 0.2, 0.9))
-        model, tables = with_expected_errors(model, shown, left_out)
-        results += _left_out_tables(model, learned, left_out) + tables
+        model, tables = judged_by_leaving_out(model, shown, design=design, progress=span_of(progress, 0.2, 0.9))
+        results += tables
     results.append(_ceiling(data.folder))
     references = (*model.header.references, load_material("cu-zr").reference)
     header = replace(model.header, results=tuple(results), limits=recipe.limits, references=references, licence="MIT")
@@ -250,7 +249,7 @@ def _judge(model: StiffnessModel, data: _Data, recipe: Recipe) -> list[ResultTab
     """Scores of the shipped model itself on the samples kept aside, at rest and hot."""
     tables = []
     for label in (STIFFNESS_LABEL, CAGE_LABEL) if model.cage_heads else (STIFFNESS_LABEL,):
-        tested = _with_label(data.tested, label)
+        tested = with_label(data.tested, label)
         what = "" if label == STIFFNESS_LABEL else ", cage stiffness"
         rest = [score_sample(model, sample, label=label) for sample in tested]
         hot = [score_sample(model, sample, data.snapshots[sample.name], label) for sample in tested]
@@ -262,25 +261,6 @@ def _judge(model: StiffnessModel, data: _Data, recipe: Recipe) -> list[ResultTab
             tables.append(rate_differences([score for score in rest if score.name in rates], rates))
     glasses = [s.structure if recipe.at_rest else data.snapshots[s.name] for s in data.tested]
     return [*tables, separation_table(model, glasses, data.foreign)]
-
-
-def _left_out_tables(
-    model: StiffnessModel, samples: Sequence[LabelledSample], left_out: Sequence[Any]
-) -> list[ResultTable]:
-    tables = []
-    for label, what in ((STIFFNESS_LABEL, ""), (CAGE_LABEL, ", cage stiffness")):
-        scores: list[SampleScore] = [
-            score_prediction(model, sample, prediction, label)
-            for sample, prediction in zip(samples, left_out, strict=True)
-            if sample in _with_label([sample], label)
-        ]
-        note = f"By models of four fifths of the samples. {mean_slope(scores)}"
-        tables.append(score_table(f"Samples left out in turn{what}", scores, note, units=METAL))
-    return tables
-
-
-def _with_label(samples: Sequence[LabelledSample], label: str) -> list[LabelledSample]:
-    return [s for s in samples if (values := getattr(s, label)) is not None and np.isfinite(values).any()]
 
 
 def _snapshot(sample: LabelledSample, folder: Path) -> Structure:

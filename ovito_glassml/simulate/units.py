@@ -55,6 +55,11 @@ class UnitSystem:
     skin: float
     inertia: float
 
+    @property
+    def cooling(self) -> str:
+        """Unit of cooling rates."""
+        return "K/s" if self.temperature == "K" else f"{self.temperature}/{self.time}"
+
 
 #: LAMMPS's name → unit system.
 UNITS = {

@@ -21,7 +21,9 @@ TEST_SAMPLES = ("vibrations-cu50zr50-1e13-2", "vibrations-cu50zr50-1e12-1", SLOW
 
 #: Further ones, as the campaign files say: by seed, rate and composition.
 KEPT_ASIDE = re.compile(
-    r"-cu(35zr65|64zr36|80zr20)-(1e13-3|1e12-2)|-zr44cu56|sheared-.*-1e12|quench-barriers-", re.IGNORECASE
+    r"-cu(35zr65|64zr36|80zr20)-(1e13-3|1e12-2)|-zr44cu56|sheared-.*-1e12|quench-barriers-"
+    r"|-(kob-andersen|wahnstrom)-2e-4-2|-ni62nb38-1e12-2|-aside$",
+    re.IGNORECASE,
 )
 
 _PACKAGE = Path(__file__).parents[1]

@@ -13,13 +13,18 @@ from ovito_glassml.learn.stiffness.model import StiffnessModel
 from ovito_glassml.reproduce.foreign_structures import FOREIGN_STRUCTURES, foreign_path
 from ovito_glassml.reproduce.stiffness import cooling_rate, read_samples
 from ovito_glassml.simulate.snapshots import read_snapshot
-from ovito_glassml.workflow.sample_data import STIFFNESS_MODELS, TEST_SAMPLES, sample_file
+from ovito_glassml.workflow.sample_data import STIFFNESS_MODELS, TEST_SAMPLES, is_kept_aside, sample_file
 
 
 @pytest.fixture(scope="module")
 def kept_aside():
-    folder = sample_file(f"stiffness/{TEST_SAMPLES[0]}.xyz.gz").parent
-    return [sample for sample in read_samples(folder) if sample.name in TEST_SAMPLES]
+    return [sample for sample in read_samples(sample_file("README.md").parent) if sample.name in TEST_SAMPLES]
+
+
+@pytest.fixture(scope="module")
+def of_every_composition():
+    """Cu-Zr with 35 to 80 % of copper, none of them learned from."""
+    return [sample for sample in read_samples(sample_file("README.md").parent) if is_kept_aside(sample.name)]
 
 
 @pytest.fixture(scope="module", params=STIFFNESS_MODELS)
@@ -52,14 +57,27 @@ def test_default_model_ranks_atoms_and_regions_of_every_sample(kept_aside):
         assert score.coarse >= 0.70, score
 
 
-def test_atoms_of_other_compositions_are_ranked_as_well_and_marked_since_their_level_is_wrong():
+def test_cage_stiffness_is_right_from_35_to_80_percent_of_copper(of_every_composition):
+    """Ranks of atoms and regions, levels, and how levels differ between glasses."""
     model = StiffnessModel.load("stiffness-cuzr")
-    folder = sample_file(f"stiffness/{TEST_SAMPLES[0]}.xyz.gz").parent / "foreign"
-    for sample, wrong in zip(read_samples(folder), (-0.04, -0.08), strict=True):  # Cu64Zr36, Cu80Zr20
-        score = score_sample(model, sample)
-        assert score.correlation > 0.85, score
-        assert score.bias < wrong, score
-        assert score.extrapolating > 0.99, score
+    assert not {sample.name for sample in of_every_composition} & set(model.header.training["samples"])
+    scores = [score_sample(model, sample, label="cage") for sample in of_every_composition]
+    assert len(scores) >= 10
+    assert np.mean([score.correlation for score in scores]) >= 0.90
+    assert np.mean([score.coarse for score in scores]) >= 0.86
+    assert np.mean([abs(score.bias) for score in scores]) <= 0.015
+    measured, predicted = zip(*((score.measured_mean, score.predicted_mean) for score in scores), strict=True)
+    assert np.polyfit(measured, predicted, 1)[0] >= 0.6
+
+
+def test_stated_errors_of_the_cage_stiffness_hold(of_every_composition):
+    model = StiffnessModel.load("stiffness-cuzr")
+    covered = []
+    for sample in of_every_composition:
+        prediction = model.predict(sample.structure)
+        covered.append((np.abs(prediction.cage - sample.cage) <= prediction.cage_error).mean())
+    assert np.mean(covered) == pytest.approx(0.68, abs=0.05)
+    assert np.abs(np.array(covered) - 0.68).max() < 0.09
 
 
 def test_published_model_reaches_its_published_score(kept_aside):
@@ -75,14 +93,13 @@ def test_means_are_right_within_what_glasses_differ_by(kept_aside, name):
         assert abs(score.bias) <= MEAN_TOLERANCE[name], score
 
 
-def test_slowly_cooled_glass_is_predicted_to_be_stiffer(kept_aside):
+@pytest.mark.parametrize("label", ["stiffness", "cage"])
+def test_slowly_cooled_glass_is_predicted_to_be_stiffer(kept_aside, label):
     model = StiffnessModel.load("stiffness-cuzr")
-    scores = {cooling_rate(sample.name): score_sample(model, sample) for sample in kept_aside}
+    scores = {cooling_rate(sample.name): score_sample(model, sample, label=label) for sample in kept_aside}
     slowest, slow, fast = (scores[f"{rate} K/s"] for rate in ("1e11", "1e12", "1e13"))
     assert slowest.measured_mean > slow.measured_mean > fast.measured_mean
     assert slowest.predicted_mean > slow.predicted_mean > fast.predicted_mean
-    ratio = (slow.predicted_mean - fast.predicted_mean) / (slow.measured_mean - fast.measured_mean)
-    assert 0.5 <= ratio <= 1.5
 
 
 def test_snapshots_are_for_the_model_trained_on_snapshots(kept_aside):
@@ -107,6 +124,8 @@ def test_glasses_kept_aside_are_no_extrapolation(model, kept_aside):
 
 @pytest.mark.parametrize("name", FOREIGN_STRUCTURES)
 def test_what_is_no_such_glass_is_told_from_it(model, kept_aside, name):
+    if name == "Cu80Zr20 glass" and model.cage_heads:
+        pytest.skip("it knows glasses of this composition")
     glass = np.concatenate([model.predict(sample.structure).extrapolation for sample in kept_aside])
     folder = sample_file(f"stiffness/{TEST_SAMPLES[0]}.xyz.gz").parent / "foreign"
     foreign = read_snapshot(foreign_path(folder, name)).structure

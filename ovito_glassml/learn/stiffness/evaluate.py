@@ -13,10 +13,12 @@ from ovito_glassml.descriptors.rdf import RDFDescriptors
 from ovito_glassml.labels.vibrations import stiffness_from_msd
 from ovito_glassml.learn.evaluation import area_under_roc, pearson
 from ovito_glassml.learn.format import ResultTable
-from ovito_glassml.learn.stiffness.data import LabelledSample
+from ovito_glassml.learn.stiffness.data import BY_SPECIES, CAGE_LABEL, STIFFNESS_LABEL, LabelledSample, ModelDesign
 from ovito_glassml.learn.stiffness.model import StiffnessModel, StiffnessPrediction
+from ovito_glassml.learn.stiffness.train import ENOUGH_SAMPLES, leave_samples_out, with_expected_errors
 from ovito_glassml.learn.units import Units
 from ovito_glassml.neighbours import average_within
+from ovito_glassml.progress import Report
 from ovito_glassml.structure import Structure
 
 __all__ = [
@@ -24,6 +26,7 @@ __all__ = [
     "SampleScore",
     "coarse_radius",
     "extreme_rdfs",
+    "judged_by_leaving_out",
     "label_reliability",
     "mean_slope",
     "radius_scan",
@@ -33,6 +36,7 @@ __all__ = [
     "score_table",
     "score_tables",
     "separation_table",
+    "with_label",
 ]
 
 #: Å, the published coarse-graining radius.
@@ -181,6 +185,45 @@ def score_tables(
         scores = [score_sample(model, one, label="cage") for one in caged]
         tables.append(score_table("Held-out samples, cage stiffness", scores, note, units=units))
     return tables
+
+
+def with_label(samples: Sequence[LabelledSample], label: str) -> list[LabelledSample]:
+    """Those of which some atoms have a label."""
+    return [one for one in samples if (values := getattr(one, label)) is not None and np.isfinite(values).any()]
+
+
+def judged_by_leaving_out(
+    model: StiffnessModel,
+    samples: Sequence[LabelledSample],
+    *,
+    design: ModelDesign = BY_SPECIES,
+    seed: int = 1,
+    progress: Report | None = None,
+) -> tuple[StiffnessModel, list[ResultTable]]:
+    """A trained model with the errors to expect of it, and tables of every one of its samples left out.
+
+    Takes as long as five trainings. With fewer than `ENOUGH_SAMPLES` samples the model is returned as it is.
+
+    Parameters
+    ----------
+    model : StiffnessModel
+        Trained on all `samples` with this `design` and `seed`.
+    """
+    if len(samples) < ENOUGH_SAMPLES:
+        return model, []
+    left_out = leave_samples_out(samples, design=design, seed=seed, progress=progress)
+    tables = []
+    for label in (STIFFNESS_LABEL, CAGE_LABEL) if model.cage_heads else (STIFFNESS_LABEL,):
+        scores = [
+            score_prediction(model, sample, prediction, label)
+            for sample, prediction in zip(samples, left_out, strict=True)
+            if with_label([sample], label)
+        ]
+        title = "Samples left out in turn" + (", cage stiffness" if label == CAGE_LABEL else "")
+        note = f"By models of four fifths of the samples. {mean_slope(scores)}"
+        tables.append(score_table(title, scores, note, units=design.units))
+    model, held = with_expected_errors(model, samples, left_out)
+    return model, [*tables, *held]
 
 
 def rate_differences(scores: Sequence[SampleScore], groups: Mapping[str, str]) -> ResultTable:

@@ -156,7 +156,7 @@ def own_labels(files: Sequence[Path], label: str, species: str) -> list[Any]:
 
 def _learn_stiffness(task: Task, report: Report) -> Learned:
     from ovito_glassml.learn.stiffness.data import BY_SPECIES
-    from ovito_glassml.learn.stiffness.evaluate import score_sample, score_tables
+    from ovito_glassml.learn.stiffness.evaluate import judged_by_leaving_out, score_sample, score_tables
     from ovito_glassml.learn.stiffness.train import train
 
     samples, judges = (_stiffness_samples(files, task) for files in (task.learned, task.aside))
@@ -181,7 +181,8 @@ def _learn_stiffness(task: Task, report: Report) -> Learned:
                 score = float(np.mean([score_sample(model, one, label=label).correlation for one in judges]))
                 curve.setdefault(f"R of {name}, by atom", []).append(score)
     tables = score_tables(model, judges, task.note, units=task.units)
-    return Learned(model, tuple(tables), curve)
+    model, left_out = judged_by_leaving_out(model, samples, design=design, seed=task.seed)
+    return Learned(model, (*tables, *left_out), curve)
 
 
 # ---------------------------------------------------------------------- activity

@@ -403,7 +403,7 @@ def _how(task: Task, label: str) -> dict[str, Any]:
 def _cooling(material: Material, files: Sequence[Path]) -> str:
     """Names of glasses with how they were cooled, from what their files say."""
     units, told = material.unit_system, []
-    rates = "K/s" if units.temperature == "K" else f"{units.temperature}/{units.time}"
+    rates = units.cooling
     for file in files:
         header = read_header(file)
         made = made_with(header) | made_with(header, "input_settings")
