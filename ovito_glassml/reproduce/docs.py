@@ -43,6 +43,7 @@ BY_HAND = {
     "training": "Train models on your own data, make the data, and study which structure matters",
     "trajectories": "Long trajectories, clusters, and how fast everything is",
     "extending": "Add a modifier of your own",
+    "changelog": "What has changed, and what to do if you have used an earlier state",
 }
 FROM_CODE = {
     "commands": "All commands, with an example of each",
