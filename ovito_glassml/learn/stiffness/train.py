@@ -484,11 +484,11 @@ def _header(data: DescribedSamples, training: Mapping[str, Any], results: Sequen
     )
 
 
-def _composition(data: DescribedSamples) -> dict[str, list[float]]:
-    """Least and largest share of each species in the samples."""
+def _composition(data: DescribedSamples) -> dict[str, float | list[float]]:
+    """Share of each species in the samples, the least and the largest where they differ."""
     shares = [sample.structure.shares for sample in data.samples]
-    of_species = {name: [share.get(name, 0.0) for share in shares] for name in data.species}
-    return {name: [round(min(found), 4), round(max(found), 4)] for name, found in of_species.items()}
+    of_species = {name: sorted({round(share.get(name, 0.0), 4) for share in shares}) for name in data.species}
+    return {name: [found[0], found[-1]] if len(found) > 1 else found[0] for name, found in of_species.items()}
 
 
 #: Of the method; what the data come from is for those to say who have made them.
