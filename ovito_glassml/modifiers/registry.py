@@ -274,7 +274,7 @@ MODIFIERS = (
         "Predicted stiffness",
         "predicted_stiffness",
         "PredictedStiffnessModifier",
-        "which atoms are soft: the stiffness of every atom, predicted from one snapshot of a Cu-Zr glass",
+        "which atoms are soft: the stiffness of every atom, predicted from one snapshot of a Cu-Zr or Fe-P glass",
         Example(shown="Predicted Stiffness Coarse", meaning="predicted stiffness, mean within 6 Å (eV/Å²)"),
         results=("Predicted Stiffness",),
         views=(View("Predicted Stiffness", "predicted stiffness (eV/Å²)", truth="Stiffness"),),

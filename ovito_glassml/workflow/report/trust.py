@@ -21,9 +21,9 @@ __all__ = ["Trust", "trust_in"]
 MOST = 0.5
 
 #: By kind of a model: the score on samples that it did not learn from, its column and table, and what it means.
-SCORES = {
+SCORES: dict[str, tuple[str, str | tuple[str, ...], str]] = {
     "stiffness": (
-        "R", "This model on samples kept aside",
+        "R", ("This model on samples kept aside", "Held-out samples"),
         "a correlation of {} with the measured stiffness, atom by atom (1 is perfect)",
     ),
     "activity": (
