@@ -136,7 +136,7 @@ def _modifiers(names: list[str], settings: dict[str, Any]) -> list[Any]:
     chain = [registered[name].load()() for name in names]
     for name, value in settings.items():
         takers = [modifier for modifier in chain if name in modifier.editable_traits()]
-        if not takers:
+        if not takers and name != "species":  # which is about the file, and true for those who need no names
             known = sorted({trait for modifier in chain for trait in modifier.editable_traits()})
             raise UsageError(f"{', '.join(names)} has no parameter {name!r}; it has {', '.join(known)}.")
         for modifier in takers:

@@ -97,6 +97,12 @@ def test_apply_runs_over_all_frames_with_names_for_unnamed_types(small_dump, tmp
     assert "PredictedStiffness.extrapolating_fraction" in table.read_text().splitlines()[0]
 
 
+def test_names_of_types_do_no_harm_to_what_needs_none(small_dump, tmp_path):
+    for name in ("lasca", "vibrations"):
+        result = glassml("apply", small_dump, "-m", name, "--species", "Cu,Zr", "-o", tmp_path / "o.xyz")
+        assert result.returncode == 0, result.stderr
+
+
 def test_frames_can_be_chosen(small_dump, tmp_path):
     result = glassml("apply", small_dump, "-m", "rdf", "--species", "Cu,Zr", "--frames", "1", "-o", tmp_path / "o.xyz")
     assert "Wrote 1 frame to" in result.stdout
@@ -117,7 +123,7 @@ def test_frames_can_be_chosen(small_dump, tmp_path):
         (["apply", "{dump}", "-m", "stiffness", "--species", "Cu,Xx", "-o", "o.xyz"], ["Xx"]),
         (["apply", "{dump}", "-m", "stiffness", "--species", "Cu,Zr", "--model", "nix", "-o", "o.xyz"], ["nix"]),
         (["apply", "{junk}", "-m", "stiffness", "-o", "o.xyz"], ["junk.txt cannot be read"]),
-        (["apply", "{dump}", "-m", "vibrations", "--species", "Cu,Zr", "--frames", "0", "-o", "o.xyz"], ["frame"]),
+        (["apply", "{dump}", "-m", "vibrations", "--set", "number_of_frames=9", "-o", "o.xyz"], ["window of 9 frames"]),
         (["models", "show", "nix"], ["nix"]),
         (["simulate", "quench", "-o", "glass.xyz"], ["must end in .xyz.gz"]),
         (["simulate", "quench", "-o", "glass.xyz.gz", "--composition", "CuZr"], ["write it like Cu50Zr50"]),
