@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+import warnings
 
 import typer
 from rich.console import Console
@@ -15,7 +17,7 @@ from ovito_glassml.cli.lazy import add_lazily
 from ovito_glassml.cli.models import models_app
 from ovito_glassml.cli.modifiers import modifiers_app
 from ovito_glassml.cli.study import study_app
-from ovito_glassml.errors import GlassMLError
+from ovito_glassml.errors import GlassMLError, told
 
 __all__ = ["app", "main"]
 
@@ -60,10 +62,14 @@ add_lazily(
 
 def main() -> None:
     """Entry point: a mistake in the input ends in one sentence and status 2, a bug in a traceback."""
+    warnings.formatwarning = lambda message, *where, **line: f"{message}\n"
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells where it keeps its fonts
     try:
         app()
     except KeyboardInterrupt:
         sys.exit(130)
     except (GlassMLError, OSError) as error:
-        Console(stderr=True).print(f"glassml: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        Console(stderr=True).print(
+            f"glassml: {told(error)}", style="red", highlight=False, markup=False, soft_wrap=True
+        )
         sys.exit(2)
