@@ -6,10 +6,10 @@ import logging
 import sys
 import warnings
 
-import typer
 from rich.console import Console
 
 from ovito_glassml.cli import apply, learn
+from ovito_glassml.cli.commands import Commands
 from ovito_glassml.cli.compare import compare
 from ovito_glassml.cli.doctor import doctor
 from ovito_glassml.cli.figures import figures_app
@@ -22,11 +22,10 @@ from ovito_glassml.errors import GlassMLError, told
 __all__ = ["app", "main"]
 
 
-app = typer.Typer(
+app = Commands(
     name="glassml",
     help="Machine learning for glasses: predict, train, simulate and draw. Try: glassml demo",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )

@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from ovito_glassml.cli.commands import Commands
 from ovito_glassml.cli.common import UsageError, console, progress_bar
 from ovito_glassml.cli.lammps import Composition, LammpsArguments, Potentials
 from ovito_glassml.files import write_atomically
 
-material_app = typer.Typer()
+material_app = Commands()
 
 
 @material_app.command("list")
