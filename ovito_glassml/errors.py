@@ -4,8 +4,8 @@ import errno
 
 __all__ = ["FULL", "BusyError", "GlassMLError", "SimulationError", "TrainingError", "UnfitMaterialError", "told"]
 
-#: What a disk says that has no room left, for anybody or for this user.
-FULL = {errno.ENOSPC, errno.EDQUOT}
+#: What a disk says that has no room left, for anybody, for this user, or for such a file.
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class GlassMLError(ValueError):
@@ -37,7 +37,7 @@ def told(error: Exception) -> str:
         return str(error)
     name = error.filename or "A file"
     if error.errno in FULL:
-        return f"{name} cannot be written, as the disk is full; make room and repeat the command, nothing is lost."
+        return f"{name} cannot be written ({error.strerror}); make room and repeat the command, nothing is lost."
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"{name} cannot be opened ({error.strerror}); choose another place, or ask its owner."
     return str(error)

@@ -49,12 +49,12 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
 def test_a_full_disk_is_told_of_the_file_that_was_wanted_and_loses_nothing(tmp_path, monkeypatch):
     file = tmp_path / "numbers.csv"
     file.write_bytes(b"old")
-    for code in (errno.ENOSPC, errno.EDQUOT):
+    for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         monkeypatch.setattr(os, "fsync", lambda number, code=code: fail(code))
         with pytest.raises(OSError, match=r"numbers\.csv") as found:
             write_atomically(file, b"new")
-        sentence = f"{file} cannot be written, as the disk is full; make room and repeat the command, nothing is lost."
-        assert told(found.value) == sentence
+        why = f"({os.strerror(code)}); make room and repeat the command, nothing is lost."
+        assert told(found.value) == f"{file} cannot be written {why}"
         assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
 
 
