@@ -92,7 +92,8 @@ def strange_samples(draw: st.DrawFn, *, named: bool = False) -> Sample:
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1), label="seed"))
     names = draw(st.sampled_from([one for one in STRANGE_NAMES if not named or all(one.values())]), label="names")
     rows, periodic = SHAPES[draw(st.sampled_from(list(SHAPES)), label="shape")]
-    spacing = draw(st.sampled_from([1.0, 1.6, 2.6]), label="spacing")  # Lennard-Jones, silica, a metal
+    # Lennard-Jones, silica, a metal; no cell is as long as a cutoff, where a neighbour may or may not count.
+    spacing = draw(st.sampled_from([1.03, 1.61, 2.63]), label="spacing")
     open_sides = draw(st.booleans(), label="open where there is vacuum")
     flat = rows[2] == 1 and draw(st.booleans(), label="exactly flat")
     grid = np.stack(np.meshgrid(*map(np.arange, rows), indexing="ij"), -1).reshape(-1, 3).astype(float)
