@@ -1,8 +1,9 @@
 """Many frames in many processes, on this machine or on a Dask cluster.
 
 The frames are cut into ranges. Each range is computed by a process of its own, which leaves two files in a hidden
-folder beside the output: the frames as they will stand there, and their attributes. The parent appends finished
-ranges to the output in order. After a kill, ranges that are whole and were made from the same input are used again.
+folder beside the output: the frames as they will stand there, and their attributes with what modifiers had to say.
+The parent appends finished ranges to the output in order, and says each thing once, wherever it was computed. After a
+kill, ranges that are whole and were made from the same input are used again.
 
 This module imports neither OVITO nor NumPy by itself, so that a Dask worker stays as small as it was.
 """
@@ -11,13 +12,14 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -33,6 +35,9 @@ __all__ = ["BatchError", "FrameRange", "annotate_in_ranges"]
 
 #: Longest range. A process takes seconds to start; a lost one should cost minutes.
 LONGEST_RANGE = 200
+
+#: Counts what the files of ranges hold: those of another count are computed anew.
+CONTENT = 2
 
 #: Ranges that a shorter job is cut into, so that all processes have work until the end.
 FEWEST_RANGES = 32
@@ -140,7 +145,7 @@ def annotate_in_ranges(
     ranges = []
     for file, selection in zip(files, chosen, strict=True):
         made_from = [str(file), _stamp(str(file)), atom_style]
-        key = _digest([ovito_glassml.__version__, style, made_by, _stamps(made_by), *made_from])
+        key = _digest([ovito_glassml.__version__, CONTENT, style, made_by, _stamps(made_by), *made_from])
         for start in range(0, len(selection), length):
             part = list(selection[start : start + length])
             name = str(folder / _digest([key, part]))
@@ -221,6 +226,7 @@ def _compute_and_join(
     todo = {item.part: item for item in ranges if not item.is_done}  # a file may be given twice
     counter = _Counter(ranges, todo, progress)
     last: dict[str, object] = {}
+    said: set[str] = set()
     with whole_or_nothing(output, folder) as sink, AttributeTable(attributes) as table, on(scheduler, jobs) as submit:
         answers = {
             part: submit(Call.of(str(item), _compute_range, item), partial(counter.done, item))
@@ -236,11 +242,23 @@ def _compute_and_join(
                 counter.done(item, len(item.frames))
             with open(item.path(".frames"), "rb") as part:
                 shutil.copyfileobj(part, sink, 1 << 20)
-            for record in json.loads(item.path(".json").read_text()):
+            content = json.loads(item.path(".json").read_text())
+            for record in content["records"]:
                 table.add(record)
                 last.update(record)
+            _say(content["said"], said)
         table.write()
     return last
+
+
+def _say(lines: Sequence[str], said: set[str]) -> None:
+    """Print what was not said of an earlier frame, with whatever numbers; each line begins with its file and frame."""
+    for line in lines:
+        file, _, sentence = line.partition(", frame ")
+        subject = file + re.sub(r"[\d.]+", "", sentence)
+        if subject not in said:
+            said.add(subject)
+            print(line)
 
 
 class _Counter:
@@ -273,9 +291,11 @@ def _compute_range(report: Callable[[int], None], item: FrameRange) -> None:
     file, records = item.file, []
     modifiers = [_rebuilt(description) for description in item.modifiers]
     pipeline = open_trajectory(file, item.atom_style)
-    with appearing(item.path(".frames")) as sink:
+    said = io.StringIO()
+    with appearing(item.path(".frames")) as sink, redirect_stdout(said):
         for frame, data, text in computed(pipeline, file, item.frames, modifiers, item.style):
             sink.write(text)
             records.append(record_of(data, file, frame))
             report(len(records))
-    write_atomically(item.path(".json"), json.dumps(records).encode())
+    content = {"records": records, "said": said.getvalue().splitlines()}
+    write_atomically(item.path(".json"), json.dumps(content).encode())

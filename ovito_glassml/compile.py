@@ -49,6 +49,9 @@ PATIENCE = 0.5
 #: Seconds after which a process that waits for another compiles by itself; no function takes as long.
 LONGEST_WAIT = 300.0
 
+#: Warnings given: Numba makes Python forget which it has shown.
+_said: set[str] = set()
+
 #: When the outermost compilation began that goes on now, and when the last lengthy one ended.
 _began: float | None = None
 _ended = -math.inf
@@ -89,7 +92,8 @@ def compiled(**options: Any) -> Callable[[Callable], Any]:
             return function
         settings = {**options, "no_cfunc_wrapper": True}  # nobody calls through pointers
         try:
-            dispatcher = numba.njit(cache=True, **settings)(function)
+            with _no_folder_called_tilde():
+                dispatcher = numba.njit(cache=True, **settings)(function)
         except RuntimeError:
             dispatcher = numba.njit(**settings)(function)
         _renew_with_callees(dispatcher)
@@ -97,6 +101,19 @@ def compiled(**options: Any) -> Callable[[Callable], Any]:
         return dispatcher
 
     return decorate
+
+
+@contextmanager
+def _no_folder_called_tilde() -> Iterator[None]:
+    """Where the system does not know a user's home, as in a container, Numba would make a folder ``~`` to keep code."""
+    if "XDG_CACHE_HOME" in os.environ or os.path.expanduser("~") != "~":
+        yield
+        return
+    os.environ["XDG_CACHE_HOME"] = os.devnull  # no folder, so nothing is kept there
+    try:
+        yield
+    finally:
+        del os.environ["XDG_CACHE_HOME"]
 
 
 def kernel(function: Callable) -> Any:
@@ -336,7 +353,10 @@ def _lock_of(file: Any) -> Iterator[None]:
 
 def _say_why(error: Exception) -> None:
     why = f"{error.owner} has been at work there" if isinstance(error, HeldError) else str(error)
-    warnings.warn(f"Compiled code is neither loaded nor kept, because of its folder: {why}.", stacklevel=2)
+    sentence = f"Compiled code is neither loaded nor kept, because of its folder: {why}."
+    if sentence not in _said:
+        _said.add(sentence)
+        warnings.warn(sentence, stacklevel=2)
 
 
 @contextmanager

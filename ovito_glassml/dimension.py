@@ -74,7 +74,7 @@ def _reduced(structure: Structure) -> NDArray[np.float64]:
 
 def _in_one_plane(structure: Structure, vectors: NDArray) -> bool:
     """Whether all atoms, or images of them, lie in one plane, along a face of the cell if that repeats across."""
-    offsets = structure.positions - structure.positions[0]
+    offsets = _nearest_images(structure.positions - structure.positions[0], vectors, structure.pbc)
     few = offsets[:: max(1, len(offsets) // MOST_TRIED)]
     tolerance = PLANE / np.sqrt(len(offsets))
     if _thickness(few, vectors, structure.pbc) > tolerance * 2 * np.abs(offsets).max():  # as of nearly all structures
@@ -82,6 +82,14 @@ def _in_one_plane(structure: Structure, vectors: NDArray) -> bool:
     # The width of most atoms, since one that has flown off must not make the others look flat.
     width = 4 * np.median(np.abs(offsets - np.median(offsets, axis=0)), axis=0).max()
     return _thickness(offsets, vectors, structure.pbc) <= tolerance * width
+
+
+def _nearest_images(offsets: NDArray, vectors: NDArray, pbc: tuple[bool, ...]) -> NDArray:
+    """The same atoms beside the first: how wide they lie must not depend on the images that a file happens to hold."""
+    if not any(pbc):
+        return offsets
+    fractions = np.einsum("ij,jk->ik", offsets, np.linalg.inv(vectors))
+    return offsets - np.einsum("ij,jk->ik", np.where(pbc, np.rint(fractions), 0.0), vectors)
 
 
 def _thickness(offsets: NDArray, vectors: NDArray, pbc: tuple[bool, ...]) -> float:

@@ -12,13 +12,20 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from ovito_glassml.errors import BusyError, TrainingError
+from ovito_glassml.errors import FULL, BusyError, TrainingError
 from ovito_glassml.locks import HeldError, locked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["appearing", "load_arrays", "remove_left_overs", "save_atomically", "sole_writer", "write_atomically"]
+__all__ = [
+    "appearing",
+    "load_arrays",
+    "remove_left_overs",
+    "save_atomically",
+    "sole_writer",
+    "write_atomically",
+]
 
 #: Seconds in which a process that is just ending lets go of its files.
 PATIENCE = 0.2
@@ -34,6 +41,11 @@ def appearing(path: Path, folder: Path | None = None) -> Iterator[BinaryIO]:
         Replaced if it exists, at the end and unless there is an error.
     folder : Path, optional
         Where the hidden temporary file grows, on the same disk; beside `path` by default. Only a kill leaves it behind.
+
+    Raises
+    ------
+    OSError
+        That of a full disk or a closed folder names `path`.
     """
     # The random part tells threads apart, and processes of machines that share the folder.
     temporary = (folder or path.parent) / f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp"
@@ -43,6 +55,10 @@ def appearing(path: Path, folder: Path | None = None) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename == str(temporary) or (error.filename is None and error.errno in FULL):
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -96,6 +112,8 @@ def sole_writer(*outputs: Path | None, patience: float = PATIENCE) -> Iterator[N
     ------
     BusyError
         If another process is at work on one of them; it names both.
+    OSError
+        If nothing can be written there; it names the output.
     """
     with ExitStack() as taken:
         for output in filter(None, outputs):
@@ -105,6 +123,9 @@ def sole_writer(*outputs: Path | None, patience: float = PATIENCE) -> Iterator[N
                 raise BusyError(
                     f"{output} is being written by {error.owner}; wait until that has ended or choose another name."
                 ) from error
+            except OSError as error:
+                error.filename = str(output)  # who knows nothing of locks wants to write this
+                raise
             if newly and not output.is_dir():
                 remove_left_overs(output)
         yield

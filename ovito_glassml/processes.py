@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ovito_glassml.errors import GlassMLError
+from ovito_glassml.errors import GlassMLError, told
 
 __all__ = [
     "Answer",
@@ -362,7 +362,7 @@ def _main() -> None:
         answer("refused", str(error))
         sys.exit(2)
     except OSError as error:  # such as a full disk
-        answer("failed", str(error))
+        answer("failed", told(error))
         sys.exit(2)
 
 

@@ -182,7 +182,7 @@ def interrupted(monkeypatch):
         reached = []
 
         @contextmanager
-        def bar(text):
+        def bar(text, **options):
             def update(fraction, description=""):
                 if text == part and fraction >= moment:
                     reached.append(fraction)

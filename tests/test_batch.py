@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ovito_glassml import LaSCAModifier, RDFDescriptorsModifier, batch, processes
+from ovito_glassml import LaSCAModifier, PredictedStiffnessModifier, RDFDescriptorsModifier, batch, processes
 from ovito_glassml.adapter.files import FileError, annotate
 from ovito_glassml.batch import BatchError, annotate_in_ranges
 from ovito_glassml.modifiers.registry import by_name
@@ -94,6 +94,25 @@ def test_any_number_of_processes_writes_the_same_bytes(jobs, range_length, name,
     assert seen[0] == (0.0, "0 of 6 frames done")
     assert seen[-1] == (1.0, "6 of 6 frames done")
     assert len(seen) == FRAMES + 1
+
+
+def test_what_modifiers_have_to_say_is_said_once_by_whoever_asked(tmp_path, capfd):
+    """Not by every process, and not on the machines of a cluster, where nobody looks."""
+    rng = np.random.default_rng(5)
+    atoms = ["\n".join(f"Cu {x} {y} {z}" for x, y, z in rng.uniform(0, 9, (20, 3))) for _ in range(4)]
+    (tmp_path / "open.xyz").write_text("".join(f"20\n\n{text}\n" for text in atoms))
+    told = []
+    chain = [PredictedStiffnessModifier(model="stiffness-cuzr"), LaSCAModifier()]
+    annotate([tmp_path / "open.xyz"], chain, tmp_path / "alone.xyz")
+    told.append(capfd.readouterr().out)
+    again = [PredictedStiffnessModifier(model="stiffness-cuzr"), LaSCAModifier()]
+    annotate_in_ranges([tmp_path / "open.xyz"], again, tmp_path / "shared.xyz", range_length=1, jobs=2)
+    printed = capfd.readouterr()
+    told.append(printed.out)
+    assert told[0].count("there is no simulation cell") == 2
+    assert told[0].count("of the atoms are unlike the training data") == 1
+    assert told[1] == told[0]
+    assert printed.err == ""
 
 
 def test_several_files_and_chosen_frames_keep_their_order(dump, tmp_path):

@@ -181,6 +181,22 @@ print(lonely.half(1), lonely.half(1.0))
     assert run(tmp_path, code) == "0.5 0.5"
 
 
+def test_a_user_without_a_home_gets_no_folder_that_is_called_tilde(tmp_path):
+    """In a container, a user may have a number and nothing else."""
+    write_module(tmp_path, "lonely", "@compiled()\ndef half(value):\n    return value / 2\n")
+    (tmp_path / "__pycache__").touch()  # nothing can be kept there
+    code = """
+import os
+for name in ("XDG_CACHE_HOME", "NUMBA_CACHE_DIR"):
+    os.environ.pop(name, None)
+os.path.expanduser = lambda path: path
+import lonely
+print(lonely.half(1), "XDG_CACHE_HOME" in os.environ)
+"""
+    assert run(tmp_path, code) == "0.5 False"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["__pycache__", "lonely.py"]
+
+
 def references_counted(function, **replaced):
     """How many times the optimised code of a kernel, and of what it calls, takes a reference to an array."""
     body = types.FunctionType(function.py_func.__code__, {**function.py_func.__globals__, **replaced})

@@ -42,6 +42,16 @@ def test_a_plane_is_refused_however_thick_its_cell(thickness, jitter, unit):
         assert refused(unit * positions, unit * cell, pbc)
 
 
+def test_a_zigzag_chain_stays_one_on_any_images():
+    """Nine atoms in vacuum, bent by a tenth of their distance: far images do not make it look flat."""
+    rng = np.random.default_rng(2)
+    chain = np.column_stack([*rng.uniform(-0.1, 0.1, (2, 9)), np.arange(9)])
+    cell = np.diag([9.0, 9.0, 9.0])
+    for seed in range(20):
+        images = np.random.default_rng(seed).integers(-3, 4, (9, 3))
+        assert not refused(chain + images @ cell, cell, ALL)
+
+
 def test_a_plane_is_refused_in_any_orientation_and_by_any_choice_of_vectors():
     positions, edge = disordered_plane(jitter=1e-6)
     for thickness in (0.2, 1.0, 9.0):

@@ -1,5 +1,6 @@
 """A file that is being written is the old one until it is the whole new one."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -9,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ovito_glassml.errors import BusyError, TrainingError
-from ovito_glassml.files import load_arrays, save_atomically, sole_writer, write_atomically
+from ovito_glassml import files
+from ovito_glassml.errors import BusyError, TrainingError, told
+from ovito_glassml.files import appearing, load_arrays, save_atomically, sole_writer, write_atomically
 
 #: Is killed by its own hand at the last moment: everything is written, nothing has its name yet.
 KILLED = """
@@ -42,6 +44,38 @@ def test_an_error_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
         write_atomically(file, b"new")
     assert file.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_full_disk_is_told_of_the_file_that_was_wanted_and_loses_nothing(tmp_path, monkeypatch):
+    file = tmp_path / "numbers.csv"
+    file.write_bytes(b"old")
+    for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        monkeypatch.setattr(os, "fsync", lambda number, code=code: fail(code))
+        with pytest.raises(OSError, match=r"numbers\.csv") as found:
+            write_atomically(file, b"new")
+        why = f"({os.strerror(code)}); make room and repeat the command, nothing is lost."
+        assert told(found.value) == f"{file} cannot be written {why}"
+        assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
+
+
+def fail(code, *name):
+    raise OSError(code, os.strerror(code), *name)
+
+
+def test_errors_of_what_is_read_meanwhile_keep_their_name(tmp_path):
+    with pytest.raises(OSError, match="Input") as found, appearing(tmp_path / "numbers.csv"):
+        fail(errno.EIO)
+    assert found.value.filename is None
+    with pytest.raises(OSError, match=r"other\.dump"), appearing(tmp_path / "numbers.csv"):
+        fail(errno.ENOSPC, "other.dump")
+
+
+def test_a_closed_folder_is_told_by_the_file_that_was_wanted(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "locked", lambda lock, patience: fail(errno.EACCES, str(lock)))
+    with pytest.raises(PermissionError) as found, sole_writer(tmp_path / "a.xyz"):
+        raise AssertionError("never reached")
+    expected = f"{tmp_path / 'a.xyz'} cannot be opened (Permission denied); choose another place, or ask its owner."
+    assert told(found.value) == expected
 
 
 def test_a_kill_leaves_the_old_file(tmp_path):

@@ -52,7 +52,7 @@ LONGEST_HEADER = 4096
 #: Letters of OVITO's own words in a message.
 LONGEST_REPORT = 300
 
-_STYLE_REMEDY = " Write it into the file, as in 'Atoms # charge', or give it, as in --atom-style charge."
+_STYLE_REMEDY = " Write it into the file, as in 'Atoms # full', or give it, as in --atom-style full or charge."
 
 
 def open_trajectory(file: Path | str, atom_style: str = "") -> Pipeline:

@@ -51,7 +51,7 @@ def formatted(data: DataCollection, style: str) -> bytes:
     Raises
     ------
     FormatError
-        If a frame without cell shall become a dump.
+        If a frame without cell shall become a dump, or the disk of temporary files is full.
     """
     options: dict[str, object] = {"precision": DIGITS}
     if style == _DUMP:
@@ -62,8 +62,27 @@ def formatted(data: DataCollection, style: str) -> bytes:
     others = [name for name in data.particles if name not in _DISPLAY_PROPERTIES | set(_LEADING_COLUMNS)]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "frame"
-        export_file(data, str(file), style, columns=leading + others, **options)
-        return file.read_bytes()
+        try:
+            export_file(data, str(file), style, columns=leading + others, **options)
+        except RuntimeError as error:
+            raise FormatError(_no_room(file, str(error))) from error
+        text = file.read_bytes()
+    if not _is_whole(text, data.particles.count, style):
+        raise FormatError(_no_room(file, "it was cut off"))
+    return text
+
+
+def _no_room(file: Path, why: str) -> str:
+    return (
+        f"The frame cannot be written into the folder of temporary files {file.parent.parent} ({why}); make room "
+        "there, or name another folder in the variable TMPDIR."
+    )
+
+
+def _is_whole(text: bytes, count: int, style: str) -> bool:
+    """Whether every particle has its line: OVITO does not notice where a full disk cuts off the last kilobytes."""
+    begin, before = (text.find(b"ITEM: ATOMS"), 1) if style == _DUMP else (0, 2)
+    return begin >= 0 and text.endswith(b"\n") and text.count(b"\n", begin) == before + count
 
 
 def _lies_as_in_lammps(data: DataCollection) -> bool:

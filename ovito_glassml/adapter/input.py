@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ovito.data import DataCollection, Particles
 from ovito.pipeline import ModifierInterface
 
-from ovito_glassml.adapter.notices import say_once
+from ovito_glassml.adapter.notices import is_without_cell, say_once
 from ovito_glassml.dimension import check_three_dimensional
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.structure import Structure, StructureError, chemical_order
@@ -87,7 +87,7 @@ def structure_from_data(
     -------
     Structure
         Species in canonical order, only those present. A cell without volume and without
-        periodic directions, as some files of isolated particles have, counts as no cell.
+        periodic directions, or all of zeros, as files of isolated particles have, counts as no cell.
 
     Raises
     ------
@@ -350,13 +350,10 @@ def _distinct(kinds: NDArray) -> NDArray:
 
 def _cell_of(data: DataCollection) -> tuple[NDArray | None, NDArray, tuple[bool, ...]]:
     """Cell vectors as rows, origin and periodic flags."""
-    if data.cell is None:
+    if is_without_cell(data):
         return None, np.zeros(3), ()
     matrix = np.array(data.cell[...], dtype=np.float64)
-    pbc = tuple(bool(flag) for flag in data.cell.pbc)
-    if not any(pbc) and np.isfinite(matrix).all() and np.linalg.matrix_rank(matrix[:, :3]) < 3:
-        return None, np.zeros(3), pbc
-    return matrix[:, :3].T, matrix[:, 3], pbc
+    return matrix[:, :3].T, matrix[:, 3], tuple(bool(flag) for flag in data.cell.pbc)
 
 
 def _selection_mask(particles: Particles) -> NDArray[np.bool_]:

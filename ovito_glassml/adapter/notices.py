@@ -8,7 +8,7 @@ import numpy as np
 from ovito.data import DataCollection
 from traits.api import HasTraits
 
-__all__ = ["note_foreign_unit", "note_missing_cell", "note_other_model", "say_once"]
+__all__ = ["is_without_cell", "note_foreign_unit", "note_missing_cell", "note_other_model", "say_once"]
 
 #: Atoms in the cube of a unit of length: more than any material has in a cubic ångström. Diamond, the densest,
 #: has 0.18; Lennard-Jones liquids have about 1.
@@ -43,9 +43,21 @@ def say_once(cache: DataCollection, subject: str, sentence: str, modifier: HasTr
     said.add(subject)
 
 
+def is_without_cell(data: DataCollection) -> bool:
+    """Whether a frame has no cell, or one that stands for none: flat and open, or all zeros, which may say periodic.
+
+    GROMACS writes zeros for what it simulated without a box.
+    """
+    if data.cell is None:
+        return True
+    vectors = np.array(data.cell[:, :3], dtype=np.float64)
+    flat = np.isfinite(vectors).all() and np.linalg.matrix_rank(vectors) < 3
+    return bool(flat and not (any(data.cell.pbc) and vectors.any()))
+
+
 def note_missing_cell(data: DataCollection, cache: DataCollection, modifier: HasTraits) -> None:
     """Say that data have no simulation cell, for modifiers to which neighbours matter, in the attribute ``no_cell``."""
-    missing = data.cell is None or (not any(data.cell.pbc) and data.cell.volume == 0)
+    missing = is_without_cell(data)
     data.attributes[f"{_prefix(modifier)}.no_cell"] = int(missing)
     if missing:
         say_once(
@@ -72,7 +84,9 @@ def note_other_model(cache: DataCollection, modifier: HasTraits, name: str) -> N
         )
 
 
-def note_foreign_unit(data: DataCollection, cache: DataCollection, modifier: HasTraits, *lengths: str) -> None:
+def note_foreign_unit(
+    data: DataCollection, cache: DataCollection, modifier: HasTraits, *lengths: str, beside: str = ""
+) -> None:
     """Say that lengths are hardly ångströms while parameters keep defaults in Å, in the attribute ``foreign_unit``.
 
     Parameters
@@ -81,6 +95,8 @@ def note_foreign_unit(data: DataCollection, cache: DataCollection, modifier: Has
     modifier : HasTraits
     *lengths : str
         Its parameters with a default in Å; without any the modifier knows no other unit.
+    beside : str
+        What else to do, after the lengths.
     """
     usual = not lengths or any(getattr(modifier, name) == modifier.trait(name).default for name in lengths)
     density = _density(data)
@@ -88,6 +104,7 @@ def note_foreign_unit(data: DataCollection, cache: DataCollection, modifier: Has
     data.attributes[f"{_prefix(modifier)}.foreign_unit"] = int(foreign)
     if foreign:
         remedy = f"set {' and '.join(lengths)} in the unit of the file" if lengths else "scale the coordinates to Å"
+        remedy += beside
         say_once(
             cache,
             f"unit of {data.attributes.get('SourceFile')}",

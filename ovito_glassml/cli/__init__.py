@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import sys
+import warnings
 
-import typer
 from rich.console import Console
 
 from ovito_glassml.cli import apply, learn
+from ovito_glassml.cli.commands import Commands
 from ovito_glassml.cli.compare import compare
 from ovito_glassml.cli.doctor import doctor
 from ovito_glassml.cli.figures import figures_app
@@ -16,16 +18,15 @@ from ovito_glassml.cli.models import models_app
 from ovito_glassml.cli.modifiers import modifiers_app
 from ovito_glassml.cli.report import report
 from ovito_glassml.cli.study import study_app
-from ovito_glassml.errors import GlassMLError
+from ovito_glassml.errors import GlassMLError, told
 
 __all__ = ["app", "main"]
 
 
-app = typer.Typer(
+app = Commands(
     name="glassml",
     help="Machine learning for glasses: predict, train, simulate and draw. Try: glassml demo",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -62,10 +63,14 @@ add_lazily(
 
 def main() -> None:
     """Entry point: a mistake in the input ends in one sentence and status 2, a bug in a traceback."""
+    warnings.formatwarning = lambda message, *where, **line: f"{message}\n"
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells where it keeps its fonts
     try:
         app()
     except KeyboardInterrupt:
         sys.exit(130)
     except (GlassMLError, OSError) as error:
-        Console(stderr=True).print(f"glassml: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
+        Console(stderr=True).print(
+            f"glassml: {told(error)}", style="red", highlight=False, markup=False, soft_wrap=True
+        )
         sys.exit(2)

@@ -13,6 +13,12 @@ from ovito_glassml.modifiers import registry
 
 SHORT_NAMES = ", ".join(registry.by_name())
 
+
+def _names_like(incomplete: str) -> list[str]:
+    """For completion in a shell."""
+    return [name for name in registry.by_name() if name.startswith(incomplete)]
+
+
 Minimise = Annotated[
     str | None,
     typer.Option(
@@ -45,7 +51,10 @@ def apply(
             "or their addresses (https:// or sftp://)."
         ),
     ],
-    modifier: Annotated[list[str], typer.Option("--modifier", "-m", help=f"One or more of: {SHORT_NAMES}.")],
+    modifier: Annotated[
+        list[str],
+        typer.Option("--modifier", "-m", help=f"One or more of: {SHORT_NAMES}.", autocompletion=_names_like),
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Annotated file: .xyz, .dump, also with .gz.")],
     model: Annotated[str | None, typer.Option(help="Name of a shipped or installed model, or model file.")] = None,
     species: Annotated[str | None, typer.Option(help="Names for unnamed particle types, in type order: Cu,Zr.")] = None,
@@ -84,13 +93,14 @@ def apply(
     written: dict[str, Any] = {"frames": frame_range(frames), "attributes": attributes, "atom_style": atom_style}
     # A path would take a slash out of an address.
     sources = [file if "://" in file else Path(file) for file in files]
-    with progress_bar(f"Reading {Path(files[0]).name}") as update:
+    shared = bool(jobs or scheduler)
+    with progress_bar(f"Reading {Path(files[0]).name}", goes_on=shared) as update:
 
         def on_frame(done: int, total: int, data: Any) -> None:
             last.update(data.attributes)
             update(done / total, f"Frame {done} of {total}")
 
-        if jobs or scheduler:
+        if shared:
             sharing: dict[str, Any] = {"jobs": jobs or 1, "scheduler": scheduler, "progress": update}
             count, last = annotate_in_ranges(sources, chain, output, **written, **sharing)
         else:
@@ -136,7 +146,7 @@ def _modifiers(names: list[str], settings: dict[str, Any]) -> list[Any]:
     chain = [registered[name].load()() for name in names]
     for name, value in settings.items():
         takers = [modifier for modifier in chain if name in modifier.editable_traits()]
-        if not takers:
+        if not takers and name != "species":  # which is about the file, and true for those who need no names
             known = sorted({trait for modifier in chain for trait in modifier.editable_traits()})
             raise UsageError(f"{', '.join(names)} has no parameter {name!r}; it has {', '.join(known)}.")
         for modifier in takers:

@@ -16,6 +16,15 @@ from ovito_glassml.errors import GlassMLError
 
 console = Console()
 
+#: What a command that is stopped says, by whether it goes on where it was.
+_STOPPED = {
+    True: "Stopped. The same command goes on from here.",
+    False: "Stopped. The same command begins anew; nothing half-written is left.",
+}
+
+#: Whether bars are shown, see `without_bars`.
+_show_bars = True
+
 
 class UsageError(GlassMLError):
     """The command line asks for something that does not exist."""
@@ -28,13 +37,36 @@ def _bars() -> Progress:
         TaskProgressColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
     )
-    return Progress(*columns, console=Console(stderr=True))
+    return Progress(*columns, console=Console(stderr=True), disable=not _show_bars)
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Show no bars meanwhile."""
+    global _show_bars
+    before, _show_bars = _show_bars, False
+    try:
+        yield
+    finally:
+        _show_bars = before
+
+
+@contextmanager
+def _saying_how_to_go_on(goes_on: bool) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        Console(stderr=True).print(_STOPPED[goes_on], highlight=False, soft_wrap=True)
+        raise
 
 
 @contextmanager
 def two_bars(text: str) -> Iterator[tuple[Callable[[float, float, str], None], Callable[[str], None]]]:
-    """Bars with time left for the whole and its part; yields ``update(whole, part, text)``, and what prints a line."""
-    with _bars() as bar:
+    """Bars with time left for the whole and its part, of a command that goes on where it was stopped.
+
+    Yields ``update(whole, part, text)``, and what prints a line.
+    """
+    with _saying_how_to_go_on(True), _bars() as bar:
         whole, part = bar.add_task(text, total=1.0), bar.add_task("", total=1.0)
         begun = ""
 
@@ -55,9 +87,17 @@ def two_bars(text: str) -> Iterator[tuple[Callable[[float, float, str], None], C
 
 
 @contextmanager
-def progress_bar(text: str) -> Iterator[Callable[[float, str], None]]:
-    """A bar with time left; yields ``update(fraction, text)``."""
-    with _bars() as bar:
+def progress_bar(text: str, *, goes_on: bool = False) -> Iterator[Callable[[float, str], None]]:
+    """A bar with time left; yields ``update(fraction, text)``.
+
+    Parameters
+    ----------
+    text : str
+        What is done at first.
+    goes_on : bool
+        Whether the same command goes on where this one was stopped, which is said then.
+    """
+    with _saying_how_to_go_on(goes_on), _bars() as bar:
         task = bar.add_task(text, total=1.0)
 
         def update(fraction: float, description: str = "") -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ovito_glassml.cli.commands import Commands
 from ovito_glassml.cli.common import UsageError, console, progress_bar
 from ovito_glassml.cli.samples import (
     BarrierColumn,
@@ -21,7 +22,7 @@ from ovito_glassml.cli.samples import (
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="Folder for PNG and CSV.")]
 
-figures_app = typer.Typer(help="Draw the figures behind a method, as PNG and CSV.", no_args_is_help=True)
+figures_app = Commands(help="Draw the figures behind a method, as PNG and CSV.", no_args_is_help=True)
 
 
 @figures_app.command("stiffness")

@@ -70,9 +70,6 @@ def learn(
             raise UsageError(
                 f"The disk of {output} is full; free some and repeat the command, nothing is lost."
             ) from error
-        except KeyboardInterrupt:
-            say("Stopped. The same command goes on from here.")
-            raise
 
 
 def _asked(

@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
+from ovito_glassml.cli.commands import Commands
 from ovito_glassml.cli.common import UsageError, console, progress_bar
 from ovito_glassml.cli.lammps import Composition, LammpsArguments, Potentials
+from ovito_glassml.files import write_atomically
 
-material_app = typer.Typer()
+material_app = Commands()
 
 
 @material_app.command("list")
@@ -79,7 +81,7 @@ def check_material_file(
         table.add_row(protocol, *(f"{one:.2g} core hours" for one in hours))
     console.print(table)
     if output is not None:
-        output.write_text(written(report, output), encoding="utf-8")
+        write_atomically(output, written(report, output).encode())
         console.print(f"Wrote {output}; go on with: glassml simulate quench --material {output} -o glass.xyz.gz")
     elif report.filled:
         console.print(f"The file leaves out {', '.join(report.filled)}; have them filled in with -o NEW.toml.")

@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
+from ovito_glassml.cli.commands import Commands
 from ovito_glassml.cli.common import console
 
-models_app = typer.Typer(
+models_app = Commands(
     help="List the shipped and installed models, read their cards, install your own.", invoke_without_command=True
 )
 

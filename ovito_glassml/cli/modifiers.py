@@ -7,10 +7,11 @@ from typing import Annotated
 import typer
 from rich.table import Column, Table
 
+from ovito_glassml.cli.commands import Commands
 from ovito_glassml.cli.common import UsageError, console
 from ovito_glassml.modifiers import registry
 
-modifiers_app = typer.Typer(help="List the modifiers and read what each of them does.", invoke_without_command=True)
+modifiers_app = Commands(help="List the modifiers and read what each of them does.", invoke_without_command=True)
 
 
 @modifiers_app.callback()

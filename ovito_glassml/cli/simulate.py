@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from ovito_glassml.cli.commands import Commands
 from ovito_glassml.cli.common import UsageError, check_output, console, progress_bar
 from ovito_glassml.cli.lammps import Composition, LammpsArguments, Potentials, Scheduler
 from ovito_glassml.cli.options import with_options_of
@@ -17,7 +18,10 @@ from ovito_glassml.simulate.campaign import PROTOCOLS
 from ovito_glassml.simulate.material import Material, load_material
 from ovito_glassml.simulate.material_header import FORMERLY, material_for
 
-simulate_app = typer.Typer()
+simulate_app = Commands()
+
+#: Protocols without checkpoints.
+IN_ONE_GO = ("harmonic",)
 
 
 _MATERIAL = typer.Option("--material", "--system", help="A shipped material (glassml material list) or a .toml file.")
@@ -39,7 +43,7 @@ def _make(protocol: str, settings: Any, material: str, composition: str, output:
     """Run a protocol that makes its own atoms."""
     check_output(output, ".xyz.gz")
     made_of = load_material(FORMERLY.get(material, material), composition)
-    with progress_bar("Starting LAMMPS") as update:
+    with progress_bar("Starting LAMMPS", goes_on=True) as update:
         PROTOCOLS[protocol].simulate(made_of, settings, output, update)
     return made_of
 
@@ -57,7 +61,7 @@ def _measure(
     structure = structure_from_data(data, species=species)
     header = dict(data.attributes)
     made_of = load_material(material) if material else material_for(structure, header, file.resolve().parent)
-    with progress_bar("Starting LAMMPS") as update:
+    with progress_bar("Starting LAMMPS", goes_on=protocol not in IN_ONE_GO) as update:
         PROTOCOLS[protocol].simulate(made_of, structure, settings, output, update, **options)
     return made_of
 
@@ -273,11 +277,11 @@ def simulate_campaign(
         _print_status(jobs, records, left(records))
         return
     if device:
-        with progress_bar("Starting the device") as update:
+        with progress_bar("Starting the device", goes_on=True) as update:
             campaign.run_on_device(jobs, folder, update)
         _print_status(jobs, records := campaign.status(jobs, folder), left(records))
         return
-    with progress_bar("Starting") as update:
+    with progress_bar("Starting", goes_on=True) as update:
         failed = campaign.run_campaign(
             jobs, folder, cores, lambda now: update(*campaign.summary(now, left(now))), scheduler=scheduler
         )

@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from ovito_glassml.cli.commands import Commands
 from ovito_glassml.cli.common import UsageError, console, matching, number, progress_bar
 from ovito_glassml.files import write_atomically
 
-study_app = typer.Typer(help="Learn from your own data which structure matters.", no_args_is_help=True)
+study_app = Commands(help="Learn from your own data which structure matters.", no_args_is_help=True)
 
 
 @study_app.command("activity")
@@ -57,7 +58,7 @@ def study_activity(
     if scale is None:
         raise UsageError("No atom of the first structure has a neighbour; give --nearest.")
     study = ActivityStudy(names, scale, lengths, cutoff, n_max, degree, atoms)
-    with progress_bar("Starting") as update:
+    with progress_bar("Starting", goes_on=True) as update:
         results = run_study(study, groups, output / "numbers", update)
     written = draw_activity_figures(study, results, output)
     findings = report(study, groups, results)
@@ -109,7 +110,7 @@ def study_propensity(
     if scale is None:
         raise UsageError("No atom of the first structure has a neighbour; give --nearest.")
     study = PropensityStudy(active_species, scale, lengths, cutoff, n_max)
-    with progress_bar("Starting") as update:
+    with progress_bar("Starting", goes_on=True) as update:
         results = run_steps(propensity_steps(study, ensembles), output / "numbers", update)
     written = draw_propensity_study(results, output)
     text = findings(study, ensembles, results)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from rich.table import Table
 
+from ovito_glassml.cli.commands import Commands
 from ovito_glassml.cli.common import UsageError, check_output, console, progress_bar
 from ovito_glassml.cli.options import with_options_of
 from ovito_glassml.cli.samples import (
@@ -27,7 +28,7 @@ from ovito_glassml.learn.prototypes.settings import ScnnSettings
 from ovito_glassml.learn.stiffness.settings import StiffnessSettings
 from ovito_glassml.structure import combined_species
 
-train_app = typer.Typer()
+train_app = Commands()
 
 
 NOT_TRAINED_ON = "Whole files that were not trained on."

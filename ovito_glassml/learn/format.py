@@ -69,6 +69,9 @@ SHIPPED_MODELS = Path(__file__).resolve().parent.parent / "models"
 #: Environment variable that names another folder of installed models.
 FOLDER_VARIABLE = "GLASSML_MODELS"
 
+#: Stands for the folder of models of a user without a home; nothing is there and nothing can be.
+NO_FOLDER = Path(os.devnull, "models")
+
 
 class ModelError(GlassMLError):
     """A model file cannot be used; the message says why and what to do."""
@@ -541,9 +544,16 @@ def list_installed() -> tuple[str, ...]:
 
 
 def installed_folder() -> Path:
-    """Where the user's own models are found by name: the folder in ``GLASSML_MODELS``, or one for data of this user."""
+    """Where the user's own models are found by name: the folder in ``GLASSML_MODELS``, or one for data of this user.
+
+    Where the system does not know a home of this user, as in a container, it is a place where no folder can be.
+    """
     chosen = os.environ.get(FOLDER_VARIABLE)
-    return Path(chosen).expanduser() if chosen else user_data_path("ovito-glassml", appauthor=False) / "models"
+    try:
+        folder = Path(chosen).expanduser() if chosen else user_data_path("ovito-glassml", appauthor=False) / "models"
+    except RuntimeError:
+        return NO_FOLDER
+    return folder if chosen or folder.is_absolute() else NO_FOLDER
 
 
 def _names_in(folder: Path) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from ovito.pipeline import ModifierInterface
 from traits.api import Bool, HasStrictTraits, Range
 
 from ovito_glassml.adapter.colors import ColorRange
-from ovito_glassml.adapter.notices import note_missing_cell
+from ovito_glassml.adapter.notices import note_foreign_unit, note_missing_cell
 from ovito_glassml.adapter.output import color_by, mean_and_spread, write_attributes, write_histogram, write_property
 from ovito_glassml.adapter.trajectory import TrajectoryFollower, frame_window, keep_per_atom, recall_per_atom
 from ovito_glassml.labels.vibrations import VibrationAccumulator, stiffness_from_msd
@@ -32,6 +32,9 @@ FRAMES_PER_BLOCK = 5
 
 #: Atoms evaluated between two signs of life.
 BLOCK_SIZE = 4096
+
+#: What a stiffness is where lengths are no ångströms.
+_IN_OTHER_UNITS = ", and read Stiffness as k_B T in eV over u² in that unit"
 
 #: Attribute: atoms whose image flags are wrong.
 IGNORED_FLAGS = "ignored_image_flags"
@@ -76,6 +79,8 @@ class AtomicStiffnessModifier(HasStrictTraits, ModifierInterface):
       values at the two ends of the colors.
     * ``AtomicStiffness.no_cell``: attribute, 1 if there is no simulation cell: all boundaries are open,
       which is said in a line. Else 0.
+    * ``AtomicStiffness.foreign_unit``: attribute, 1 if atoms are too dense for lengths in Å and `hop_distance` is
+      as it was, which is said in a line. Else 0.
     * ``AtomicStiffness.undefined``: attribute, the number of atoms without a stiffness: those
       missing in a frame of the window (NaN, and −1 hops) and those that never moved.
 
@@ -161,6 +166,7 @@ class AtomicStiffnessModifier(HasStrictTraits, ModifierInterface):
         yield "Writing properties"
         self._write(data, data_cache)
         note_missing_cell(data, data_cache, self)
+        note_foreign_unit(data, data_cache, self, "hop_distance", beside=_IN_OTHER_UNITS)
         ignored = data_cache.attributes[IGNORED_FLAGS]
         write_attributes(data, "AtomicStiffness", {"frames": len(window), IGNORED_FLAGS: ignored})
 

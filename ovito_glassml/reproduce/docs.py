@@ -426,8 +426,15 @@ def _numerics_page() -> str:
     return "\n\n".join(parts)
 
 
+#: What holds for every command.
+_COMMANDS = """\
+All options of a command are shown by `--help` behind its name, and `--quiet` leaves its bar out, as for a log.
+A command that is stopped by Ctrl-C says whether the same command goes on where it was. `glassml --install-completion`
+teaches your shell to complete commands and options."""
+
+
 def _commands_page() -> str:
-    parts = ["# Commands", "All options of a command are shown by `--help` behind its name."]
+    parts = ["# Commands", _COMMANDS]
     app = import_module("ovito_glassml.cli").app  # by name, since the commands stand above what they call
     for name, command in _commands("glassml", get_command(app)):
         first, *others = (inspect.getdoc(command.callback) or "").split("\n\n")

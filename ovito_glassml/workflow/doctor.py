@@ -120,9 +120,9 @@ def _compiled_code() -> Finding:
 
     named = getattr(config, "CACHE_DIR", "")
     package = Path(importlib.util.find_spec("ovito_glassml").origin).parent  # type: ignore[union-attr, arg-type]
-    user = Path(os.environ.get("XDG_CACHE_HOME", Path("~/.cache").expanduser())) / "numba"
-    places = [Path(named)] if named else [package / "__pycache__", user]
-    kept = next((place for place in places if _writable(place)), None)
+    user = Path(os.environ.get("XDG_CACHE_HOME", os.path.expanduser("~/.cache")), "numba")
+    places = [Path(named).absolute()] if named else [package / "__pycache__", user]
+    kept = next((place for place in places if place.is_absolute() and _writable(place)), None)
     if kept is None:
         remedy = "Name a folder that can be written in the variable NUMBA_CACHE_DIR."
         return Finding("compiled code", LIMITED, "is compiled anew in every process", remedy)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from ovito_glassml import RDFDescriptorsModifier
+from ovito_glassml.adapter import formats
 from ovito_glassml.adapter.files import FileError, annotate, open_trajectory
 from ovito_glassml.adapter.formats import FormatError, formatted
 from ovito_glassml.simulate.engine import open_lammps
@@ -174,3 +175,43 @@ def test_a_frame_without_cell_is_named(tmp_path):
     with pytest.raises(FileError, match=r"cluster\.xyz, frame 0: there is no simulation cell"):
         annotate([source], [modifier], tmp_path / "out.dump")
     assert list(tmp_path.iterdir()) == [source]
+
+
+@pytest.mark.parametrize("style", ["xyz", "lammps/dump"])
+@pytest.mark.parametrize("left", [0, 1, 400, -1])
+def test_what_a_full_disk_cuts_off_is_noticed(make, monkeypatch, style, left):
+    """OVITO reports nothing where the last kilobytes find no room."""
+    export = formats.export_file
+
+    def cut(data, file, *arguments, **options):
+        export(data, file, *arguments, **options)
+        with open(file, "r+b") as written:
+            written.truncate(left if left >= 0 else written.seek(0, 2) + left)
+
+    monkeypatch.setattr(formats, "export_file", cut)
+    with pytest.raises(FormatError, match=r"temporary files .* \(it was cut off\); make room there, .* TMPDIR"):
+        formatted(make(CUBOID), style)
+
+
+def test_a_frame_is_noticed_to_lack_its_last_atom(make, monkeypatch):
+    export = formats.export_file
+
+    def short(data, file, *arguments, **options):
+        export(data, file, *arguments, **options)
+        with open(file, "rb") as written:
+            lines = written.readlines()
+        with open(file, "wb") as written:
+            written.writelines(lines[:-1])
+
+    monkeypatch.setattr(formats, "export_file", short)
+    with pytest.raises(FormatError, match="cut off"):
+        formatted(make(CUBOID), "xyz")
+
+
+def test_what_ovito_cannot_write_says_where(make, monkeypatch):
+    def refuse(*arguments, **options):
+        raise RuntimeError("Failed to write output file '/tmp/frame': Unknown error")
+
+    monkeypatch.setattr(formats, "export_file", refuse)
+    with pytest.raises(FormatError, match=r"Unknown error\); make room there"):
+        formatted(make(CUBOID), "xyz")

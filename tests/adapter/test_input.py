@@ -172,6 +172,13 @@ def test_a_flat_open_box_counts_as_no_cell_but_a_flat_periodic_one_is_refused(ma
         structure_from_data(make_data(POSITIONS, flat), names_needed=False)
 
 
+def test_a_cell_of_zeros_is_no_cell_whatever_it_says_of_its_boundaries(make_data):
+    """As in trajectories that GROMACS wrote without a box."""
+    structure = structure_from_data(make_data(POSITIONS, np.zeros((3, 3))), names_needed=False)
+    assert structure.cell is None
+    assert structure.pbc == (False, False, False)
+
+
 def test_an_empty_frame_is_an_empty_structure(make_data):
     structure = structure_from_data(make_data(np.empty((0, 3)), CELL, types=[], names={1: "Cu"}))
     assert len(structure) == 0

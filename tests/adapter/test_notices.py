@@ -8,6 +8,7 @@ import pytest
 import ovito_glassml
 from ovito_glassml import (
     ACEDescriptorsModifier,
+    AtomicStiffnessModifier,
     BesselDescriptorsModifier,
     LaSCAModifier,
     NonaffineActivityModifier,
@@ -67,12 +68,14 @@ LENGTHS_IN_ANGSTROM = [
     SOAPDescriptorsModifier(n_max=3, l_max=2, rbf="gto"),
     ACEDescriptorsModifier(degree=4.0),
     NonaffineActivityModifier(),
+    AtomicStiffnessModifier(),
 ]
 IN_OTHER_UNITS = [
     BesselDescriptorsModifier(shells=0, cutoff=2.0),
     SOAPDescriptorsModifier(n_max=3, l_max=2, rbf="gto", cutoff=2.0),
     ACEDescriptorsModifier(degree=4.0, cutoff=4.0, nearest=1.0),
     NonaffineActivityModifier(cutoff=2.5, threshold=0.6),
+    AtomicStiffnessModifier(hop_distance=0.25),
     LaSCAModifier(),
 ]
 

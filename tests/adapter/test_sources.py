@@ -183,9 +183,7 @@ def data_file(folder, style):
 @pytest.mark.parametrize("run", [annotate, annotate_in_ranges])
 def test_the_style_of_a_data_file_can_be_given(tmp_path, style, run):
     file = data_file(tmp_path, style)
-    with pytest.raises(
-        FileError, match=r"style.* Write it into the file, as in 'Atoms # charge', or give it, as in --"
-    ):
+    with pytest.raises(FileError, match=r"style.* Write it into the file, as in 'Atoms # full', or give it, as in --"):
         run([file], [LaSCAModifier()], tmp_path / "out.xyz")
     run([file], [LaSCAModifier()], tmp_path / "out.xyz", atom_style=style)
     data = open_trajectory(tmp_path / "out.xyz").compute()

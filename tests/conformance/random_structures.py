@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 from conformance_cases import Sample, _quantities
 from hypothesis import strategies as st
+from ovito.data import DataCollection
 from scipy.spatial.transform import Rotation
 
 #: Numeric types and names; two types may have one name, and numbers need not begin at 1.
@@ -56,6 +57,72 @@ def _cell(draw: st.DrawFn, count: int, rng: np.random.Generator) -> np.ndarray:
     shape = np.diag(lengths) + np.tril(rng.uniform(-tilt, tilt, (3, 3)), -1)
     volume = count * draw(st.floats(9.0, 40.0), label="volume per atom")
     return shape * (volume / np.prod(lengths)) ** (1 / 3) @ _rotation(rng)
+
+
+#: Species of glasses that no model was made for, and of some; types may have no names.
+STRANGE_NAMES = (
+    {1: "Si", 2: "O"},
+    {1: "Si", 2: "O", 5: "Na"},
+    {1: "Ca", 2: "Al", 3: "Si", 4: "O"},
+    {1: "A"},
+    {1: "A", 2: "B"},
+    {3: "C", 1: "A", 2: "B"},
+    {1: "Zr", 2: "Cu", 3: "Al"},
+    {1: "Cu", 2: "Zr", 3: "Al", 4: "Ag"},
+    {1: "", 2: "", 3: ""},
+)
+
+#: Rows of atoms along x, y and z, and which of these are periodic without vacuum.
+SHAPES = {
+    "bulk": ((3, 3, 3), (True, True, True)),
+    "slab": ((3, 3, 2), (True, True, False)),
+    "wire": ((2, 2, 5), (False, False, True)),
+    "cluster": ((3, 3, 2), (False, False, False)),
+    "layer": ((4, 4, 1), (True, True, False)),
+    "chain": ((1, 1, 9), (False, False, True)),
+}
+
+
+@st.composite
+def strange_samples(draw: st.DrawFn, *, named: bool = False) -> Sample:
+    """Atoms of other materials, in other units and of other shapes, on the sites of a shaken grid, some left out.
+
+    Surfaces end in vacuum, in an open cell or in a periodic one. With `named` all types have names.
+    """
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1), label="seed"))
+    names = draw(st.sampled_from([one for one in STRANGE_NAMES if not named or all(one.values())]), label="names")
+    rows, periodic = SHAPES[draw(st.sampled_from(list(SHAPES)), label="shape")]
+    # Lennard-Jones, silica, a metal; no cell is as long as a cutoff, where a neighbour may or may not count.
+    spacing = draw(st.sampled_from([1.03, 1.61, 2.63]), label="spacing")
+    open_sides = draw(st.booleans(), label="open where there is vacuum")
+    flat = rows[2] == 1 and draw(st.booleans(), label="exactly flat")
+    grid = np.stack(np.meshgrid(*map(np.arange, rows), indexing="ij"), -1).reshape(-1, 3).astype(float)
+    shaken = rng.uniform(-0.2, 0.2, grid.shape) * ([1, 1, 0] if flat else 1)
+    sites = (grid + shaken)[rng.random(len(grid)) < draw(st.sampled_from([1.0, 0.8]), label="filled")] * spacing
+    count = len(sites)
+    lengths = (np.array(rows) + np.where(periodic, 0.0, 8.0)) * spacing
+    motion = rng.normal(0, 0.03 * spacing, (FRAMES, count, 3)) * ([1, 1, 0] if flat else 1)
+    motion[0] = 0.0
+    return Sample(
+        sites + motion,
+        rng.choice(list(names), count),
+        names,
+        np.diag(lengths),
+        periodic if open_sides else (True,) * 3,
+        rng.permutation(3 * count)[:count] + 1,
+        _quantities(count),
+    )
+
+
+def without(data: DataCollection, kind: int, *, declared: bool) -> DataCollection:
+    """A frame that lacks the atoms of a type, and its name too unless it is declared all the same."""
+    data = data.clone()
+    kinds = data.particles.particle_types[...]
+    data.particles_.delete_elements(kinds == kind)
+    if not declared:
+        types = data.particles_.particle_types_.types
+        del types[[one.id for one in types].index(kind)]
+    return data
 
 
 def _rotation(rng: np.random.Generator) -> np.ndarray:

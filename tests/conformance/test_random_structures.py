@@ -13,7 +13,7 @@ from conformance_checks import assert_counted, assert_same, outcome
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ovito.data import DataCollection
-from random_structures import doubled, samples, seen_differently
+from random_structures import doubled, samples, seen_differently, strange_samples, without
 
 EXAMPLES = int(os.environ.get("GLASSML_EXAMPLES", "0"))
 CASES = installed_cases()
@@ -33,13 +33,19 @@ PAIRS = [(case, chosen) for case in CASES for chosen in ({}, *VARIANTS.get(case.
 NAMES = [f"{case}-{'-'.join(chosen)}".rstrip("-") for case, chosen in PAIRS]
 every_modifier = pytest.mark.parametrize(("case", "chosen"), PAIRS, ids=NAMES)
 
-few = settings(
-    max_examples=EXAMPLES or 20,
-    derandomize=not EXAMPLES,
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+
+def examples(number):
+    """So many of each kind, always the same; or as many as are asked for, which are new."""
+    return settings(
+        max_examples=EXAMPLES or number,
+        derandomize=not EXAMPLES,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+few, very_few = examples(20), examples(5)
 
 
 def result(case, chosen, sample):
@@ -142,3 +148,60 @@ def test_two_cells_are_the_same_material(case, chosen, sample):
         return
     count = len(sample.kinds)
     assert_same(written(first), {name: values[:count] for name, values in written(second).items()}, rtol=rounding(case))
+
+
+@every_modifier
+@very_few
+@given(sample=strange_samples())
+def test_other_materials_end_in_values_or_in_one_sentence(case, chosen, sample):
+    """Three and four species, silica, Lennard-Jones units, layers, slabs, wires, clusters."""
+    data = result(case, chosen, sample)
+    if not isinstance(data, DataCollection):
+        assert "\n" not in str(data)
+        return
+    if case.compares:
+        return
+    assert_counted(case, data)
+    for name, values in written(data).items():
+        assert len(values) == len(sample.kinds)
+        assert values.dtype.kind != "f" or not np.isinf(values).any(), f"{name} is infinite"
+        if name.endswith("Extrapolation"):
+            assert not (values < 0).any()
+
+
+@every_modifier
+@very_few
+@given(sample=strange_samples(named=True), seed=st.integers(0, 2**32 - 1))
+def test_other_materials_look_alike_from_everywhere(case, chosen, sample, seed):
+    other, order = seen_differently(sample, seed)
+    first, second = result(case, chosen, sample), result(case, chosen, other)
+    if not isinstance(first, DataCollection):
+        assert type(first) is type(second)
+        return
+    here = {name: values[order] for name, values in written(first).items()}
+    assert_same(here, written(second), rtol=rounding(case))
+
+
+@every_modifier
+@very_few
+@given(sample=strange_samples(named=True).filter(lambda sample: len(set(sample.kinds)) > 1), data=st.data())
+def test_a_species_may_be_missing_in_some_frames(case, chosen, sample, data):
+    """Columns stay the same, and rows are those of the frame alone."""
+    kind = data.draw(st.sampled_from(sorted(set(sample.kinds.tolist()))))
+    missing = data.draw(st.sets(st.integers(0, len(sample.positions) - 1), min_size=1))
+    declared = data.draw(st.booleans()) or {0, len(sample.positions) - 1} <= missing
+    frames = [
+        without(frame, kind, declared=declared) if number in missing else frame
+        for number, frame in enumerate(sample.frames())
+    ]
+    columns = {}
+    for number, frame in enumerate(frames):
+        found = outcome(case.make(**chosen), frames, number)
+        if not isinstance(found, DataCollection) or case.compares:
+            continue
+        assert_counted(case, found)
+        for name, values in written(found).items():
+            assert len(values) == frame.particles.count
+            assert columns.setdefault(name, values.shape[1:]) == values.shape[1:], f"{name} changes its columns"
+        if not case.needs_trajectory and declared:
+            assert_same(written(outcome(case.make(**chosen), [frame])), written(found))

@@ -14,6 +14,7 @@ from ovito_glassml.learn.format import (
     ModelError,
     ModelHeader,
     ResultTable,
+    list_installed,
     list_models,
     model_path,
     read_header,
@@ -329,3 +330,19 @@ def test_only_the_models_used_last_stay_in_memory(model, tmp_path):
     assert "".join(loads) == "abc"
     get(str(files[1]))
     assert "".join(loads) == "abcb"
+
+
+@pytest.mark.parametrize("chosen", ["", "~/models"])
+def test_a_user_without_a_home_has_no_installed_models(chosen, monkeypatch):
+    """In a container, a user may have a number and nothing else."""
+
+    def unknown(*arguments, **options):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setenv("GLASSML_MODELS", chosen)
+    monkeypatch.setattr("ovito_glassml.learn.format.user_data_path", unknown)
+    monkeypatch.setattr("pathlib.Path.expanduser", unknown)
+    assert list_installed() == ()
+    assert model_path("stiffness-cuzr").is_file()
+    with pytest.raises(ModelError, match="mine"):
+        model_path("mine")

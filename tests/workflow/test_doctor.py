@@ -1,9 +1,11 @@
 """What works on a machine: found where it is there, and what to do where it is not."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import pytest
 from typer.testing import CliRunner
 
@@ -56,6 +58,15 @@ def test_nowhere_to_keep_compiled_code(monkeypatch):
     finding = doctor._compiled_code()
     assert finding.state == LIMITED
     assert "NUMBA_CACHE_DIR" in finding.remedy
+
+
+def test_a_home_that_nobody_knows_is_no_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    monkeypatch.setattr(doctor, "_writable", lambda folder: "numba" in folder.parts)
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
+    assert doctor._compiled_code().state == LIMITED
 
 
 def test_a_file_in_place_of_a_folder_is_not_writable(tmp_path):
