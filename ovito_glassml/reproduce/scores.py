@@ -30,6 +30,7 @@ from ovito_glassml.learn.evaluation import (
 from ovito_glassml.learn.format import list_models, read_header
 from ovito_glassml.learn.model import LearnedModel, load_model
 from ovito_glassml.learn.prototypes.evaluate import highest
+from ovito_glassml.learn.stiffness.data import LabelledSample
 from ovito_glassml.learn.stiffness.evaluate import COARSE_RADIUS, COPPER_ZIRCONIUM
 from ovito_glassml.learn.stiffness.model import CAGE_STIFFNESS, STIFFNESS
 from ovito_glassml.neighbours import average_within
@@ -43,6 +44,8 @@ from ovito_glassml.structure import Structure
 
 __all__ = ["Shown", "agreement", "scores"]
 
+#: Glasses of other materials, whose labels are harmonic.
+HARMONIC_PLACES = ("second/harmonic-*",)
 #: Structures with the energy of every atom. What the barcode learned from is not among them.
 ENERGY_PLACES = ("barcode/glass-*", "barcode/shear-*", "second/quench-[cz]*")
 
@@ -124,10 +127,11 @@ def _stiffness(name: str, samples: Path) -> Iterator[Scored]:
     expects_heat = "300 K" in str(model.header.training["shown"])
     learned = set(model.header.training["samples"])
     # Labels of a snapshot at 300 K are those of the glass at rest.
-    for sample in read_samples(samples):
+    for sample in _labelled(samples, model):
         if sample.name in learned:
             continue
-        (file,) = (found for place in PLACES for found in samples.glob(place + ENDING) if stem(found) == sample.name)
+        places = (*PLACES, *HARMONIC_PLACES)
+        file = next(found for place in places for found in samples.glob(place + ENDING) if stem(found) == sample.name)
         hot = samples / "stiffness" / "snapshots" / f"{AT_300_K}{file.name}"
         states = {"at rest": sample.structure} | ({"300 K": read_frames(hot)[0].structure} if hot.exists() else {})
         for state, structure in states.items():
@@ -146,6 +150,14 @@ def _stiffness(name: str, samples: Path) -> Iterator[Scored]:
                     bias=float(predicted[known].mean() / true[known].mean() - 1),
                     **agreement([Shown(structure, predicted, true, prediction.extrapolation, error)], COARSE_RADIUS),
                 )
+
+
+def _labelled(samples: Path, model: LearnedModel) -> list[LabelledSample]:
+    """Glasses of a model's species; the stiffness of those of Cu-Zr is the published one, of others the harmonic."""
+    if set(model.species) == {"Cu", "Zr"}:
+        return read_samples(samples)
+    found = read_samples(samples, HARMONIC_PLACES, label="Harmonic_Stiffness")
+    return [sample for sample in found if set(sample.structure.shares) <= set(model.species)]
 
 
 def _barcode(name: str, samples: Path) -> Iterator[Scored]:

@@ -139,8 +139,8 @@ def add_harmonic_labels(file: Path) -> None:
     write_snapshot(file, snapshot.structure, {**snapshot.columns, **found}, snapshot.header)
 
 
-def read_samples(folder: Path, places: Sequence[str] = PLACES) -> list[LabelledSample]:
-    """Labelled glasses below a folder, with their published stiffness, their cage stiffness or both.
+def read_samples(folder: Path, places: Sequence[str] = PLACES, *, label: str = "Stiffness") -> list[LabelledSample]:
+    """Labelled glasses below a folder, with their published stiffness (or another column), cage stiffness or both.
 
     Where a glass has a file for each label, the sample has the name of the first.
 
@@ -160,8 +160,8 @@ def read_samples(folder: Path, places: Sequence[str] = PLACES) -> list[LabelledS
             samples[twin] = samples[twin]._replace(cage=cage)
             continue
         unknown = np.full(len(snapshot.structure), np.nan)
-        if cage is not None or "Stiffness" in snapshot.columns:
-            stiffness = snapshot.columns.get("Stiffness", unknown)
+        if cage is not None or label in snapshot.columns:
+            stiffness = snapshot.columns.get(label, unknown)
             samples[name] = LabelledSample(snapshot.structure, stiffness, name, cage)
     if not samples:
         raise TrainingError(f"{folder} holds no labelled glasses; make them with: glassml simulate campaign")
