@@ -2,7 +2,8 @@
 
 Species and composition come first, then what the caller wants of a model. If several still fit, such as one for
 glasses at rest and one for snapshots at temperature, the structure itself decides: a sample of its atoms is compared
-with the training data of each, and the most familiar model is taken. The same structure always gets the same model.
+with the training data of each, as a whole and by how the atoms scatter, and the most familiar model is taken. The same
+structure always gets the same model.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ __all__ = ["BY_NAME", "CHOSEN", "Choice", "choose_model", "headers_of", "unfamil
 
 #: Compositions that differ by less, summed over the species, are the same: a few atoms of a small sample.
 SAME_COMPOSITION = 0.02
+#: Models to which the atoms are unfamiliar by scores within this factor are told apart by the sample as a whole: where
+#: they know many compositions, the blur of a snapshot is little beside what compositions scatter.
+AS_FAMILIAR = 1.1
 #: What `training` of the header says of models that are kept for comparison and never chosen for a structure.
 CHOSEN, BY_NAME = "chosen", "by name only"
 #: Atoms that are compared with training data: their mean is as good as that of all, within a few percent.
@@ -106,7 +110,17 @@ def choose_model(
     with one_blas_thread():
         seen = {key: list(model.novelty_blocks(sample)) for key, model in of_each.items()}
         scores = {name: unfamiliarity(model, seen[model.novelty_key]) for name, model in models.items()}
-    return Choice(min(scores, key=lambda name: _rounded(scores[name])), scores, unusable)
+        limit = AS_FAMILIAR * min((score for score in scores.values() if np.isfinite(score)), default=np.inf)
+        near = {name: model for name, model in models.items() if not scores[name] > limit}
+        of_sample = {name: _sample_score(model, seen[model.novelty_key]) for name, model in near.items()}
+    best = min(near, key=lambda name: (_rounded(of_sample[name]), _rounded(scores[name])))
+    return Choice(best, scores, unusable)
+
+
+def _sample_score(model: LearnedModel, blocks: Iterable[tuple[str, NDArray, NDArray]]) -> float:
+    """`sample_extrapolation` of these atoms; NaN for models that do not know."""
+    parts = [model.score.embed(name, rows) for name, _, rows in blocks]
+    return model.score.evaluate_sample(np.concatenate(parts)) if parts else float("nan")
 
 
 def headers_of(kind: str = "") -> tuple[dict[str, ModelHeader], tuple[str, ...]]:

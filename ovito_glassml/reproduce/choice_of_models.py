@@ -1,16 +1,16 @@
 """How often the right model is chosen for a glass: the table behind the default ``model=""``.
 
 Prints for every structure of the sample data which stiffness or activity model is chosen, and which is right: for
-stiffness the model of glasses at rest or of snapshots at 300 K, for activity that of the system. The second folder gets
-snapshots at 300 K of further glasses, which are made with LAMMPS where they are not there yet::
+stiffness the model of glasses at rest or of snapshots at 300 K, for activity that of the system::
 
-    python -m ovito_glassml.reproduce.choice_of_models sample_data [FOLDER]
+    python -m ovito_glassml.reproduce.choice_of_models sample_data
 
 Glasses that a candidate was trained on are counted apart, and so is what is no glass: crystals and liquids.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -19,8 +19,7 @@ from pathlib import Path
 from ovito_glassml.learn.choice import choose_model, headers_of
 from ovito_glassml.learn.format import remembered
 from ovito_glassml.learn.model import load_model
-from ovito_glassml.reproduce.foreign_structures import thermal_snapshot
-from ovito_glassml.simulate.snapshots import provenance, read_frames, write_snapshot
+from ovito_glassml.simulate.snapshots import read_frames
 from ovito_glassml.structure import Structure
 
 __all__ = ["Case", "Verdict", "cases", "judge", "stem", "summary"]
@@ -87,21 +86,17 @@ class Verdict:
         return self.chosen == self.case.right
 
 
-def cases(samples: Path, heated: Path | None = None, places: Iterable[str] = PLACES) -> Iterator[Case]:
+def cases(samples: Path, places: Iterable[str] = PLACES) -> Iterator[Case]:
     """Every structure for the choice of a stiffness model, then every one for that of an activity model.
 
     Parameters
     ----------
     samples : Path
         The folder `sample_data`.
-    heated : Path, optional
-        Where snapshots at 300 K of the quenched glasses of the second campaign are, or are put.
     places : iterable of str
         Patterns of files.
     """
     files = [file for place in places for file in sorted(samples.glob(place + ENDING))]
-    if heated is not None:
-        files += [_heated(file, heated) for file in sorted(samples.glob(f"second/quench-*{ENDING}"))]
     for file in files:
         state = "hot" if file.name.startswith(AT_300_K) or stem(file).endswith(HOT) else "at rest"
         yield Case(stem(file), state, read_frames(file)[0].structure, "stiffness", STIFFNESS[state], {})
@@ -115,9 +110,9 @@ def cases(samples: Path, heated: Path | None = None, places: Iterable[str] = PLA
 def judge(case: Case) -> Verdict:
     """Choose a model as a user's modifier does."""
     choice = choose_model(case.structure, case.kind, _loaded, case.wanted)
-    learned = {str(name) for header in headers_of(case.kind)[0].values() for name in header.training["samples"]}
+    learned = {_glass(str(name)) for header in headers_of(case.kind)[0].values() for name in header.training["samples"]}
     group = "kept aside"
-    if case.name.removeprefix(AT_300_K) in learned:
+    if _glass(case.name) in learned:
         group = "trained on"
     elif any(part in case.name for part in NO_GLASS):
         group = "no glass"
@@ -134,15 +129,9 @@ def summary(verdicts: Iterable[Verdict]) -> dict[tuple[str, str, str], tuple[int
     return counts
 
 
-def _heated(file: Path, folder: Path) -> Path:
-    """The snapshot of a glass after 4 ps at 300 K, made if it is not there."""
-    snapshot = folder / f"{AT_300_K}{file.name}"
-    if not snapshot.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        structure = thermal_snapshot(read_frames(file)[0].structure, folder)
-        header = provenance("snapshot", {"of": stem(file), "temperature": 300.0})
-        write_snapshot(snapshot, structure, {}, header)
-    return snapshot
+def _glass(name: str) -> str:
+    """The same for all files of one glass: its quench, its labels, and its snapshot at 300 K."""
+    return re.sub("^(quench|harmonic|vibrations)-", "", name.removeprefix(AT_300_K))
 
 
 def stem(file: Path) -> str:
@@ -150,11 +139,11 @@ def stem(file: Path) -> str:
     return file.name.removesuffix(ENDING)
 
 
-def _main(samples: Path, heated: Path | None) -> None:
+def _main(samples: Path) -> None:
     verdicts = []
     print("| structure | atoms | state | counted as | chosen | right | how unfamiliar |")
     print("|---|---|---|---|---|---|---|")
-    for case in cases(samples, heated):
+    for case in cases(samples):
         verdict = judge(case)
         verdicts.append(verdict)
         scores = ", ".join(f"{name} {score:.3f}" for name, score in verdict.scores.items())
@@ -166,4 +155,4 @@ def _main(samples: Path, heated: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    _main(Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else None)
+    _main(Path(sys.argv[1]))
