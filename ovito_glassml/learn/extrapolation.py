@@ -231,18 +231,19 @@ def with_sample_score(
     from scipy.special import gammaincinv  # a quarter of a second that predictions need not wait for
 
     samples = list(zip(structures, rows, members, strict=True))
+    shares = slice(score.components + OWN - 1, None, score.components + OWN)
     distances: list[float] = []
     for run in dict.fromkeys(runs):
         others = [number for number, name in enumerate(runs) if name != run]
         if not _enough([members[number] for number in others]):
             others = list(range(len(runs)))
         scales = scales_of([rows[number] for number in others], [members[number] for number in others])
-        fitted = fit_sample_score([_blocks(*samples[number], scales, score.components) for number in others])
+        fitted = fit_sample_score([_blocks(*samples[number], scales, score.components) for number in others], shares)
         for left_out in (sample for sample, name in zip(samples, runs, strict=True) if name == run):
             blocks = _blocks(*left_out, scales, score.components)
             distances.append(fitted.distance(blocks.mean, blocks.total))
     scales = score.means, score.spreads, score.axes
-    fitted = fit_sample_score([_blocks(*sample, scales, score.components) for sample in samples])
+    fitted = fit_sample_score([_blocks(*sample, scales, score.components) for sample in samples], shares)
     # The largest of few distances is no bound for the next sample; that of a normal distribution of the same size is.
     width = len(fitted.centre)
     normal = np.mean(np.square(distances)) / width if len(set(runs)) > 1 else 1.0  # one sample left out leaves nothing

@@ -26,6 +26,8 @@ __all__ = ["VARIANCE_FLOOR", "Blocks", "SampleScore", "fit_sample_score"]
 BLOCK_ATOMS = 100
 #: Directions in which the training data hardly vary are given this share of the mean variance.
 VARIANCE_FLOOR = 1e-3
+#: Shares of species that differ by less are the same.
+SAME_COMPOSITION = 0.01
 #: With fewer samples than this, how much they differ is not known.
 FEWEST_SAMPLES = 3
 
@@ -114,8 +116,11 @@ def _bisected(positions: NDArray, atoms: NDArray) -> list[NDArray]:
     return _bisected(positions, ordered[:half]) + _bisected(positions, ordered[half:])
 
 
-def fit_sample_score(samples: Sequence[Blocks]) -> SampleScore:
+def fit_sample_score(samples: Sequence[Blocks], shares: slice = slice(0)) -> SampleScore:
     """Centre, W and B of some samples; the unit is left at 1.
+
+    What composition explains of the differences between samples is kept apart: it is large, and says nothing of how
+    much two samples of one composition differ. `shares` are the coordinates whose means are the shares of the heads.
 
     With fewer than three samples they are taken to differ as much as their blocks of a hundred atoms do, since nothing
     says how much they really do.
@@ -133,8 +138,21 @@ def fit_sample_score(samples: Sequence[Blocks]) -> SampleScore:
         return SampleScore(centre, whitening, between)
     noise = float(np.mean([1 / one.total for one in samples]))
     deviations = (means - centre) @ whitening
-    variances, axes = np.linalg.eigh(deviations.T @ deviations / (len(samples) - 1))
+    composed, known = _explained(deviations, (means - centre)[:, shares])
+    rest = deviations - composed
+    free = max(len(samples) - 1 - known, 1)
+    variances, axes = np.linalg.eigh(rest.T @ rest / free)
     own = np.maximum(variances - noise, 0.0)
     # Few samples do not tell directions apart: the mean of all counts as much as one sample for each direction.
-    weight = (len(samples) - 1) / (len(samples) - 1 + len(centre))
-    return SampleScore(centre, whitening @ axes, weight * own + (1 - weight) * own.mean())
+    weight = free / (free + len(centre))
+    scatter = (axes * (weight * own + (1 - weight) * own.mean())) @ axes.T
+    between, axes = np.linalg.eigh(scatter + composed.T @ composed / (len(samples) - 1))
+    return SampleScore(centre, whitening @ axes, np.maximum(between, 0.0))
+
+
+def _explained(deviations: NDArray, composition: NDArray) -> tuple[NDArray[np.float64], int]:
+    """What a linear function of the composition gives of deviations (M, W), and how many directions it has."""
+    if not composition.size or np.abs(composition).max() < SAME_COMPOSITION:
+        return np.zeros_like(deviations), 0
+    slopes, _, known, _ = np.linalg.lstsq(composition, deviations, rcond=1e-3)
+    return composition @ slopes, int(known)

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -18,11 +18,14 @@ from ovito.pipeline import ModifierInterface
 from traits.api import Bool, HasStrictTraits, Range, Str
 
 from ovito_glassml.adapter.colors import ColorRange
+from ovito_glassml.adapter.notices import say_once
 from ovito_glassml.adapter.output import color_by
 from ovito_glassml.adapter.prediction import Output, predict_particles, write_prediction
-from ovito_glassml.learn.choice import choose_model
-from ovito_glassml.learn.format import remembered
+from ovito_glassml.learn.choice import Choice, choose_model
+from ovito_glassml.learn.format import list_models, remembered
 from ovito_glassml.learn.stiffness.model import CAGE_STIFFNESS, KIND, STIFFNESS, StiffnessModel, StiffnessPrediction
+from ovito_glassml.progress import Progress
+from ovito_glassml.structure import Structure
 
 __all__ = ["PredictedStiffnessModifier"]
 
@@ -151,13 +154,19 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
         self, data: DataCollection, *, data_cache: DataCollection, **kwargs: Any
     ) -> Generator[str | float, None, None]:
         radius, density = self.coarse_graining_radius, self.number_density or None
+        liked: list[Choice] = []
+
+        def predict(model: StiffnessModel, structure: Structure, report: Progress) -> StiffnessPrediction:
+            if self.model in list_models() and len(structure):
+                liked.append(choose_model(structure, KIND, _loaded))
+            return model.predict(structure, coarse_graining_radius=radius, number_density=density, progress=report)
+
         name, model, prediction = yield from predict_particles(
-            data, data_cache, self, OUTPUT, lambda structure: choose_model(structure, KIND, _loaded), _loaded,
-            lambda model, structure, report: model.predict(
-                structure, coarse_graining_radius=radius, number_density=density, progress=report
-            ),
-        )  # fmt: skip
+            data, data_cache, self, OUTPUT, lambda structure: choose_model(structure, KIND, _loaded), _loaded, predict
+        )
         _write(data, name, str(model.header.output["unit"]), prediction)
+        for subject, sentence in _notices(name, prediction, liked):
+            say_once(data_cache, subject, sentence, self)
         if self.color_by_result:
             color_by(data, "Predicted Stiffness", self.color_range, "PredictedStiffness")
 
@@ -174,8 +183,20 @@ def _write(data: DataCollection, name: str, unit: str, prediction: StiffnessPred
     known = {name: values for name, values in columns.items() if values is not None}
     further = {"negative": prediction.negative, "mean_error": prediction.mean_error}
     write_prediction(data, output, name, prediction, known, further)
+
+
+def _notices(name: str, prediction: StiffnessPrediction, liked: list[Choice]) -> Iterator[tuple[str, str]]:
+    """Subjects and sentences: what is wrong with a prediction by this model, and which others fit better."""
     if prediction.negative:
-        print(
+        yield (
+            "negative",
             f"Predicted stiffness: {name} came to less than 0 for {prediction.negative} atoms, which "
-            "cannot be and is set to 0; the structure is unlike those that the model knows."
+            "cannot be and is set to 0; the structure is unlike those that the model knows.",
         )
+    for choice in liked:
+        if choice.name != name and name in choice.scores:
+            yield (
+                f"{choice.name} instead of {name}",
+                f"Predicted stiffness: the structure is like those that {choice.name} was trained on, at rest or at "
+                f"temperature, and not {name}, so all values may be off together; leave `model` empty.",
+            )

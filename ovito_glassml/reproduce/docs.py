@@ -356,13 +356,14 @@ def _stiffness_table(headers: dict[str, ModelHeader]) -> str:
     heads = ("model", "predicts", "shown", "glasses", "R by atom, worst", "R within 6 Å, worst", "mean off by, worst")
     rows: list[tuple[str, ...]] = [heads, ("---",) * len(heads)]
     for name, header in headers.items():
-        for table in _tables(header, "This model on samples kept aside"):
-            *what, shown = table.title.split(", ")[1:]
+        for table in [*_tables(header, "This model on samples kept aside"), *_tables(header, "Held-out samples")]:
+            what = "cage stiffness" if "cage" in table.title else "stiffness"
+            shown = "snapshots at 300 K" if "300 K" in table.title else "inherent structures"
             by_atom, coarse = ([row[column] for row in table.rows] for column in (1, 2))
             off = [abs(float(str(row[3]).removesuffix(" %"))) for row in table.rows]
             scores = (_two([statistics.mean(values), min(values)]) for values in (by_atom, coarse))
             means = f"{statistics.mean(off):.1f} %, {max(off):.1f} %"
-            rows.append((_card(name), *(what or ["stiffness"]), shown, str(len(off)), *scores, means))
+            rows.append((_card(name), what, shown, str(len(off)), *scores, means))
     return _table(rows)
 
 

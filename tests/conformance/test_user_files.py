@@ -205,7 +205,7 @@ def test_every_format_gives_the_same_numbers(folder, glasses, expected, name):
         if error and key == "RDF Descriptors":  # a pair may move to the next bin
             continue
         scale = np.nanmax(np.abs(values))
-        np.testing.assert_allclose(found[key], values[order], rtol=0, atol=(1e-6 + 20 * error) * scale, err_msg=key)
+        np.testing.assert_allclose(found[key], values[order], rtol=0, atol=(1e-6 + 40 * error) * scale, err_msg=key)
 
 
 @pytest.mark.parametrize("name", CLOTHED)
@@ -360,7 +360,8 @@ def test_models_of_snapshots_and_of_inherent_structures_say_when_they_are_shown_
     for data, temperature in ((bulk, 0), (snapshot, 300)):
         for model in ("stiffness-cuzr", "stiffness-cuzr-300k"):
             data.clone().apply(PredictedStiffnessModifier(model=model))
-            warned[temperature, model] = "unlike the training data" in capfd.readouterr().out
+            said = capfd.readouterr().out
+            warned[temperature, model] = "unlike the training data" in said or "all values may be off" in said
     assert warned == {
         (0, "stiffness-cuzr"): False,
         (0, "stiffness-cuzr-300k"): True,

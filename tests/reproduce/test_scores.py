@@ -9,6 +9,7 @@ import sklearn.metrics
 from ovito_glassml.adapter.files import open_trajectory
 from ovito_glassml.learn.format import list_models, read_header
 from ovito_glassml.learn.model import load_model
+from ovito_glassml.learn.stiffness.model import CAGE_STIFFNESS, STIFFNESS
 from ovito_glassml.reproduce import scores as module
 from ovito_glassml.reproduce.scored import Scored, read_scores, scores_table, write_scores
 from ovito_glassml.reproduce.scores import Shown, agreement, scores
@@ -47,24 +48,28 @@ def means_within(positions, cell, values, radius):
 def test_stiffness_is_scored_as_by_hand(tmp_path):
     folder = folder_with(
         tmp_path,
-        "stiffness/foreign/vibrations-cu80zr20-1.xyz.gz",
-        "stiffness/snapshots/300K-vibrations-cu80zr20-1.xyz.gz",
+        "stiffness/vibrations-cu50zr50-1e11-1.xyz.gz",
+        "stiffness/snapshots/300K-vibrations-cu50zr50-1e11-1.xyz.gz",
         "stiffness/vibrations-cu50zr50-1e12-2.xyz.gz",  # learned from
     )
-    rest, hot = scores(folder, ["stiffness-cuzr"])
+    rest, cage, hot, hot_cage = scores(folder, ["stiffness-cuzr"])
+    assert [row.predicts for row in (rest, cage, hot, hot_cage)] == 2 * [STIFFNESS, CAGE_STIFFNESS]
     assert [(row.sample, row.state, row.expected) for row in (rest, hot)] == [
-        ("vibrations-cu80zr20-1", "at rest", "yes"),
-        ("vibrations-cu80zr20-1", "300 K", "no"),
+        ("vibrations-cu50zr50-1e11-1", "at rest", "yes"),
+        ("vibrations-cu50zr50-1e11-1", "300 K", "no"),
     ]
-    assert (rest.material, rest.composition, rest.rate) == ("cu-zr", "Cu80Zr20", "1e12 K/s")
-    data = open_trajectory(folder / "stiffness/foreign/vibrations-cu80zr20-1.xyz.gz").compute()
+    assert (rest.material, rest.composition, rest.rate) == ("cu-zr", "Cu50Zr50", "1e11 K/s")
+    data = open_trajectory(folder / "stiffness/vibrations-cu50zr50-1e11-1.xyz.gz").compute()
     true = np.array(data.particles["Stiffness"])
     kinds = np.array(data.particles["Particle Type"])
-    frame = read_frames(folder / "stiffness/foreign/vibrations-cu80zr20-1.xyz.gz")[0]
+    frame = read_frames(folder / "stiffness/vibrations-cu50zr50-1e11-1.xyz.gz")[0]
     prediction = load_model("stiffness-cuzr").predict(frame.structure)
     predicted = prediction.stiffness
     assert rest.atoms == len(true)
     assert rest.correlation == pytest.approx(np.corrcoef(predicted, true)[0, 1])
+    assert cage.coverage == pytest.approx(
+        np.mean(np.abs(prediction.cage - frame.columns["Cage_Stiffness"]) <= prediction.cage_error)
+    )
     assert rest.bias == pytest.approx(predicted.mean() / true.mean() - 1)
     assert rest.flagged == pytest.approx(np.mean(prediction.extrapolation > 1))
     apart = [values - np.array([values[kinds == kind].mean() for kind in kinds]) for values in (predicted, true)]

@@ -114,7 +114,6 @@ def test_snapshots_are_for_the_model_trained_on_snapshots(kept_aside):
         # Each model says itself that it is shown the wrong thing.
         assert wrong.extrapolating > 0.1
         assert right.extrapolating < 0.1
-        assert score_sample(hot, sample).extrapolating > 0.1
 
 
 def test_glasses_kept_aside_are_no_extrapolation(model, kept_aside):

@@ -85,6 +85,10 @@ def told(lines, of_a_structure=False):
             break
         # What follows from the positions of a glass is not told beforehand.
         hidden = [word for word in ("change_box", "region") if line.startswith(word)]
+        # Minimising goes in rounds now, with as many steps in all.
+        line = re.sub("^(minimize 0 .*) 1000 5000$", r"\1 20000 100000", line)
+        if line.startswith("minimize") and kept[-1] == line:
+            continue
         kept.append(hidden[0] if hidden and (of_a_structure or hidden[0] == "change_box") else line)
     return hashlib.sha256("\n".join(kept).encode()).hexdigest()[:16]
 

@@ -340,6 +340,12 @@ class StiffnessModel(LearnedModel):
         names = tuple(header.architecture["heads"])
         if names not in ((ANY_SPECIES,), header.species):
             raise ModelError(f"The model has heads for {names}; it must have one for all or one for each species.")
+        also, caged = header.output.get(ALSO), any(name.startswith(f"{CAGE_HEAD}.") for name in tensors)
+        if also != (CAGE_STIFFNESS if caged else None):
+            raise ModelError(
+                f"{header.title}: what the header says beside the stiffness, {also!r}, is not what the file has; train "
+                "it again."
+            )
         heads, cage_heads = (
             {name: Head.from_tensors(header, tensors, f"{part}.{name}", inputs) for name in names if wanted}
             for part, wanted in ((HEAD, True), (CAGE_HEAD, ALSO in header.output))
