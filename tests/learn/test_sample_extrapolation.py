@@ -76,6 +76,28 @@ def test_blocks_are_compact_and_hold_every_atom_that_has_coordinates():
     assert positions.means.std(axis=0) == pytest.approx(structure.positions.std(axis=0), rel=0.2)
 
 
+def test_what_composition_explains_does_not_hide_another_state():
+    """A shift that is small beside what compositions differ by, and large between samples of one composition."""
+    rng = np.random.default_rng(5)
+
+    def composed(share, shift=0.0):
+        structure, coordinates = sample(2000, rng, shift)
+        kinds = (np.arange(2000) < share * 2000).astype(float)
+        coordinates[:, 0] += 20.0 * (share - 0.5)
+        return structure, np.column_stack([coordinates, kinds, 1 - kinds])
+
+    blocks = [Blocks.of(*composed(share)) for share in np.linspace(0.35, 0.8, 20)]
+    shift = np.array([0.0, 0.0, 0.5])
+    known, foreign = ([composed(0.6, moved)[1] for _ in range(10)] for moved in (0.0, shift))
+    alike = [Blocks.of(*composed(0.6)) for _ in range(20)]
+    apart, together, alone = (
+        np.mean([score.evaluate(one) for one in foreign]) / np.mean([score.evaluate(one) for one in known])
+        for score in (fit_sample_score(blocks, slice(3, 5)), fit_sample_score(blocks), fit_sample_score(alike))
+    )
+    assert apart > 0.7 * alone  # as well as if all samples had one composition
+    assert together < 0.7 * apart
+
+
 def test_a_shift_that_marks_no_atom_marks_the_sample():
     rng = np.random.default_rng(4)
     structures = [cube(2000, rng) for _ in range(8)]
