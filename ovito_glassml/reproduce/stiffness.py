@@ -223,7 +223,8 @@ def _made(name: str, data: _Data, progress: Report) -> tuple[Any, dict[str, NDAr
     """Header with all tables, and tensors."""
     recipe = RECIPES[name]
     published = recipe.design is PUBLISHED
-    learned = [sample for sample in data.learned if not published or _as_published(sample)]
+    learned = [sample._replace(cage=None) for sample in data.learned if _as_published(sample)]
+    learned = learned if published else data.learned
     shown = [s if recipe.at_rest else s._replace(structure=data.snapshots[s.name]) for s in learned]
     design = replace(recipe.design, units=METAL)
     how = _how_made(data.folder, recipe, learned)
