@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from traits.api import Str
 
-__all__ = ["ColorRange", "limits_of", "robust_range"]
+__all__ = ["PERCENTILES", "ColorRange", "limits_of", "robust_range"]
 
 #: Percentiles at the two ends of the colours: single odd atoms do not take the contrast from all others.
 PERCENTILES = (2.0, 98.0)

@@ -156,14 +156,15 @@ class PredictedStiffnessModifier(HasStrictTraits, ModifierInterface):
         radius, density = self.coarse_graining_radius, self.number_density or None
         liked: list[Choice] = []
 
+        def choose(structure: Structure) -> Choice:
+            return choose_model(structure, KIND, _loaded)
+
         def predict(model: StiffnessModel, structure: Structure, report: Progress) -> StiffnessPrediction:
             if self.model in list_models() and len(structure):
-                liked.append(choose_model(structure, KIND, _loaded))
+                liked.append(choose(structure))
             return model.predict(structure, coarse_graining_radius=radius, number_density=density, progress=report)
 
-        name, model, prediction = yield from predict_particles(
-            data, data_cache, self, OUTPUT, lambda structure: choose_model(structure, KIND, _loaded), _loaded, predict
-        )
+        name, model, prediction = yield from predict_particles(data, data_cache, self, OUTPUT, choose, _loaded, predict)
         _write(data, name, str(model.header.output["unit"]), prediction)
         for subject, sentence in _notices(name, prediction, liked):
             say_once(data_cache, subject, sentence, self)

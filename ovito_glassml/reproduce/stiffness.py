@@ -40,7 +40,6 @@ from ovito_glassml.learn.stiffness.evaluate import (
     score_sample,
     score_table,
     separation_table,
-    with_label,
 )
 from ovito_glassml.learn.stiffness.model import StiffnessModel
 from ovito_glassml.learn.stiffness.train import scan_networks, train
@@ -223,8 +222,7 @@ def _made(name: str, data: _Data, progress: Report) -> tuple[Any, dict[str, NDAr
     """Header with all tables, and tensors."""
     recipe = RECIPES[name]
     published = recipe.design is PUBLISHED
-    learned = [sample._replace(cage=None) for sample in data.learned if _as_published(sample)]
-    learned = learned if published else data.learned
+    learned = _as_published(data.learned) if published else data.learned
     shown = [s if recipe.at_rest else s._replace(structure=data.snapshots[s.name]) for s in learned]
     design = replace(recipe.design, units=METAL)
     how = _how_made(data.folder, recipe, learned)
@@ -241,16 +239,16 @@ def _made(name: str, data: _Data, progress: Report) -> tuple[Any, dict[str, NDAr
     return header, model.tensors()
 
 
-def _as_published(sample: LabelledSample) -> bool:
-    """Whether it is one of the glasses of one composition that the published network is trained on."""
-    return sample.name.startswith("vibrations-cu50zr50")
+def _as_published(samples: Sequence[LabelledSample]) -> list[LabelledSample]:
+    """The glasses of one composition that the published network is trained on, with its label alone."""
+    return [sample._replace(cage=None) for sample in samples if sample.name.startswith("vibrations-cu50zr50")]
 
 
 def _judge(model: StiffnessModel, data: _Data, recipe: Recipe) -> list[ResultTable]:
     """Scores of the shipped model itself on the samples kept aside, at rest and hot."""
     tables = []
     for label in (STIFFNESS_LABEL, CAGE_LABEL) if model.cage_heads else (STIFFNESS_LABEL,):
-        tested = with_label(data.tested, label)
+        tested = [sample for sample in data.tested if sample.known(label).any()]
         what = "" if label == STIFFNESS_LABEL else ", cage stiffness"
         rest = [score_sample(model, sample, label=label) for sample in tested]
         hot = [score_sample(model, sample, data.snapshots[sample.name], label) for sample in tested]

@@ -55,6 +55,11 @@ class LabelledSample(NamedTuple):
     name: str
     cage: NDArray[np.float64] | None = None
 
+    def known(self, label: str) -> NDArray[np.bool_]:
+        """Which atoms have a label, ``stiffness`` or ``cage``."""
+        values = getattr(self, label)
+        return np.zeros(len(self.structure), dtype=np.bool_) if values is None else np.isfinite(values)
+
 
 @dataclass(frozen=True)
 class ModelDesign:
@@ -222,7 +227,7 @@ def _checked(samples: Sequence[LabelledSample | tuple[Structure, NDArray, str]])
     if not samples:
         raise TrainingError("There are no labelled structures to train on; give at least one file with labels.")
     checked = [_checked_sample(LabelledSample(*sample)) for sample in samples]
-    if not any(_known(sample, STIFFNESS_LABEL).any() for sample in checked):
+    if not any(sample.known(STIFFNESS_LABEL).any() for sample in checked):
         raise TrainingError(
             "No sample has a stiffness of its atoms, only cage stiffness, which comes beside it; "
             "give the stiffness of some samples, too."
@@ -244,12 +249,6 @@ def _checked_sample(sample: LabelledSample) -> LabelledSample:
             f"{name} has {most} atoms with a finite stiffness; leave this sample out, or give one with at least 100."
         )
     return LabelledSample(replace(structure, mask=None), columns[0], name, *columns[1:])
-
-
-def _known(sample: LabelledSample, label: str) -> NDArray[np.bool_]:
-    """Which atoms of a sample have a label."""
-    values = getattr(sample, label)
-    return np.zeros(len(sample.structure), dtype=np.bool_) if values is None else np.isfinite(values)
 
 
 def describe_samples(
@@ -327,7 +326,7 @@ def _members(structure: Structure, species: tuple[str, ...], by_species: bool) -
 
 def _folds(samples: Sequence[LabelledSample], label: str) -> list[NDArray]:
     """Fold of every atom: whole samples if there are enough, otherwise slabs across the longest cell vector."""
-    folds, known = [], [np.flatnonzero(_known(sample, label)) for sample in samples]
+    folds, known = [], [np.flatnonzero(sample.known(label)) for sample in samples]
     number, whole = 0, sum(len(labelled) > 0 for labelled in known) >= FOLDS
     for sample, labelled in zip(samples, known, strict=True):
         fold = np.full(len(sample.structure), -1)

@@ -36,7 +36,6 @@ __all__ = [
     "score_table",
     "score_tables",
     "separation_table",
-    "with_label",
 ]
 
 #: Å, the published coarse-graining radius.
@@ -187,11 +186,6 @@ def score_tables(
     return tables
 
 
-def with_label(samples: Sequence[LabelledSample], label: str) -> list[LabelledSample]:
-    """Those of which some atoms have a label."""
-    return [one for one in samples if (values := getattr(one, label)) is not None and np.isfinite(values).any()]
-
-
 def judged_by_leaving_out(
     model: StiffnessModel,
     samples: Sequence[LabelledSample],
@@ -217,7 +211,7 @@ def judged_by_leaving_out(
         scores = [
             score_prediction(model, sample, prediction, label)
             for sample, prediction in zip(samples, left_out, strict=True)
-            if with_label([sample], label)
+            if sample.known(label).any()
         ]
         title = "Samples left out in turn" + (", cage stiffness" if label == CAGE_LABEL else "")
         note = f"By models of four fifths of the samples. {mean_slope(scores)}"

@@ -165,7 +165,7 @@ def with_expected_errors(
         both = [
             (sample.structure, getattr(prediction, label), getattr(sample, label))
             for sample, prediction in zip(samples, left_out, strict=True)
-            if getattr(sample, label) is not None and np.isfinite(getattr(sample, label)).any()
+            if sample.known(label).any()
         ]
         title = f"Do stated errors of the {quantity.lower()} hold?"
         if len(both) < ENOUGH_SAMPLES:

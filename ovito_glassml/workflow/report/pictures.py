@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ovito.data import DataCollection, Property
 from PIL import Image
 
+from ovito_glassml.adapter.colors import PERCENTILES
 from ovito_glassml.adapter.render import RenderingUnavailable, code_colours, render_colours
 from ovito_glassml.workflow.comparison import ATOM, SLAB, draw_slice
 from ovito_glassml.workflow.plotting import new_axes
@@ -24,8 +25,6 @@ LARGE, SMALL = 460, 260
 #: Fewer than a picture of its own has, which nobody sees at this size.
 SAMPLES = (6, 3)
 COLOURS_IN_PNG = 128
-#: Share of the values at each end that the scale leaves out.
-TAIL = 2.0
 #: Of a legend of kinds.
 MOST_KINDS = 8
 
@@ -78,7 +77,7 @@ def colour_limits(results: list[Result]) -> tuple[float, float]:
     values = np.concatenate([one.values[np.isfinite(one.values)] for one in results])
     if not len(values):
         return 0.0, 1.0
-    low, high = (float(one) for one in np.percentile(values, [TAIL, 100 - TAIL]))
+    low, high = (float(one) for one in np.percentile(values, PERCENTILES))
     return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
