@@ -34,6 +34,14 @@ def report(
     temperature: Annotated[
         float, typer.Option(min=0.0, help="Of the simulation in K, for the stiffness measured from a trajectory.")
     ] = 0.0,
+    elastic: Annotated[
+        bool,
+        typer.Option(
+            "--elastic",
+            help="Add bulk modulus, shear modulus and Poisson's ratio where the potential is known: for 2 000 atoms "
+            "about a minute.",
+        ),
+    ] = False,
     atom_style: Annotated[str, typer.Option(help="Of LAMMPS data files that do not say it.")] = "",
 ) -> None:
     """Write one page that says what structures are, what every modifier makes of them, and how far to trust it.
@@ -49,7 +57,7 @@ def report(
     check_output(output, ".html")
     if output.exists():
         raise UsageError(f"{output} exists already; give the new page another name.")
-    wishes = Wishes(chosen, every, species, material, atom_style, temperature)
+    wishes = Wishes(chosen, every, species, material, atom_style, temperature, elastic)
     with progress_bar("Reading") as update:
         found = write_report(sources, output, wishes, compare=compare, report=update)
     for one in found.unread:

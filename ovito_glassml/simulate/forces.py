@@ -34,6 +34,9 @@ __all__ = ["CellForces", "Field", "Glass", "LammpsForces", "Units", "WholeCell",
 STEPS_AT_ONCE, MOST_STEPS = 100, 20_000
 #: eV, k_B times the glass temperature of Cu-Zr.
 GLASS_ENERGY = 8.617333262e-5 * 700.0
+#: LAMMPS's names of the components of its pressure tensor, and which of them stands where in the tensor.
+PRESSURES = ("pxx", "pyy", "pzz", "pyz", "pxz", "pxy")
+PLACES = np.array([[0, 5, 4], [5, 1, 3], [4, 3, 2]])
 
 
 class LammpsForces:
@@ -113,11 +116,19 @@ class LammpsForces:
         forces[order] = lammps.numpy.extract_atom("f")[:count]
         return float(lammps.extract_compute("thermo_pe", 0, 0)), forces @ self.rotation.T
 
+    def stress(self) -> NDArray[np.float64]:
+        """Stress (3, 3) of the positions where they are, without any heat, in the axes of the structure.
+
+        In LAMMPS's unit of pressure, positive where the structure is under tension.
+        """
+        for command in (f"thermo_style custom step pe {' '.join(PRESSURES)}", "thermo_modify norm no", "run 0 post no"):
+            self.lammps.command(command)
+        pressure = np.array([self.lammps.get_thermo(name) for name in PRESSURES])[PLACES]
+        return -self.rotation @ pressure @ self.rotation.T
+
     def pressure(self) -> float:
         """Of the positions where they are, without any heat, in LAMMPS's unit."""
-        for command in ("thermo_style custom step pe press", "thermo_modify norm no", "run 0 post no"):
-            self.lammps.command(command)
-        return float(self.lammps.get_thermo("press"))
+        return -float(np.trace(self.stress())) / 3
 
     def minimised(
         self, force_tolerance: float, progress: Callable[[], None] = lambda: None

@@ -19,11 +19,11 @@ from ovito_glassml.adapter.input import particle_column, plain_name, structure_f
 from ovito_glassml.errors import GlassMLError
 from ovito_glassml.learn.format import read_header
 from ovito_glassml.modifiers.registry import MODIFIERS, Modifier, View, by_name
-from ovito_glassml.progress import Report, nth_of
+from ovito_glassml.progress import Report, nth_of, span_of
 from ovito_glassml.simulate.local_forces import is_embedded_atom
 from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.material_header import stated
-from ovito_glassml.workflow.report.facts import Facts, facts_of
+from ovito_glassml.workflow.report.facts import Facts, facts_of, with_elasticity
 
 __all__ = ["Collected", "Refusal", "Result", "Shot", "Table", "Wishes", "collect"]
 
@@ -33,6 +33,8 @@ MOST_FRAMES = 8
 MOST_PICTURES = 12
 #: Atoms of which the harmonic limit takes some seconds, where second derivatives are known.
 FEW_FOR_HARMONIC = 1500
+#: Share of the time for a structure that its elastic constants take.
+STRAINING = 0.8
 #: What makes atoms rearrange, in words.
 ACTIVATIONS = {"thermal": "in heat", "shear": "under shear"}
 #: Properties that a picture needs.
@@ -52,6 +54,8 @@ class Wishes:
     species, material, atom_style : str
     temperature : float
         Of the simulation, for measured stiffness; 0: not known.
+    elastic : bool
+        Elastic constants of what is shown in full; of 2 000 atoms they take about a minute.
     """
 
     modifiers: Sequence[str] = ()
@@ -60,6 +64,7 @@ class Wishes:
     material: str = ""
     atom_style: str = ""
     temperature: float = 0.0
+    elastic: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -248,13 +253,16 @@ def _collect_file(found: Collected, file: Path | str, name: str, wishes: Wishes,
     shots, results = len(found.shots), len(found.results)
     for number, frame in enumerate(reversed(frames)):  # the last one that can be used is shown in full
         telling = nth_of(report, number, len(frames), f"frame {frame}, " if len(frames) > 1 else "")
+        is_main = len(found.shots) == shots
+        straining = None
+        if is_main and wishes.elastic:
+            straining, telling = span_of(telling, 0.0, STRAINING), span_of(telling, STRAINING, 1.0)
         try:
             data, _ = outcome(pipeline, [], frame)
-            facts = _facts(data, wishes)
+            facts = _facts(data, wishes, straining)
         except (GlassMLError, OSError) as error:
             found.unread.append(Refusal(name if len(frames) == 1 else f"{name}, frame {frame}", "", str(error)))
             continue
-        is_main = len(found.shots) == shots
         shot = Shot(str(file), name, frame, pipeline.num_frames, is_main, is_main or frame in drawn, facts)
         found.shots.append(shot)
         _run_all(found, pipeline, data, shot, wishes, telling)
@@ -275,11 +283,13 @@ def _spread(frames: Sequence[int], most: int) -> list[int]:
     return [frames[place] for place in np.unique(places).tolist()]
 
 
-def _facts(data: DataCollection, wishes: Wishes) -> Facts:
+def _facts(data: DataCollection, wishes: Wishes, straining: Report | None) -> Facts:
+    """With elastic constants where somebody hears how far they are."""
     structure = structure_from_data(data, species=wishes.species, names_needed=False)
     if not len(structure):
         raise FileError("There are no atoms in it; give a file with atoms.")
-    return facts_of(structure, dict(data.attributes), wishes.material)
+    facts = facts_of(structure, dict(data.attributes), wishes.material)
+    return with_elasticity(facts, structure, straining) if straining else facts
 
 
 def _run_all(
@@ -379,8 +389,6 @@ def _fitted(modifier: Modifier, view: View, shot: Shot, wishes: Wishes) -> Any:
         settings["color_by_result"] = True
     if modifier.name == "vibrations" and wishes.temperature:
         settings["temperature"] = wishes.temperature
-    if modifier.name == "nonaffine" and shot.is_main and shot.frame == 0 and shot.frames > 1:
-        return "It compares with the first frame, and no other is shown."
     if modifier.name == "harmonic" and shot.facts.mechanics is not None:
         settings["material"] = wishes.material or shot.facts.mechanics.material.name
     if modifier.name == "nonaffine" and shot.facts.pairs is not None:  # its defaults, in any unit of length

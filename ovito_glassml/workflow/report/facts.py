@@ -1,10 +1,10 @@
-"""What a structure is: composition, density, g(r), crystals, mixing, and with its potential energy and pressure."""
+"""What a structure is: composition, density, g(r), crystals, mixing; with its potential energy, pressure and moduli."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 from typing import Any
 
@@ -17,7 +17,9 @@ from ovito_glassml.errors import GlassMLError, SimulationError
 from ovito_glassml.learn.choice import choose_model
 from ovito_glassml.learn.format import read_header, remembered
 from ovito_glassml.learn.stiffness.model import KIND, StiffnessModel
+from ovito_glassml.progress import Report
 from ovito_glassml.simulate.crystals import crystalline_shares
+from ovito_glassml.simulate.elastic import Elasticity, elastic_constants
 from ovito_glassml.simulate.elements import ATOMIC_MASS
 from ovito_glassml.simulate.forces import LammpsForces
 from ovito_glassml.simulate.harmonic import resting_force
@@ -27,7 +29,7 @@ from ovito_glassml.structure import Structure
 from ovito_glassml.topology.length_scale import first_minimum, first_peak
 from ovito_glassml.topology.short_range_order import by_pair, warren_cowley
 
-__all__ = ["UNKNOWN_LENGTH", "Facts", "Mechanics", "PairFunctions", "facts_of", "is_glassy"]
+__all__ = ["UNKNOWN_LENGTH", "Facts", "Mechanics", "PairFunctions", "facts_of", "is_glassy", "with_elasticity"]
 
 #: g(r) reaches to so many nearest-neighbour distances, in so many bins.
 REACH, BINS = 4, 120
@@ -119,6 +121,8 @@ class Facts:
     why : str
         What tells the state.
     missing : mapping of str to str
+    elasticity : Elasticity or None
+        Where it was asked for: see `with_elasticity`.
     """
 
     atoms: int
@@ -137,6 +141,7 @@ class Facts:
     state: str
     why: str
     missing: Mapping[str, str]
+    elasticity: Elasticity | None = None
 
     @property
     def composition(self) -> str:
@@ -194,6 +199,16 @@ def facts_of(structure: Structure, header: Mapping[str, object], material: str =
         why=why,
         missing=missing,
     )
+
+
+def with_elasticity(facts: Facts, structure: Structure, report: Report) -> Facts:
+    """The same with elastic constants, which take a hundred times as long as all else, or with why there are none."""
+    try:
+        if facts.mechanics is None:
+            raise SimulationError("They need the potential.")
+        return replace(facts, elasticity=elastic_constants(structure, facts.mechanics.material, report))
+    except GlassMLError as error:
+        return replace(facts, missing={**facts.missing, "elastic constants": str(error)})
 
 
 def is_glassy(facts: Facts) -> bool:

@@ -34,9 +34,9 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f} %" if share >= 0.01 else f"{100 * share:.1g} %"
 
 
-def with_error(value: float, error: float) -> str:
+def with_error(value: float, error: float, *, sign: bool = True) -> str:
     """The value with as many digits as its error has, which has two."""
     if not (math.isfinite(error) and error > 0 and math.isfinite(value)):
-        return rounded(value, 3, sign=True)
+        return rounded(value, 3, sign=sign)
     places = max(0, 1 - math.floor(math.log10(error)))
-    return f"{value:+.{places}f} ± {error:.{places}f}".replace("-", "−")
+    return f"{value:{'+' if sign else ''}.{places}f} ± {error:.{places}f}".replace("-", "−")

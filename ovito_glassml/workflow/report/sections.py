@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from ovito_glassml.modifiers.registry import Modifier, View
+from ovito_glassml.simulate.elastic import STRAINS
 from ovito_glassml.workflow.report import charts
 from ovito_glassml.workflow.report.collect import Collected, Result, Shot, Table
-from ovito_glassml.workflow.report.facts import Facts
-from ovito_glassml.workflow.report.numbers import percent, rounded
+from ovito_glassml.workflow.report.facts import Facts, is_glassy
+from ovito_glassml.workflow.report.numbers import percent, rounded, with_error
 from ovito_glassml.workflow.report.pictures import SMALL, Camera, Picture, colour_limits, kinds_shown
 from ovito_glassml.workflow.report.trust import Trust, trust_in
 
@@ -60,6 +61,10 @@ def fact_rows(shots: Sequence[Shot]) -> list[tuple[str, list[str]]]:
         "Energy per atom": lambda facts: _mechanics(facts, "energy"),
         "Largest force": lambda facts: _mechanics(facts, "largest_force"),
         "Pressure, without heat": lambda facts: _mechanics(facts, "pressure"),
+        "Bulk modulus": _bulk_modulus,
+        "Shear modulus": _shear_modulus,
+        "Poisson's ratio": _poissons_ratio,
+        "Moduli are those of": _strained,
         "Potential": _potential,
     }
     table = [(name, [text(shot.facts) for shot in shots]) for name, text in rows.items()]
@@ -108,7 +113,7 @@ def _potential(facts: Facts) -> str:
     name = facts.mechanics.material.name
     if facts.mechanics.is_stated or facts.mechanics.at_rest:
         return name
-    return f"{name}, chosen by the species: if the structure is of another, energy, force and pressure are not its own"
+    return f"{name}, chosen by the species: if the structure is of another, what follows from it is not its own"
 
 
 def _listed(values: Any, form: str) -> str:
@@ -118,10 +123,54 @@ def _listed(values: Any, form: str) -> str:
 def _mechanics(facts: Facts, name: str) -> str:
     if facts.mechanics is None or not math.isfinite(value := getattr(facts.mechanics, name)):
         return ""
-    stress = "GPa" if facts.length == "Å" else f"{facts.energy}/{_cubed(facts)}"
-    units = {"energy": facts.energy, "largest_force": f"{facts.energy}/{facts.length}", "pressure": stress}
+    units = {"energy": facts.energy, "largest_force": f"{facts.energy}/{facts.length}", "pressure": _stress_unit(facts)}
     digits = {"energy": 5, "largest_force": 2, "pressure": 2}
     return f"{rounded(value, digits[name])} {units[name]}"
+
+
+def _stress_unit(facts: Facts) -> str:
+    return "GPa" if facts.length == "Å" else f"{facts.energy}/{_cubed(facts)}"
+
+
+def _bulk_modulus(facts: Facts) -> str:
+    return f"{rounded(facts.elasticity.bulk_modulus)} {_stress_unit(facts)}" if facts.elasticity else ""
+
+
+def _shear_modulus(facts: Facts) -> str:
+    """With what a crystal differs by in its directions, or how far a glass is known."""
+    if (found := facts.elasticity) is None:
+        return ""
+    text = rounded(found.shear_modulus)
+    if is_glassy(facts):
+        text = with_error(found.shear_modulus, found.shear_error, sign=False)
+    soft, stiff = (rounded(one) for one in found.shear_range)
+    return (
+        f"{text} {_stress_unit(facts)}, from {soft} to {stiff} by direction; "
+        f"{rounded(found.affine_shear_modulus)} if the atoms only followed the cell"
+    )
+
+
+def _poissons_ratio(facts: Facts) -> str:
+    if (found := facts.elasticity) is None:
+        return ""
+    if is_glassy(facts):
+        return with_error(found.poissons_ratio, found.poissons_ratio_error, sign=False)
+    return rounded(found.poissons_ratio)
+
+
+def _strained(facts: Facts) -> str:
+    """What was strained, and what is wrong with it."""
+    if (found := facts.elasticity) is None or facts.mechanics is None:
+        return ""
+    text = "the structure at zero temperature" if facts.mechanics.at_rest else "the energy minimum below the structure"
+    if not is_glassy(facts):
+        text += ", as averages over the directions of a crystal (Voigt)"
+    if found.rearranging:
+        text += (
+            f"; in {found.rearranging} of 6 directions atoms rearrange even at a strain of {rounded(STRAINS[-1])}, so "
+            "that they are too low"
+        )
+    return text
 
 
 def pair_charts(shots: Sequence[Shot]) -> list[tuple[str, str]]:
