@@ -27,7 +27,7 @@ STRAINS = (1e-5, 1e-6)
 #: derivatives of the energy and rounding make it 10⁻³, atoms that rearrange 0.05 or more.
 LINEAR = 0.01
 
-#: Share of the largest force from a strain at which relaxing ends; constants are then exact to 10⁻³ of the shear modulus.
+#: Share of the largest force at which relaxing ends. Constants are then exact to 10⁻³ of the shear modulus.
 RELAXED = 2e-3
 
 #: In crystals that would be a share of rounding errors; force at which it ends at the latest, in those of a minimum.
@@ -43,9 +43,9 @@ ORTHONORMAL = np.sqrt([1.0, 1.0, 1.0, 2.0, 2.0, 2.0])
 DILATION = np.array([1.0, 1.0, 1.0, 0.0, 0.0, 0.0]) / np.sqrt(3.0)
 SHEARS = np.linalg.svd(DILATION[None])[2][1:].T
 
-#: Of equal elements of a symmetric matrix (5, 5), the diagonal ones with twice the variance as in any axes, squares of
-#: the deviations from isotropy add up to this many times the variance of the mean of the diagonal.
-DEVIATIONS = 70
+#: Soft spots take their share from a glass's stiffness, each against one shear of random direction. Squares of the
+#: deviations from isotropy of a random number of them add up to so many times the variance of the mean of five shears.
+DEVIATIONS = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ class Elasticity:
     stress : (3, 3) array
         Without strain, at rest; positive under tension.
     rearranging : int
-        Of the six strains, those at which atoms rearrange, however small: the moduli are too low.
+        Of the six strains, those at which atoms rearrange, however small, or forces jump: the moduli are wrong.
     """
 
     constants: NDArray[np.float64]
@@ -100,7 +100,8 @@ class Elasticity:
     def shear_error(self) -> float:
         """Standard error of G as that of an isotropic glass, of which the structure is a piece.
 
-        It follows from how far the piece is from isotropic. Of a crystal it means nothing.
+        It follows from how far the piece is from isotropic, and cannot see what all of a piece has in common. Of a
+        crystal it means nothing.
         """
         moduli = _shears(self.constants)
         return float(np.linalg.norm(moduli - moduli.mean()) / np.sqrt(DEVIATIONS))
@@ -136,7 +137,7 @@ def elastic_constants(structure: Structure, material: Material, report: Report =
     Raises
     ------
     SimulationError
-        If the structure is open, does not come to rest, or the force field does not fit it.
+        If the structure is open, does not come to rest, or the force field does not fit it or sums charges on a mesh.
     StructureError
         If it is two-dimensional.
 
@@ -145,11 +146,7 @@ def elastic_constants(structure: Structure, material: Material, report: Report =
     .. [1] A. Lemaître, C. Maloney, J. Stat. Phys. 123, 415 (2006): why affine constants are wrong in glasses.
     .. [2] D. C. Wallace, Phys. Rev. 162, 776 (1967): stress and strain of solids under stress.
     """
-    check_three_dimensional(structure)
-    if not all(structure.pbc):
-        raise SimulationError(
-            "Elastic constants need a structure that is periodic in all directions; it has free surfaces."
-        )
+    _check(structure, material)
     resting = minimised(structure, material, report)
     with LammpsForces(resting, material) as forces:
         stress = forces.stress()
@@ -168,6 +165,20 @@ def elastic_constants(structure: Structure, material: Material, report: Report =
         directions = [direction for direction, one in zip(directions, bent, strict=True) if one > limit]
     unit = material.unit_system.stress
     return Elasticity(unit * relaxed, unit * affine, unit * stress, len(directions))
+
+
+def _check(structure: Structure, material: Material) -> None:
+    check_three_dimensional(structure)
+    if not all(structure.pbc):
+        raise SimulationError(
+            "Elastic constants need a structure that is periodic in all directions; it has free surfaces."
+        )
+    mesh = next((line for line in material.commands if line.startswith("kspace_style")), "kspace_style ewald")
+    if not mesh.startswith("kspace_style ewald"):
+        raise SimulationError(
+            f"Forces by {mesh!r} jump where atoms pass a mesh, by more than small strains change them; take "
+            "'kspace_style ewald 1e-5' for elastic constants."
+        )
 
 
 def voigt(tensor: NDArray) -> NDArray[np.float64]:

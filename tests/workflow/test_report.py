@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -12,13 +13,17 @@ from ovito_glassml.adapter.files import FileError, annotate, open_trajectory
 from ovito_glassml.adapter.input import structure_from_data
 from ovito_glassml.adapter.render import RenderingUnavailable
 from ovito_glassml.modifiers.registry import MODIFIERS, by_name
+from ovito_glassml.progress import silent
+from ovito_glassml.simulate.harmonic import minimised
+from ovito_glassml.simulate.material import load_material
 from ovito_glassml.simulate.snapshots import Snapshot, read_snapshot, write_frames, write_snapshot
 from ovito_glassml.structure import Structure
 from ovito_glassml.topology.length_scale import first_peak
 from ovito_glassml.workflow.report import Wishes, pictures, write_report
-from ovito_glassml.workflow.report.collect import views_of
-from ovito_glassml.workflow.report.facts import facts_of
+from ovito_glassml.workflow.report.collect import Shot, views_of
+from ovito_glassml.workflow.report.facts import facts_of, with_elasticity
 from ovito_glassml.workflow.report.numbers import percent, rounded, with_error
+from ovito_glassml.workflow.report.sections import fact_rows
 from ovito_glassml.workflow.sample_data import sample_file
 from ovito_glassml.workflow.stability import budget_of_files
 
@@ -170,7 +175,6 @@ def test_partial_functions_add_up_and_neighbours_are_counted(glass):
 
 def test_pressure_is_the_slope_of_the_energy(glass):
     from ovito_glassml.simulate.forces import LammpsForces
-    from ovito_glassml.simulate.material import load_material
 
     structure = structure_from_data(open_trajectory(glass).compute())
     material, strain, energies = load_material("cu-zr"), 1e-4, []
@@ -488,3 +492,57 @@ def test_a_browser_prints_it(written, tmp_path):
     content = printed.read_bytes()
     assert content.startswith(b"%PDF")
     assert 3 <= len(re.findall(rb"/Type\s*/Page\b", content)) <= 30
+
+
+@pytest.fixture(scope="module")
+def small_glasses(tmp_path_factory):
+    """Two frames of 120 Lennard-Jones atoms: shaken, and at rest."""
+    random, material = np.random.default_rng(3), load_material("kob-andersen")
+    grid = np.stack(np.meshgrid(*[np.arange(5)] * 3), axis=-1).reshape(-1, 3)[:120] / 5
+    kinds = (random.permutation(120) >= 96).astype(int)
+    places = (grid + random.uniform(-0.03, 0.03, grid.shape)) * 100 ** (1 / 3)
+    glass = minimised(Structure(places, kinds, ("A", "B"), 100 ** (1 / 3) * np.eye(3), pbc=(True,) * 3), material)
+    shaken = glass.moved(glass.positions + random.normal(0, 0.01, (120, 3)))
+    file = tmp_path_factory.mktemp("small") / "two.xyz.gz"
+    write_frames(file, [Snapshot(shaken, {}, {}), Snapshot(glass, {}, {})])
+    return file
+
+
+def test_elastic_constants_are_given_when_asked_for(small_glasses, tmp_path, no_renderer):
+    wishes = {"modifiers": ["lasca"], "material": "kob-andersen"}
+    found, page = page_of([small_glasses], tmp_path / "elastic.html", elastic=True, **wishes)
+    elasticity = found.main[0].facts.elasticity
+    assert [shot.facts.elasticity is None for shot in found.shots] == [True, False]  # of what is shown in full
+    assert f"Bulk modulus {rounded(elasticity.bulk_modulus)} ε/σ³" in page.text
+    shear = with_error(elasticity.shear_modulus, elasticity.shear_error, sign=False)
+    assert f"Shear modulus {shear} ε/σ³, from {rounded(elasticity.shear_range[0])} to" in page.text
+    assert "Poisson's ratio 0.4" in page.text
+    assert "Moduli are those of the structure at zero temperature" in page.text
+    _, page = page_of([small_glasses], tmp_path / "plain.html", **wishes)
+    assert "modulus" not in page.text
+
+
+def test_moduli_say_when_they_are_those_of_another_structure(small_glasses, tmp_path, no_renderer):
+    shaken = structure_from_data(open_trajectory(small_glasses).compute(0))
+    facts = with_elasticity(facts_of(shaken, {}, "kob-andersen"), shaken, silent)
+    shot = Shot("", "", 0, 1, True, True, facts)
+    assert dict(fact_rows([shot]))["Moduli are those of"] == ["the energy minimum below the structure"]
+    broken = replace(facts, elasticity=replace(facts.elasticity, rearranging=2))
+    assert (
+        "in 2 of 6 directions atoms rearrange"
+        in dict(fact_rows([replace(shot, facts=broken)]))["Moduli are those of"][0]
+    )
+    crystal = replace(facts, crystals={"fcc": 1.0, "total": 1.0})
+    rows = dict(fact_rows([replace(shot, facts=crystal)]))
+    assert "averages over the directions of a crystal" in rows["Moduli are those of"][0]
+    assert "±" not in rows["Shear modulus"][0] + rows["Poisson's ratio"][0]
+
+
+def test_without_potential_or_with_surfaces_there_are_no_moduli(small_glasses):
+    glass = structure_from_data(open_trajectory(small_glasses).compute(1))
+    lost = with_elasticity(facts_of(glass, {}), glass, silent)
+    assert lost.missing["elastic constants"] == "They need the potential."
+    cluster = Structure(glass.positions, glass.species, glass.species_names, glass.cell)
+    open_one = with_elasticity(facts_of(cluster, {}, "kob-andersen"), cluster, silent)
+    assert "periodic in all directions" in open_one.missing["elastic constants"]
+    assert lost.elasticity is open_one.elasticity is None

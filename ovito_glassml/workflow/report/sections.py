@@ -167,8 +167,8 @@ def _strained(facts: Facts) -> str:
         text += ", as averages over the directions of a crystal (Voigt)"
     if found.rearranging:
         text += (
-            f"; in {found.rearranging} of 6 directions atoms rearrange even at a strain of {rounded(STRAINS[-1])}, so "
-            "that they are too low"
+            f"; in {found.rearranging} of 6 directions atoms rearrange, or forces jump, even at a strain of "
+            f"{rounded(STRAINS[-1])}, so that they are wrong"
         )
     return text
 
