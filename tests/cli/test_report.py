@@ -1,8 +1,10 @@
 """A page about structures, on the command line."""
 
+import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -30,6 +32,23 @@ def test_a_page_appears_and_what_is_left_out_is_said(tmp_path):
     assert f"Wrote {tmp_path / 'page.html'}; open it in a browser." in result.output
     assert "flat is left out: " in result.output
     assert {file.name for file in tmp_path.iterdir()} - {".page.html.lock"} == {"flat.xyz", "page.html"}
+
+
+def test_moduli_stand_on_the_page_when_asked_for(tmp_path):
+    corners = np.stack(np.meshgrid(*[np.arange(3)] * 3), axis=-1).reshape(-1, 1, 3)
+    basis = np.array([[0, 0, 0], [0, 0.5, 0.5], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+    places = 3.64 * (corners + basis).reshape(-1, 3)
+    rows = "".join(f"Cu {x} {y} {z}\n" for x, y, z in places)
+    header = 'Lattice="10.92 0 0 0 10.92 0 0 0 10.92" Properties=species:S:1:pos:R:3'
+    (tmp_path / "copper.xyz").write_text(f"108\n{header}\n{rows}")
+    command = (tmp_path / "copper.xyz", "-o", tmp_path / "page.html", "--modifiers", "lasca", "--material", "cu-zr")
+    result = report(*command, "--elastic")
+    assert result.exit_code == 0, result.output
+    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+    moduli = re.search(r"Shear modulus</th><td>(\S+) GPa, from (\S+) to (\S+) by direction", text)
+    # As measured of copper at 0 K: (C11 − C12 + 3 C44) / 5, (C11 − C12) / 2 and C44.
+    assert [float(one) for one in moduli.groups()] == pytest.approx([59, 26, 82], rel=0.15)
+    assert "averages over the directions of a crystal" in text
 
 
 def test_nothing_usable_ends_in_one_sentence_and_status_2(tmp_path):
