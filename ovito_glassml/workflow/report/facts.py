@@ -202,7 +202,7 @@ def facts_of(structure: Structure, header: Mapping[str, object], material: str =
 
 
 def with_elasticity(facts: Facts, structure: Structure, report: Report) -> Facts:
-    """The same with elastic constants, which take a hundred times as long as all else, or with why there are none."""
+    """The same with elastic constants, which take far longer than all else, or with why there are none."""
     try:
         if facts.mechanics is None:
             raise SimulationError("They need the potential.")
