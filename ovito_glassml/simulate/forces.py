@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.errors import SimulationError
 from ovito_glassml.simulate.atoms import lammps_types, triangular
-from ovito_glassml.simulate.engine import apply_interaction, open_lammps
+from ovito_glassml.simulate.engine import apply_interaction, gather, open_lammps
 from ovito_glassml.simulate.local_forces import (
     NEIGHBOURS,
     LocalForces,
@@ -26,12 +26,11 @@ from ovito_glassml.simulate.local_forces import (
     read_tables,
 )
 from ovito_glassml.simulate.material import Material
+from ovito_glassml.simulate.minima import minimise
 from ovito_glassml.structure import Structure
 
 __all__ = ["CellForces", "Field", "Glass", "LammpsForces", "Units", "WholeCell", "evaluated", "surroundings"]
 
-#: Steps of minimising between two signs of life, and altogether: glasses take a few thousand.
-STEPS_AT_ONCE, MOST_STEPS = 100, 20_000
 #: eV, k_B times the glass temperature of Cu-Zr.
 GLASS_ENERGY = 8.617333262e-5 * 700.0
 #: LAMMPS's names of the components of its pressure tensor, and which of them stands where in the tensor.
@@ -135,24 +134,12 @@ class LammpsForces:
     ) -> tuple[NDArray[np.float64], float]:
         """Positions (N, 3) of the minimum below, in the order and axes of the structure, and the force that is left.
 
-        By LAMMPS's conjugate gradients until no component of a force exceeds the tolerance. `progress` is called
-        every `STEPS_AT_ONCE` steps and may raise to stop.
+        See `minimise`.
         """
-        lammps, count = self.lammps, len(self.structure)
-        for command in (f"thermo {STEPS_AT_ONCE}", "min_style cg", "min_modify norm max"):
-            lammps.command(command)
-        left = np.inf
-        for _ in range(MOST_STEPS // STEPS_AT_ONCE):
-            progress()
-            lammps.command(f"minimize 0 {force_tolerance} {STEPS_AT_ONCE} {10 * STEPS_AT_ONCE}")
-            before, left = left, float(np.abs(lammps.numpy.extract_atom("f")[:count]).max())
-            if not left > force_tolerance or left == before:  # tables are only so smooth; not a number: it blew up
-                break
-        order = lammps.numpy.extract_atom("id")[:count] - 1
-        positions = np.empty((count, 3))
-        positions[order] = lammps.numpy.extract_atom("x")[:count]
+        left = minimise(self.lammps, force_tolerance, progress)
         start = (self.structure.positions - self.origin) @ self.rotation
-        return self.structure.positions + self._nearest(positions - start) @ self.rotation.T, left
+        moved = self._nearest(gather(self.lammps, "x") - start)
+        return self.structure.positions + moved @ self.rotation.T, left
 
     def _nearest(self, vectors: NDArray) -> NDArray:
         turns = np.where(self.periodic, np.round(vectors @ np.linalg.inv(self.vectors)), 0.0)

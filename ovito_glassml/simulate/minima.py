@@ -1,9 +1,9 @@
-"""Inherent structures: the energy minimum below a configuration, at fixed cell."""
+"""Inherent structures: the energy minimum below a configuration, at fixed cell or pressure."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ovito_glassml.simulate.checkpoints import load_checkpoint, save_atomically
 from ovito_glassml.simulate.crystals import order_header
+from ovito_glassml.simulate.descent import descend
 from ovito_glassml.simulate.engine import cell_of, gather, restart_of, resume, scale_cell
 from ovito_glassml.simulate.material import Material
 from ovito_glassml.structure import Structure
@@ -27,13 +28,6 @@ __all__ = [
     "save_configurations",
     "saved_configurations",
 ]
-
-#: Linear strain of the first step to zero pressure, the largest of any, and that below which the energy is exact to
-#: 10⁻⁹ of a bond.
-TRIAL_STRAIN, MOST_STRAIN, STRAIN_TOLERANCE = -1e-3, 0.02, 1e-6
-MOST_SECANTS = 12
-#: Steps of a round of minimising, of all, and the share of the energy that a round must gain to be followed by another.
-ROUND, MOST_STEPS, STALLED = 1000, 20_000, 1e-11
 
 
 @dataclass(frozen=True)
@@ -78,48 +72,74 @@ def configuration_of(lammps: Any) -> Configuration:
     return Configuration(gather(lammps, "x"), gather(lammps, "type") - 1, cell, origin, energies, float(largest))
 
 
-def minimise(lammps: Any, force_tolerance: float) -> None:
-    """Conjugate gradients at fixed cell until no force component exceeds `force_tolerance`.
+def minimise(lammps: Any, force_tolerance: float, progress: Callable[[], None] = lambda: None) -> float:
+    """Minimum of the energy at fixed cell, see `descend`; returns the largest force component that is left.
 
-    Or until the energy no longer falls: at a kink of a tabulated potential the forces of a minimum do not vanish.
+    For any instance without fixes that move atoms. `progress` is called before each evaluation and may raise to stop.
     """
     lammps.command("reset_timestep 0")
-    lammps.command("min_style cg")
-    lammps.command("min_modify norm max")
-    before = math.inf
-    for done in range(ROUND, MOST_STEPS + 1, ROUND):
-        lammps.command(f"minimize 0 {force_tolerance} {ROUND} {5 * ROUND}")
-        energy = lammps.get_thermo("pe")
-        if lammps.extract_global("ntimestep") < done or before - energy < STALLED * abs(energy):
-            return
-        before = energy
+    return descend(_Atoms(lammps), 3 * lammps.extract_setting("nlocal"), force_tolerance, progress)
 
 
 def minimise_at_pressure(lammps: Any, force_tolerance: float, wanted: float = 0.0) -> None:
-    """Minimum of positions and of the cell's size, by secants of the pressure of minima at fixed cell.
+    """Minimum of positions and of the cell's size, which is one more coordinate.
 
-    LAMMPS's own ``fix box/relax`` needs ten times as many steps for thousands of atoms, since the cell is one stiff
-    coordinate among many soft ones.
+    Forces and the slope along the cell's size, see `_AtomsAndCell`, end below the tolerance.
     """
     lammps.command("velocity all set 0 0 0")  # or their pressure would count
-    minimise(lammps, force_tolerance)
-    pressure, step, slope = _excess(lammps, wanted), TRIAL_STRAIN, 0.0
-    for _ in range(MOST_SECANTS):
-        scale_cell(lammps, 1 + step)
-        minimise(lammps, force_tolerance)
-        before, pressure = pressure, _excess(lammps, wanted)
-        seen = (pressure - before) / step
-        # Where atoms rearrange on the way the secant is none of an elastic solid; the last one that was is kept.
-        if seen < 0 and (not slope or 0.5 < seen / slope < 2):
-            slope = seen
-        step = float(np.clip(-pressure / slope, -MOST_STRAIN, MOST_STRAIN)) if slope else TRIAL_STRAIN
-        if abs(step) < STRAIN_TOLERANCE:
-            return
+    lammps.command("reset_timestep 0")
+    descend(_AtomsAndCell(lammps, wanted), 3 * lammps.extract_setting("nlocal") + 1, force_tolerance)
 
 
-def _excess(lammps: Any, wanted: float) -> float:
-    lammps.command("run 0 post no")
-    return lammps.get_thermo("press") - wanted
+class _Atoms:
+    """Moves the atoms of an instance, in the order of their ids, and evaluates energy and gradient."""
+
+    def __init__(self, lammps: Any) -> None:
+        self.lammps, self.count, self.run = lammps, lammps.extract_setting("nlocal"), "run 0 post no"
+
+    def __call__(self, step: NDArray) -> tuple[float, NDArray[np.float64]]:
+        if step.any():
+            # By steps, since LAMMPS puts atoms elsewhere among their images and in its arrays when it renews neighbours.
+            self._array("x")[:] += step.reshape(-1, 3)[self._order()]
+        # Without fixes that integrate, a step of LAMMPS only evaluates, and renews neighbours where needed.
+        self.lammps.command(self.run)
+        self.run = "run 1 pre no post no"
+        gradient = np.empty((self.count, 3))
+        gradient[self._order()] = -self._array("f")
+        return float(self.lammps.extract_compute("thermo_pe", 0, 0)), gradient.ravel()
+
+    def _array(self, name: str) -> NDArray:
+        return self.lammps.numpy.extract_atom(name)[: self.count]
+
+    def _order(self) -> NDArray:
+        return self._array("id") - 1
+
+
+class _AtomsAndCell:
+    """As `_Atoms` with the cell's size as last coordinate, at constant pressure: the energy is the enthalpy.
+
+    That coordinate is the linear strain times `length`, the distance of atoms times the root of their number: so it is
+    about as stiff as those of the atoms, of any material.
+    """
+
+    def __init__(self, lammps: Any, pressure: float) -> None:
+        self.lammps, self.atoms, self.size = lammps, _Atoms(lammps), 1.0
+        self.pressure, self.unit = pressure, lammps.extract_global("nktv2p")
+        self.length = self._volume() ** (1 / 3) * self.atoms.count ** (1 / 6)
+
+    def _volume(self) -> float:
+        return float(np.linalg.det(cell_of(self.lammps)[0]))
+
+    def __call__(self, step: NDArray) -> tuple[float, NDArray[np.float64]]:
+        factor = math.exp(step[-1] / self.length)
+        if factor != 1:
+            scale_cell(self.lammps, factor)
+            self.size *= factor
+        self.atoms.run = "run 0 post no"  # neighbours and ghosts belong to a cell
+        energy, gradient = self.atoms(self.size * step[:-1])
+        volume = self._volume()
+        along = -3 * volume * (self.lammps.get_thermo("press") - self.pressure) / self.unit / self.length
+        return energy + self.pressure * volume / self.unit, np.append(self.size * gradient, along)
 
 
 def inherent_structure(material: Material, restart: NDArray, force_tolerance: float) -> Configuration:

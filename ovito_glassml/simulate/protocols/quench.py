@@ -300,14 +300,10 @@ def _write_path(
 
 def _inherent_structure(lammps: Any, material: Material) -> dict[str, NDArray]:
     """Minimise positions and, where it follows the pressure, the cell's size."""
-    tolerance = material.force_tolerance
-    lammps.command("reset_timestep 0")
-    if not material.fixed_density:
-        # The relaxed cell is measured against the one it began with, hence the rounds.
-        for _ in range(3):
-            lammps.command(f"fix relax all box/relax iso {material.pressure} vmax 0.002")
-            lammps.command(f"minimize 0 {tolerance:g} 3000 30000")
-            lammps.command("unfix relax")
-    lammps.command(f"minimize 0 {tolerance / 10:g} 5000 50000")
+    tolerance = material.force_tolerance / 10
+    if material.fixed_density:
+        minimise(lammps, tolerance)
+    else:
+        minimise_at_pressure(lammps, tolerance, material.pressure)
     found = configuration_of(lammps)
     return {name: getattr(found, name) for name in FIELDS}
