@@ -99,7 +99,7 @@ class _Atoms:
 
     def __call__(self, step: NDArray) -> tuple[float, NDArray[np.float64]]:
         if step.any():
-            # By steps, since LAMMPS puts atoms elsewhere among their images and in its arrays when it renews neighbours.
+            # By steps: where it renews neighbours, LAMMPS moves atoms to other images and places in its arrays.
             self._array("x")[:] += step.reshape(-1, 3)[self._order()]
         # Without fixes that integrate, a step of LAMMPS only evaluates, and renews neighbours where needed.
         self.lammps.command(self.run)
