@@ -75,6 +75,16 @@ def test_on_a_kink_it_ends_where_the_energy_no_longer_falls():
     assert len(landscape.steps) < 2 * PATIENCE
 
 
+def test_where_forces_are_rough_it_ends_when_they_no_longer_fall():
+    """As of a coarse table, whose forces are not quite the slope of its energy."""
+    landscape = Landscape(
+        np.linspace(0.1, 1, 8), lambda x: -5000 + (x**2).sum() / 2, lambda x: x + 1e-6 * np.sign(np.sin(1e9 * x))
+    )
+    left = descend(landscape, 8, 1e-8)
+    assert 1e-8 < left < 1e-5
+    assert len(landscape.steps) < 3 * PATIENCE
+
+
 def test_what_is_no_number_ends_at_once():
     landscape = Landscape([1.0], lambda x: np.nan, lambda x: np.full(1, np.nan))
     assert np.isnan(descend(landscape, 1, 1e-5))
