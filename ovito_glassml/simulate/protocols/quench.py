@@ -53,7 +53,7 @@ __all__ = ["QuenchSettings", "quench"]
 #: Steps between two points of the cooling curve.
 CURVE_STEPS = 500
 #: Force evaluations of the minimisations at one temperature, for the expected duration only.
-PATH_EVALUATIONS = 3000
+PATH_EVALUATIONS = 600
 #: The slow window and the end, in units of the glass temperature: a glass falls out of equilibrium within the window.
 SLOW_FROM, SLOW_TO, FINAL = 10 / 7, 5 / 7, 1 / 14
 #: Atoms of the start are not put closer than this, in nearest-neighbour distances.

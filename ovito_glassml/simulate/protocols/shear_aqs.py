@@ -43,7 +43,7 @@ COLDEST = 1e-3
 #: Radius of the neighbourhoods of D²min, in nearest-neighbour distances.
 NEIGHBOURHOOD = 2.5
 #: Force evaluations in one strain step on average, for the expected duration only.
-EVALUATIONS = 800.0
+EVALUATIONS = 500.0
 
 
 @dataclass(frozen=True)
