@@ -33,7 +33,7 @@ from ovito_glassml.simulate.material import Material
 from ovito_glassml.simulate.melt import melting
 from ovito_glassml.simulate.minima import configuration_of, minimise
 from ovito_glassml.simulate.observers import AverageCell
-from ovito_glassml.simulate.settings import check_atoms
+from ovito_glassml.simulate.settings import FROM_MATERIAL, check_atoms, filled_in
 from ovito_glassml.simulate.snapshots import Snapshot, provenance, write_frames
 from ovito_glassml.structure import Structure
 
@@ -42,7 +42,7 @@ __all__ = ["IsoconfigurationalSettings", "isoconfigurational"]
 
 @dataclass(frozen=True)
 class IsoconfigurationalSettings:
-    """How a liquid is prepared and how often it is run; its temperature and density are the material's.
+    """How a liquid is prepared and how often it is run.
 
     Attributes
     ----------
@@ -62,6 +62,8 @@ class IsoconfigurationalSettings:
         with a correlation of 0.59 after 300 τ and of 0.28 after 1000 τ.
     replicas : int
         Number of runs.
+    temperature : float
+        K (or reduced) that is studied; by default the material's `supercooled_temperature`.
     checkpoint_atom_steps : int
         Number of atoms times number of steps between two checkpoints.
     """
@@ -73,6 +75,7 @@ class IsoconfigurationalSettings:
     equilibration: float = 1000.0
     duration: float = 300.0
     replicas: int = 8
+    temperature: float = FROM_MATERIAL
     checkpoint_atom_steps: int = CHECKPOINT_ATOM_STEPS
 
     def __post_init__(self) -> None:
@@ -81,9 +84,11 @@ class IsoconfigurationalSettings:
             raise SimulationError(f"{self.replicas} replicas are no ensemble; give at least 1, better 8.")
         if min(self.melt_time, self.cooling_time, self.equilibration, self.duration) <= 0:
             raise SimulationError("All times must be positive.")
+        if self.temperature <= 0:
+            raise SimulationError(f"The temperature {self.temperature:g} is not positive; give one such as 850 (K).")
 
     def filled_in(self, material: Material) -> IsoconfigurationalSettings:
-        return self
+        return filled_in(self, {"temperature": material.studied_temperature})
 
     def durations(self, material: Material) -> list[float]:
         """Steps of the preparation and of every replica."""
@@ -104,8 +109,8 @@ def isoconfigurational(
     Frame 0 is the start, every further frame the end of one replica, with unwrapped positions, so
     that positions in a later frame minus those in frame 0 are the displacements. The column
     ``Inherent_Position`` holds each frame's inherent structure in the same way, ``Potential_Energy``
-    its energies. All runs have one cell: that of the material's `supercooled_density`, of its fixed density, or
-    the mean one at its pressure while the liquid equilibrates. The state is saved at least twice a minute beside the
+    its energies. All runs have one cell: that of the material's `supercooled_density` if its temperature is studied, of
+    its fixed density, or the mean one at its pressure while the liquid equilibrates. The state is saved at least twice a minute beside the
     output; calling the function again continues.
 
     Raises
@@ -113,7 +118,8 @@ def isoconfigurational(
     SimulationError
         If the material lacks what the protocol needs, does not melt, evaporates, or crystallises.
     """
-    claim_intermediate(output, asdict(settings), material.check_complete())
+    settings = settings.filled_in(material.check_complete())
+    claim_intermediate(output, asdict(settings), material, added={"temperature": material.studied_temperature})
     report = progress_parts(progress, settings.durations(material))
     start = made_once(intermediate(output, "start"), lambda: _prepared(settings, material, output, report(0)))
     ends = []
@@ -130,7 +136,9 @@ def isoconfigurational(
 def _prepared(
     settings: IsoconfigurationalSettings, material: Material, output: Path, progress: Progress
 ) -> dict[str, NDArray]:
-    density = material.number_density if material.fixed_density else material.supercooled_density
+    density = material.number_density if material.fixed_density else math.nan
+    if not material.fixed_density and settings.temperature == material.studied_temperature:
+        density = material.supercooled_density
     follows = math.isnan(density)
     hot = material.melt_temperature
     start = molten(material, settings.atoms, settings.seed, hot, material.start_density if follows else density)
@@ -149,7 +157,7 @@ def _prepared(
 
 def _preparation(settings: IsoconfigurationalSettings, material: Material, pressure: float | None) -> list[Stage]:
     """Melt, cool and hold; where the cell follows a pressure, the second half is held in the mean cell of the first."""
-    hot, cold, step = material.melt_temperature, material.studied_temperature, material.time_step
+    hot, cold, step = material.melt_temperature, settings.temperature, material.time_step
     cooling, holding = material.steps(settings.cooling_time), material.steps(settings.equilibration)
     stages = [
         melting(material, settings.melt_time, hot, pressure),
@@ -182,7 +190,7 @@ class _Replica:
     def __call__(self) -> dict[str, NDArray]:
         material, settings = self.material, self.settings
         steps = material.steps(settings.duration)
-        cold = material.studied_temperature
+        cold = settings.temperature
         text = f"replica {self.number} of {settings.replicas}"
         run = Stage(text, steps, cold, cold, material.time_step, integrator=("fix integrate all nve",))
 
@@ -228,7 +236,7 @@ def _frame(
     header = {
         **provenance("isoconfigurational", asdict(settings), material, composition=True),
         "replica": replica,
-        "temperature": f"{material.studied_temperature:g}",
+        "temperature": f"{settings.temperature:g}",
         "time": "0" if replica == 0 else f"{settings.duration:g}",
         "energy_per_atom": f"{state['energies'].mean():.8f}",
     }

@@ -1,5 +1,6 @@
 """Isoconfigurational runs: a common start, different ends, displacements that can be read off."""
 
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -75,6 +76,22 @@ def test_inherent_positions_lie_near_the_thermal_ones_and_lower(frames):
         assert 0.01 < np.sqrt((shift**2).sum(axis=1).mean()) < 0.4
     energies = [float(frame.header["energy_per_atom"]) for frame in frames]
     assert np.ptp(energies) < 0.5
+
+
+def test_a_hotter_liquid_moves_farther_and_says_how_hot_it_is(frames, tmp_path):
+    hotter = replace(SMALL, temperature=0.9, replicas=1)
+    isoconfigurational(POLYMER, hotter, tmp_path / "hot.xyz.gz", lambda fraction, text: None)
+    start, end = read_frames(tmp_path / "hot.xyz.gz")
+    assert start.header["temperature"] == end.header["temperature"] == "0.9"
+    moved = [np.linalg.norm(b.structure.positions - a.structure.positions, axis=1).mean()
+             for a, b in ((start, end), (frames[0], frames[1]))]  # fmt: skip
+    assert moved[0] > 1.5 * moved[1]
+    assert frames[0].header["temperature"] == f"{POLYMER.supercooled_temperature:g}"
+
+
+def test_a_temperature_below_zero_is_refused():
+    with pytest.raises(SimulationError, match="temperature -3 is not positive"):
+        replace(SMALL, temperature=-3.0)
 
 
 def test_chains_stay_whole(frames):
