@@ -38,6 +38,7 @@ KNOW_OVITO = {"adapter", "modifiers", "overlays", "batch", "workflow", "reproduc
 #: Inside `learn`: what all methods share, and the numbers that one method alone has; the model of any method; the
 #: models; what makes and judges them. Modules of a method's floor may build on each other.
 LEARN_SHARED = {
+    "averaged_sum",
     "card",
     "evaluation",
     "expected_error",

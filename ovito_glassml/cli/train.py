@@ -113,7 +113,7 @@ def train_activity_model(
     """
     from ovito_glassml.descriptors.ace import ACEDescriptors
     from ovito_glassml.learn.activity.evaluate import score_samples, score_table
-    from ovito_glassml.learn.activity.train import METHODS, ActivityDesign, train_activity
+    from ovito_glassml.learn.activity.train import METHODS, ActivityDesign, fitting_radii, train_activity
 
     chosen_from(dict.fromkeys(METHODS), settings.method, "method")
     active, nearest = settings.active_species, settings.nearest
@@ -126,7 +126,8 @@ def train_activity_model(
     descriptor = ACEDescriptors(names, settings.cutoff * nearest, nearest, order=settings.order)
     title = f"who rearranges among {active} atoms of {'-'.join(names)}"
     cause = settings.activation or job.activation
-    design = ActivityDesign(title, "", descriptor, active, cause, settings.method, job.units.length)
+    radii = fitting_radii(training, nearest, settings.average_radius)
+    design = ActivityDesign(title, "", descriptor, active, cause, settings.method, job.units.length, radii)
     with progress_bar("Training") as update:
         model = train_activity(training, design, progress=update)
     job.save(model, [score_table("Held-out configurations", score_samples(model, judges), NOT_TRAINED_ON)])

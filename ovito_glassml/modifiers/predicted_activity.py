@@ -50,9 +50,9 @@ class PredictedActivityModifier(HasStrictTraits, ModifierInterface):
     In heat or under shear. The model follows the species and the composition; the command ``glassml models`` lists
     all. Atoms whose extrapolation is above 1 are unlike those that the model was trained on.
 
-    Logistic regression on correlations of the neighbours (ACE) tells atoms that are active from
-    those that are not, as a probability: that the atom is active, given that it is one of the
-    two. *Active* atoms are, for thermal models, those whose neighbourhoods moved most in many
+    Logistic regression on correlations of the neighbours (ACE) and, for shear, on their averages over the atoms
+    around tells atoms that are active from those that are not, as a probability: that the atom is active, given that
+    it is one of the two. *Active* atoms are, for thermal models, those whose neighbourhoods moved most in many
     runs from one structure, and for shear models those with D²min > 0.6 r0² in a plastic event of
     athermal shear. Most atoms are neither, and get some probability in between: use it to rank.
 

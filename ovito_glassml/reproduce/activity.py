@@ -37,7 +37,7 @@ from ovito_glassml.learn.activity.evaluate import (
     try_features,
 )
 from ovito_glassml.learn.activity.model import ActivityModel
-from ovito_glassml.learn.activity.train import ActivityDesign, LabelledRows, describe, train_activity
+from ovito_glassml.learn.activity.train import ActivityDesign, LabelledRows, describe, fitting_radii, train_activity
 from ovito_glassml.learn.card import save_with_card, table_markdown
 from ovito_glassml.learn.format import ResultTable, list_models, model_path
 from ovito_glassml.progress import Report, nth_of, printed, silent, span_of
@@ -105,6 +105,8 @@ GLASSES = (
 
 #: Cutoffs that cross-validation chooses from, in nearest-neighbour distances.
 CUTOFFS = (2.0, 3.0, 4.0, 5.0)
+#: Radii of averages likewise; the largest that fit into half a box.
+AVERAGES = (2.0, 3.0, 4.0)
 #: Orders of correlation likewise, pairs to four bodies.
 ORDERS = (1, 2, 3)
 #: Strengths of regularisation while features are chosen: decades, since the accuracy hardly depends on them.
@@ -188,14 +190,19 @@ def kept_aside(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names[: max(1, len(names) // 5)])
 
 
-def choose_descriptor(
+def choose_features(
     glass: Glass, learned: Sequence[ActivitySample], progress: Report, orders: Sequence[int] = ORDERS
-) -> tuple[ACEDescriptors, ResultTable]:
+) -> tuple[ACEDescriptors, tuple[float, ...], ResultTable]:
     """The fewest features that are as good as the best in glasses left out, see `simplest_as_good`.
 
-    Only configurations that are trained on take part, so those kept aside judge the choice as well.
+    Correlations around the atom itself, or distances with their averages over the neighbours within a radius. Only
+    configurations that are trained on take part, so those kept aside judge the choice as well.
+
+    Returns
+    -------
+    descriptor, radii of averages, table of what was tried
     """
-    variants = {}
+    variants: dict[str, tuple[ACEDescriptors, tuple[float, ...]]] = {}
     trials = []
     for number, cutoff in enumerate(CUTOFFS):
         widest = replace(glass.descriptor, cutoff=cutoff * glass.descriptor.nearest, order=max(orders))
@@ -204,10 +211,15 @@ def choose_descriptor(
         for order in orders:
             name = f"cutoff {cutoff:g}, {order + 1} bodies"
             progress((number + order / (max(orders) + 1)) / len(CUTOFFS), name)
-            variants[name] = replace(widest, order=order)
+            variants[name] = replace(widest, order=order), ()
             trials.append(try_features(name, data.columns(order_of_feature <= order), CHOICE_STRENGTHS))
-    table = trial_table("Choice of features; cutoffs in nearest-neighbour distances", trials)
-    return variants[simplest_as_good(trials).name], table
+        distances = replace(widest, order=1)
+        for radii in dict.fromkeys(fitting_radii(learned, distances.nearest, radius) for radius in AVERAGES):
+            name = f"cutoff {cutoff:g}, 2 bodies, averages within {radii[0]:g}"
+            variants[name] = distances, radii
+            trials.append(try_features(name, describe(learned, distances, radii=radii), CHOICE_STRENGTHS))
+    table = trial_table("Choice of features; lengths in nearest-neighbour distances", trials)
+    return *variants[simplest_as_good(trials).name], table
 
 
 def make_activity_models(
@@ -252,14 +264,15 @@ def _make_one(glass: Glass, activation: str, folders: Sequence[Path], progress: 
     samples = read_configurations(glass, activation, folders)
     aside = kept_aside(configurations(samples))
     learned = [sample for sample in samples if sample.configuration not in aside]
-    descriptor, choice = choose_descriptor(glass, learned, span_of(progress, 0.0, 0.5))
+    descriptor, radii, choice = choose_features(glass, learned, span_of(progress, 0.0, 0.5))
     design = ActivityDesign(
         title=f"who rearranges {'in heat' if activation == 'thermal' else 'under shear'}: {glass.title}",
-        summary=_summary(glass, activation),
+        summary=_summary(glass, activation, radii),
         descriptor=descriptor,
         active_species=glass.active_species,
         activation=activation,
         length_unit=glass.length_unit,
+        radii=radii,
     )
     how = _how_made(glass, activation, folders) | {"kept_aside": list(aside)}
     model = train_activity(learned, design, training=how, progress=span_of(progress, 0.5, 0.8))
@@ -305,7 +318,7 @@ def judge_again(path: Path, folders: Sequence[Path]) -> None:
 
 def _left_out(samples: Sequence[ActivitySample], design: ActivityDesign) -> ResultTable:
     """Every configuration judged by classifiers of the same design that have not seen it."""
-    data = describe(samples, design.descriptor)
+    data = describe(samples, design.descriptor, radii=design.radii)
     methods: list[tuple[str, LabelledRows, str]] = [("logistic regression", data, "logistic")]
     if data.rows.shape[1] <= 200:
         methods += [("linear support vectors", data, "svm"), ("ARD regression on log D²min", data, "ard")]
@@ -330,7 +343,7 @@ def _on_the_other_kind(
     return tables
 
 
-def _summary(glass: Glass, activation: str) -> str:
+def _summary(glass: Glass, activation: str, radii: Sequence[float]) -> str:
     moved = (
         f"the {EXTREME_SHARE:.0%} of the atoms whose neighbourhoods moved most, on average over many runs of the same "
         f"liquid with different velocities, against the {EXTREME_SHARE:.0%} that moved least (learned from the "
@@ -339,9 +352,10 @@ def _summary(glass: Glass, activation: str) -> str:
         else "atoms with D²min > 0.6 r0² in a plastic event of athermal quasi-static shear, seen just before it, "
         "against those that moved least in the strain around it"
     )
+    averages = "".join(f", and their averages over the atoms within {radius:g} neighbor distances" for radius in radii)
     return (
         f"Tells active from inactive {glass.active_species} atoms of the {glass.title}: {moved}. "
-        "Logistic regression on purified correlations of the neighbours (ACE)."
+        f"Logistic regression on purified correlations of the neighbours (ACE){averages}."
     )
 
 
@@ -392,7 +406,7 @@ def main(arguments: Sequence[str]) -> None:
                 judge_again(model_path(name), paths)
     elif command == "features":
         for glass in GLASSES:
-            _, table = choose_descriptor(glass, read_configurations(glass, "shear", paths), silent, (1, 2))
+            *_, table = choose_features(glass, read_configurations(glass, "shear", paths), silent, (1, 2))
             print(f"{glass.title}\n\n{table_markdown(table)}\n", flush=True)
     else:
         raise TrainingError(f"There is no command {command!r}; choose collect, archives, train, judge or features.")

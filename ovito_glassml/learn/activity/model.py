@@ -1,18 +1,19 @@
-"""Which atoms will rearrange, predicted from structure alone: a linear classifier on ACE descriptors.
+"""Which atoms will rearrange, predicted from structure alone: on which side of a line their surroundings lie.
 
-Inference with NumPy and Numba; training is in `activity_training`.
+Inference with NumPy and Numba; training is in `train`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.descriptors.ace import ACEDescriptors
+from ovito_glassml.learn.averaged_sum import AveragedSum
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
 from ovito_glassml.learn.format import (
     ModelHeader,
@@ -21,7 +22,7 @@ from ovito_glassml.learn.format import (
     take_tensor,
 )
 from ovito_glassml.learn.model import ActiveSpeciesModel, Prediction
-from ovito_glassml.neighbours import reporting, stage, within_reach
+from ovito_glassml.neighbours import stage
 from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
 from ovito_glassml.threads import one_blas_thread
@@ -31,7 +32,6 @@ __all__ = [
     "KIND",
     "ActivityModel",
     "ActivityPrediction",
-    "LinearClassifier",
 ]
 
 KIND = "activity"
@@ -54,52 +54,6 @@ class ActivityPrediction(Prediction):
 
 
 @dataclass(frozen=True)
-class LinearClassifier:
-    """Standardise, project onto a line, and turn the place on the line into a probability.
-
-    Attributes
-    ----------
-    mean, scale : (F,) arrays
-        Standardise the rows.
-    weights : (F,) array
-    offset : () array
-        The decision value is ``standardised @ weights + offset``; positive means active.
-    slope, shift : () arrays
-        The probability is the logistic function of ``slope * decision + shift``, fitted to decisions
-        about atoms of configurations that were not trained on (J. Platt, 1999).
-    """
-
-    mean: NDArray[np.float64]
-    scale: NDArray[np.float64]
-    weights: NDArray[np.float64]
-    offset: NDArray[np.float64]
-    slope: NDArray[np.float64]
-    shift: NDArray[np.float64]
-
-    def decide(self, rows: NDArray) -> NDArray[np.float64]:
-        """Decision value for each row."""
-        return (rows - self.mean) / self.scale @ self.weights + self.offset
-
-    def probability(self, rows: NDArray) -> NDArray[np.float64]:
-        """Calibrated probability that each row belongs to an active atom."""
-        exponent = self.slope * self.decide(rows) + self.shift
-        return 0.5 * (1 + np.tanh(0.5 * exponent))
-
-    def tensors(self) -> dict[str, NDArray]:
-        """For the model file."""
-        return {f"classifier.{name}": np.asarray(value) for name, value in vars(self).items()}
-
-    @classmethod
-    def from_tensors(cls, header: ModelHeader, tensors: Mapping[str, NDArray], inputs: int) -> LinearClassifier:
-        """From the tensors of a model file, with all shapes checked."""
-        shapes: dict[str, tuple[int, ...]] = {"mean": (inputs,), "scale": (inputs,), "weights": (inputs,)}
-        shapes |= {"offset": (), "slope": (), "shift": ()}
-        taken = {name: take_tensor(header, tensors, f"classifier.{name}", shape) for name, shape in shapes.items()}
-        taken["scale"] = take_scale(header, tensors, "classifier.scale", (inputs,))
-        return cls(**{name: array.astype(np.float64) for name, array in taken.items()})
-
-
-@dataclass(frozen=True)
 class ActivityModel(ActiveSpeciesModel):
     """A trained model; see `load` and `predict`.
 
@@ -107,63 +61,66 @@ class ActivityModel(ActiveSpeciesModel):
     ----------
     header : ModelHeader
         What the model says about itself.
-    descriptor : ACEDescriptors
-    classifier : LinearClassifier
+    linear : AveragedSum
+        Of which the value is the decision: positive means active.
+    slope, shift : () arrays
+        The probability is the logistic function of ``slope * decision + shift``, fitted to decisions about atoms of
+        configurations that were not trained on (J. Platt, 1999).
     score : ExtrapolationScore
     """
 
     header: ModelHeader
-    descriptor: ACEDescriptors
-    classifier: LinearClassifier
+    linear: AveragedSum
+    slope: NDArray[np.float64]
+    shift: NDArray[np.float64]
     score: ExtrapolationScore
     kind = KIND
 
+    @property
+    def descriptor(self) -> ACEDescriptors:  # type: ignore[override]
+        """By which novelty is judged."""
+        return self.linear.descriptor
+
     @classmethod
     def _assembled(cls, header: ModelHeader, tensors: Mapping[str, NDArray]) -> Self:
-        descriptor = rebuilt(ACEDescriptors, header.descriptor)
-        active = header.architecture["active_species"]
-        header.check_descriptor(descriptor.species, descriptor.cutoff)
-        inputs = len(descriptor.feature_names)
-        classifier = LinearClassifier.from_tensors(header, tensors, inputs)
-        return cls(header, descriptor, classifier, ExtrapolationScore.from_tensors(header, tensors, (active,), inputs))
+        linear = AveragedSum.from_tensors(header, _without_averages(header, tensors))
+        slope, shift = (take_tensor(header, tensors, f"classifier.{name}", ()) for name in ("slope", "shift"))
+        inputs = len(linear.descriptor.feature_names)
+        score = ExtrapolationScore.from_tensors(header, tensors, (linear.active_species,), inputs)
+        return cls(header, linear, slope.astype(np.float64), shift.astype(np.float64), score)
 
     def tensors(self) -> dict[str, NDArray]:
         """For the model file."""
-        return self.classifier.tensors() | self.score.tensors()
+        calibration = {"classifier.slope": np.asarray(self.slope), "classifier.shift": np.asarray(self.shift)}
+        return self.linear.tensors() | calibration | self.score.tensors()
 
     def predict(self, structure: Structure, *, progress: Progress | None = None) -> ActivityPrediction:
         """Predict who will rearrange among the selected atoms of the active species; see `LearnedModel.predict`."""
         self.header.check_structure(structure)
         probability = np.full(len(structure), np.nan)
         extrapolation, of_sample = probability.copy(), float("nan")
-        active, wanted = structure.of_species(self.active_species), self.wanted(structure)
+        wanted = self.wanted(structure)
         if wanted.any():
             with one_blas_thread():
-                embedding = self._evaluate(structure, active, wanted, probability, stage(progress, 0.0, 0.9))
+                decisions, embedding = self.linear.evaluate(structure, wanted, self.score, stage(progress, 0.0, 0.9))
+            probability = 0.5 * (1 + np.tanh(0.5 * (self.slope * decisions + self.shift)))
             everywhere = self.score.evaluate(structure, embedding, stage(progress, 0.9, 1.0))
-            probability[~wanted] = np.nan
             extrapolation = np.where(np.isfinite(probability), everywhere, np.nan)
             of_sample = self.score.evaluate_sample(embedding[wanted])
         return ActivityPrediction(probability=probability, extrapolation=extrapolation, sample_extrapolation=of_sample)
 
-    def _evaluate(
-        self,
-        structure: Structure,
-        active: NDArray[np.bool_],
-        wanted: NDArray[np.bool_],
-        probability: NDArray,
-        progress: Progress | None,
-    ) -> NDArray[np.float32]:
-        """Fill `probability` for active atoms with neighbours near wanted ones; return the coordinates of novelty."""
-        needed = active
-        if not wanted[active].all():
-            needed = active & within_reach(structure, wanted, self.score.radius)
-        embedding = np.full((len(structure), self.score.width), np.nan, dtype=np.float32)
-        blocks = self.descriptor.iterate_blocks(replace(structure, mask=needed))
-        for indices, rows in reporting(blocks, int(needed.sum()), progress):
-            caged = rows.any(axis=1)
-            if not caged.all():
-                indices, rows = indices[caged], rows[caged]
-            probability[indices] = self.classifier.probability(rows)
-            embedding[indices] = self.score.embed(self.active_species, rows)
-        return embedding
+
+def _without_averages(header: ModelHeader, tensors: Mapping[str, NDArray]) -> Mapping[str, NDArray]:
+    """Tensors of files that are older than averages: a line in standardised rows, as a sum over them."""
+    if "classifier.weights" not in tensors:
+        return tensors
+    descriptor = rebuilt(ACEDescriptors, header.descriptor)
+    species, inputs = len(descriptor.species), len(descriptor.feature_names)
+    mean, weights = (take_tensor(header, tensors, f"classifier.{name}", (inputs,)) for name in ("mean", "weights"))
+    return dict(tensors) | {
+        "linear.radii": np.zeros(0),
+        "linear.offset": take_tensor(header, tensors, "classifier.offset", ()),
+        "linear.0.centre": np.tile(mean, (species, 1)),
+        "linear.0.own": weights / take_scale(header, tensors, "classifier.scale", (inputs,)),
+        "linear.0.averaged": np.zeros((0, species, inputs)),
+    }

@@ -10,10 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ovito_glassml.descriptors.ace import ACEDescriptors
+from ovito_glassml.descriptors.blocks import species_columns
 from ovito_glassml.errors import TrainingError
 from ovito_glassml.labels.activity import ACTIVE
 from ovito_glassml.learn.activity.data import ActivitySample, configurations
-from ovito_glassml.learn.activity.model import KIND, ActivityModel, LinearClassifier
+from ovito_glassml.learn.activity.model import KIND, ActivityModel
+from ovito_glassml.learn.activity.settings import RADIUS
+from ovito_glassml.learn.averaged_sum import (
+    AveragedSum,
+    LinearPart,
+    averaged_features,
+    half_box,
+    mean_rows,
+    weights_by_radius,
+)
 from ovito_glassml.learn.extrapolation import ExtrapolationScore, fit_extrapolation
 from ovito_glassml.learn.format import ModelHeader, ResultTable
 from ovito_glassml.learn.units import NOT_STATED
@@ -30,6 +40,7 @@ __all__ = [
     "cross_validate",
     "describe",
     "fit_line",
+    "fitting_radii",
     "train_activity",
 ]
 
@@ -60,6 +71,8 @@ class ActivityDesign:
         One of `METHODS`.
     length_unit : str
         Of structures and cutoff, for the card.
+    radii : tuple of float
+        Radii of averages over neighbours, in nearest-neighbour distances; none by default.
     """
 
     title: str
@@ -69,13 +82,15 @@ class ActivityDesign:
     activation: str
     method: str = "logistic"
     length_unit: str = NOT_STATED
+    radii: tuple[float, ...] = ()
 
 
 class LabelledRows(NamedTuple):
     """Descriptor rows of labelled atoms with all that training needs to know of them.
 
     `labels` are 1 (active) or 0 (inactive), `displacement` their D²min, `configuration` the number of
-    the configuration among `names`, `judged` the atoms that scores count.
+    the configuration among `names`, `judged` the atoms that scores count. `centre` are the mean rows of each species,
+    which averages are relative to.
     """
 
     rows: NDArray[np.float64]
@@ -84,6 +99,7 @@ class LabelledRows(NamedTuple):
     configuration: NDArray[np.int64]
     names: tuple[str, ...]
     judged: NDArray[np.bool_]
+    centre: NDArray[np.float64] = np.zeros((0, 0))
 
     def columns(self, chosen: NDArray | slice) -> LabelledRows:
         """The same atoms with fewer features."""
@@ -91,8 +107,8 @@ class LabelledRows(NamedTuple):
 
     def atoms(self, chosen: NDArray) -> LabelledRows:
         """Fewer atoms with the same features."""
-        arrays = {name: array[chosen] for name, array in self._asdict().items() if name != "names"}
-        return self._replace(**arrays)
+        whole = ("names", "centre")
+        return self._replace(**{name: array[chosen] for name, array in self._asdict().items() if name not in whole})
 
     def accuracy(self, decisions: NDArray) -> float:
         """Balanced accuracy of decisions about these atoms, over those that are judged."""
@@ -151,25 +167,38 @@ def train_activity(
         For fewer than two configurations, one class only, or too few atoms of a class.
     """
     report = progress or silent
-    data = describe(samples, design.descriptor, span_of(report, 0.0, 0.4))
+    data = describe(samples, design.descriptor, span_of(report, 0.0, 0.4), radii=design.radii)
     report(0.4, "cross-validating by configuration")
     validation = cross_validate(data, design.method)
     line = fit_line(data, design.method, validation.strength)
     slope, shift = _calibrate(validation.decisions[data.judged], data.labels[data.judged])
-    classifier = LinearClassifier(
-        line.mean, line.scale, line.weights, np.array(line.offset), np.array(slope), np.array(shift)
-    )
+    linear = _sum_of(line, data.centre, design)
     report(0.8, "measuring where the training data lie")
     score = _novelty(samples, design)
     header = _header(samples, design, data, validation.strength, training or {}, results)
     report(1.0, "done")
-    return ActivityModel(header, design.descriptor, classifier, score)
+    return ActivityModel(header, linear, np.array(slope), np.array(shift), score)
+
+
+def _sum_of(line: Line, centre: NDArray, design: ActivityDesign) -> AveragedSum:
+    """The same decision as a sum over an atom's own rows and averages."""
+    descriptor, weights = design.descriptor, line.weights / line.scale
+    own, averaged = weights_by_radius(weights, len(descriptor.feature_names), len(descriptor.species))
+    part = LinearPart(descriptor, centre, own, averaged)
+    radii = np.array(design.radii) * descriptor.nearest
+    return AveragedSum(design.active_species, radii, (part,), np.array(line.offset - line.mean @ weights))
 
 
 def describe(
-    samples: Sequence[ActivitySample], descriptor: ACEDescriptors, progress: Report | None = None
+    samples: Sequence[ActivitySample],
+    descriptor: ACEDescriptors,
+    progress: Report | None = None,
+    *,
+    radii: Sequence[float] = (),
 ) -> LabelledRows:
-    """Descriptor rows of all labelled atoms.
+    """Descriptor rows of all labelled atoms and, for each of the radii, averages over the neighbours of each species.
+
+    Radii are in nearest-neighbour distances, no larger than half a box.
 
     Raises
     ------
@@ -177,21 +206,38 @@ def describe(
         As `train_activity`.
     """
     names = configurations(samples)
-    parts = []
+    if not samples:
+        raise TrainingError("There are no labelled structures to train on; give files with a column of labels.")
+    tables, kinds = [], []
     for number, sample in enumerate(samples):
         if progress is not None:
             progress(number / len(samples), f"describing {sample.configuration}")
+        table = np.zeros((len(sample.structure), len(descriptor.feature_names)), dtype=np.float32)
+        chosen = np.ones(len(table), dtype=np.bool_) if radii else sample.labelled
+        table[chosen] = descriptor.compute(replace(sample.structure, mask=chosen))
+        tables.append(table)
+        kinds.append(species_columns(sample.structure, descriptor.species)[sample.structure.species])
+    centre = np.zeros((len(descriptor.species), len(descriptor.feature_names)))
+    if radii:
+        centre = mean_rows(tables, kinds, len(descriptor.species))
+    lengths = [radius * descriptor.nearest for radius in radii]
+    parts = []
+    for sample, table, kind in zip(samples, tables, kinds, strict=True):
         labelled = sample.labelled
-        rows = descriptor.compute(replace(sample.structure, mask=labelled))
-        place = np.full(len(rows), names.index(sample.configuration))
+        features = averaged_features(sample.structure, table, kind, centre, lengths, labelled)
+        place = np.full(len(features), names.index(sample.configuration))
         known = (sample.activity, sample.displacement, sample.scored)
-        parts.append((rows.astype(np.float64), place, *(column[labelled] for column in known)))
-    if not parts:
-        raise TrainingError("There are no labelled structures to train on; give files with a column of labels.")
+        parts.append((features.astype(np.float64), place, *(column[labelled] for column in known)))
     rows, configuration, labels, displacement, judged = map(np.concatenate, zip(*parts, strict=True))
-    data = LabelledRows(rows, labels, displacement, configuration, names, judged)
+    data = LabelledRows(rows, labels, displacement, configuration, names, judged, centre)
     _check(data)
     return data
+
+
+def fitting_radii(samples: Sequence[ActivitySample], nearest: float, radius: float = RADIUS) -> tuple[float, ...]:
+    """Radii for an `ActivityDesign`: this one or half of the smallest box; none if it is 0."""
+    half = min((half_box(sample.structure) for sample in samples), default=np.inf) / nearest
+    return (min(radius, float(f"{half:.3g}")),) if radius > 0 else ()
 
 
 def _check(data: LabelledRows) -> None:
@@ -340,7 +386,7 @@ def _header(
         title=design.title,
         summary=design.summary,
         species=design.descriptor.species,
-        cutoff=float(design.descriptor.cutoff),
+        cutoff=float(design.descriptor.cutoff + max(design.radii, default=0) * design.descriptor.nearest),
         descriptor=descriptor,
         architecture={
             "active_species": design.active_species,

@@ -210,7 +210,7 @@ def neighbour_effects(model: PropensityModel, distances: NDArray) -> dict[str, d
         By where the neighbour is counted (around the atom itself, or around all atoms of one species near it, as they
         are averaged) and by the neighbour's species; of the part that looks at distances.
     """
-    part, names = model.parts[0], model.descriptor.species
+    part, names = model.linear.parts[0], model.descriptor.species
     active = names.index(model.active_species)
     apart = 10 * model.descriptor.cutoff + 2 * float(np.max(distances))
     starts = np.column_stack([np.arange(len(distances)) * apart, np.zeros((len(distances), 2))])
@@ -222,7 +222,7 @@ def neighbour_effects(model: PropensityModel, distances: NDArray) -> dict[str, d
     ]
     weights = {"own shells": part.own} | {
         f"shells of {name} within {radius / model.descriptor.nearest:g}": part.averaged[k, kind]
-        for k, radius in enumerate(model.radii)
+        for k, radius in enumerate(model.linear.radii)
         for kind, name in enumerate(names)
     }
     return {

@@ -12,18 +12,24 @@ from scipy.stats import sem
 
 from ovito_glassml.descriptors.ace import ACEDescriptors
 from ovito_glassml.descriptors.blocks import species_columns
-from ovito_glassml.descriptors.species_averages import species_averages
 from ovito_glassml.errors import TrainingError
+from ovito_glassml.learn.averaged_sum import (
+    AveragedSum,
+    LinearPart,
+    averaged_features,
+    half_box,
+    mean_rows,
+    weights_by_radius,
+)
 from ovito_glassml.learn.evaluation import pearson
 from ovito_glassml.learn.expected_error import expected_error
 from ovito_glassml.learn.extrapolation import fit_extrapolation
 from ovito_glassml.learn.format import ModelHeader
 from ovito_glassml.learn.propensity.data import PropensitySample, configurations
-from ovito_glassml.learn.propensity.model import KIND, LinearPart, PropensityModel
+from ovito_glassml.learn.propensity.model import KIND, PropensityModel
 from ovito_glassml.learn.units import NOT_STATED
-from ovito_glassml.neighbours import build_cell_list
 from ovito_glassml.progress import Report, silent
-from ovito_glassml.structure import Structure, combined_species
+from ovito_glassml.structure import combined_species
 from ovito_glassml.threads import one_blas_thread
 
 __all__ = [
@@ -136,17 +142,9 @@ def fitting_design(
     names = combined_species(structures)
     descriptor = ACEDescriptors(names, cutoff * nearest, nearest, order=1, n_max=n_max)
     angles = ACEDescriptors(names, angle_cutoff * nearest, nearest, order=2) if angle_cutoff else None
-    half = min(map(_half_box, structures), default=np.inf) / nearest
+    half = min(map(half_box, structures), default=np.inf) / nearest
     radii = tuple(sorted({min(radius, float(f"{half:.3g}")) for radius in RADII}))
     return PropensityDesign(title, summary, descriptor, active_species, radii, length_unit, angles)
-
-
-def _half_box(structure: Structure) -> float:
-    """Farther out, an average meets atoms again in their images and becomes the same number for all of a box."""
-    if structure.cell is None or not any(structure.pbc):
-        return float("inf")
-    heights = 1 / np.linalg.norm(np.linalg.inv(structure.cell), axis=0)
-    return float(heights[list(structure.pbc)].min() / 2)
 
 
 class PropensityRows(NamedTuple):
@@ -235,20 +233,16 @@ def _features(
     parts: Sequence[NDArray[np.float32]],
 ) -> NDArray[np.float32]:
     """(M, Z) features of the active atoms: of each part own rows, then their averages by radius and species."""
-    active, columns = _active(sample, design), _columns(sample, design.descriptor)
-    place, count = np.cumsum(active) - 1, len(design.descriptor.species)
-    radii = [radius * design.descriptor.nearest for radius in design.radii]
-    cells = build_cell_list(sample.structure, max(radii))
-    blocks = []
-    for number, (given, centre) in enumerate(zip(parts, centres, strict=True)):
-        rows = np.ascontiguousarray(given - centre[columns], dtype=np.float32)
-        blocks.append(rows[active])
-        for radius in radii[: len(design.radii_of(number))]:
-            block = np.empty((int(active.sum()), count * rows.shape[1]), dtype=np.float32)
-            for indices, averages in species_averages(cells, rows, columns, count, radius, active):
-                block[place[indices]] = averages.reshape(len(indices), -1)
-            blocks.append(block)
-    return np.hstack(blocks)
+    columns, mask = _columns(sample, design.descriptor), _active(sample, design)
+    nearest = design.descriptor.nearest
+    return np.hstack(
+        [
+            averaged_features(
+                sample.structure, rows, columns, centre, [nearest * radius for radius in design.radii_of(number)], mask
+            )
+            for number, (rows, centre) in enumerate(zip(parts, centres, strict=True))
+        ]
+    )
 
 
 def leave_out(data: PropensityRows, tolerance: float) -> LeftOut:
@@ -305,23 +299,21 @@ def train_propensity(
     every = range(len(data.names))
     strength = _strength(data, every, design.tolerance)
     weights = _solve(data, every, (strength,))[:, 0]
-    parts = _parts(weights, data, design)
-    radii = np.array(design.radii) * design.descriptor.nearest
-    offset = np.array(_offset(data, every, weights))
+    radii, offset = np.array(design.radii) * design.descriptor.nearest, np.array(_offset(data, every, weights))
+    linear = AveragedSum(design.active_species, radii, _parts(weights, data, design), offset)
     error = expected_error(left_out.predicted, data.targets)
     header = _header(data, design, strength, len(samples), training or {})
-    return PropensityModel(header, radii, parts, offset, error, _novelty(data, design)), data, left_out
+    return PropensityModel(header, linear, error, _novelty(data, design)), data, left_out
 
 
 def _parts(weights: NDArray, data: PropensityRows, design: PropensityDesign) -> tuple[LinearPart, ...]:
     parts, begin, species = [], 0, len(design.descriptor.species)
     for number, (descriptor, centre) in enumerate(zip(design.descriptors, data.centres, strict=True)):
         width, averages = centre.shape[1], len(design.radii_of(number))
-        own = weights[begin : begin + width]
+        end = begin + width * (1 + averages * species)
+        own, known = weights_by_radius(weights[begin:end], width, species)
         averaged = np.zeros((len(design.radii), species, width))
-        begin += width
-        averaged[:averages] = weights[begin : begin + averaged[:averages].size].reshape(averages, species, width)
-        begin += averages * species * width
+        averaged[:averages], begin = known, end
         parts.append(LinearPart(descriptor, centre, own, averaged))
     return tuple(parts)
 
@@ -363,10 +355,9 @@ def _centres(
     samples: Sequence[PropensitySample], described: Sequence[Sequence[NDArray]], design: PropensityDesign
 ) -> list[NDArray[np.float64]]:
     """Mean rows of the atoms of each species, for each part of the design."""
-    columns = np.concatenate([_columns(sample, design.descriptor) for sample in samples])
-    kinds = range(len(design.descriptor.species))
-    tables = [np.concatenate(part) for part in zip(*described, strict=True)]
-    return [np.array([table[columns == kind].mean(axis=0, dtype=np.float64) for kind in kinds]) for table in tables]
+    columns = [_columns(sample, design.descriptor) for sample in samples]
+    count = len(design.descriptor.species)
+    return [mean_rows(tables, columns, count) for tables in zip(*described, strict=True)]
 
 
 def _solve(data: PropensityRows, chosen: Sequence[int], strengths: Sequence[float]) -> NDArray[np.float64]:

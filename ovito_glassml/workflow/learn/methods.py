@@ -191,7 +191,8 @@ def _learn_stiffness(task: Task, report: Report) -> Learned:
 def _learn_activity(task: Task, report: Report) -> Learned:
     from ovito_glassml.descriptors.ace import ACEDescriptors
     from ovito_glassml.learn.activity.evaluate import score_samples, score_table
-    from ovito_glassml.learn.activity.train import ActivityDesign, train_activity
+    from ovito_glassml.learn.activity.settings import ActivitySettings
+    from ovito_glassml.learn.activity.train import ActivityDesign, fitting_radii, train_activity
 
     material = task.material
     assert material is not None  # events are of simulations only
@@ -203,9 +204,10 @@ def _learn_activity(task: Task, report: Report) -> Learned:
     if not any(sample.scored.any() for sample in judges):  # only larger events
         judges = [sample._replace(judged=None) for sample in judges]
     nearest, active = material.nearest_neighbour_distance, material.active_species
-    descriptor = ACEDescriptors(judges[0].structure.species_names, 4.0 * nearest, nearest)
+    names, radii = judges[0].structure.species_names, fitting_radii(learned, nearest)
+    descriptor = ACEDescriptors(names, ActivitySettings.cutoff * nearest, nearest, order=ActivitySettings.order)
     title = f"who rearranges among {active} atoms of {material.name}"
-    design = ActivityDesign(title, "", descriptor, active, "shear", length_unit=task.units.length)
+    design = ActivityDesign(title, "", descriptor, active, "shear", length_unit=task.units.length, radii=radii)
     model = train_activity(learned, design, progress=report)
     scores = score_samples(model, judges)
     return Learned(model, (score_table("Held-out glass", scores, task.note),), {})

@@ -1,11 +1,14 @@
 """Activity classifiers: they find a rule that is known, judge by whole configurations, and tell odds honestly."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from activity_mixtures import crowded_sample, crowding
 
 from ovito_glassml.descriptors.ace import ACEDescriptors
 from ovito_glassml.errors import TrainingError
+from ovito_glassml.labels.activity import label_by_quantile
 from ovito_glassml.learn.activity.model import ActivityModel
 from ovito_glassml.learn.activity.train import (
     METHODS,
@@ -14,8 +17,10 @@ from ovito_glassml.learn.activity.train import (
     cross_validate,
     describe,
     fit_line,
+    fitting_radii,
     train_activity,
 )
+from ovito_glassml.learn.averaged_sum import averaged_features
 from ovito_glassml.learn.format import save_model
 
 DESCRIPTOR = ACEDescriptors(("A", "B"), cutoff=3.0, nearest=1.0, order=1, n_max=6)
@@ -101,7 +106,70 @@ def test_ard_needs_displacements(samples):
 
 def test_training_repeats_itself_bit_for_bit(samples, design, model):
     again = train_activity(samples[:3], design)
-    np.testing.assert_array_equal(again.classifier.weights, model.classifier.weights)
+    np.testing.assert_array_equal(again.linear.parts[0].own, model.linear.parts[0].own)
+
+
+def test_averages_tell_what_an_atom_cannot_see_itself(samples):
+    """Active are those whose *neighbours* are least crowded: the own rows know little of it, averages do."""
+
+    def by_neighbours(sample):
+        crowd = crowding(sample.structure).astype(np.float32)[:, None]
+        kind = np.zeros(len(crowd), dtype=int)
+        around = averaged_features(sample.structure, crowd, kind, np.zeros((1, 1)), [2.5], kind == 0)[:, 1]
+        moved = np.exp(-around.astype(float))
+        return sample._replace(
+            activity=label_by_quantile(moved, 0.2, 0.2, sample.structure.species == 0), displacement=moved
+        )
+
+    changed, near = [by_neighbours(one) for one in samples], replace(DESCRIPTOR, cutoff=1.6)
+    accuracy = {}
+    for radii in ((), (2.5,)):
+        data = describe(changed, near, radii=radii)
+        accuracy[radii] = data.accuracy(cross_validate(data, strengths=[1e-3]).decisions)
+    assert accuracy[2.5,] > 0.97
+    assert accuracy[()] < 0.93
+
+
+@pytest.mark.parametrize("radii", [(), (1.5, 2.5)])
+def test_streamed_decisions_are_those_of_the_rows_that_training_saw(samples, design, radii):
+    model = train_activity(samples[:3], replace(design, radii=radii))
+    data = describe(samples[:3], DESCRIPTOR, radii=radii)
+    decisions = data.rows @ np.concatenate([model.linear.parts[0].own, model.linear.parts[0].averaged.ravel()])
+    probability = 1 / (1 + np.exp(-model.slope * (decisions + model.linear.offset) - model.shift))
+    predicted = [model.predict(one.structure).probability[one.labelled] for one in samples[:3]]
+    np.testing.assert_allclose(np.concatenate(predicted), probability, atol=2e-5)
+
+
+def test_averages_reach_as_far_as_the_card_says_and_selected_atoms_see_them_whole(samples, design):
+    model = train_activity(samples[:3], replace(design, radii=(2.5,)))
+    assert model.cutoff == pytest.approx(3.0 + 2.5)
+    structure = samples[3].structure
+    few = np.arange(len(structure)) % 37 == 0
+    part = model.predict(replace(structure, mask=few)).probability
+    wanted = few & (structure.species == 0)
+    np.testing.assert_allclose(part[wanted], model.predict(structure).probability[wanted], rtol=1e-5)
+    assert np.isnan(part[~wanted]).all()
+
+
+def test_radii_fit_into_the_smallest_box(samples):
+    assert fitting_radii(samples, 1.0) == (4.0,)
+    assert fitting_radii(samples, 1.6) == (2.5,)
+
+
+def test_files_older_than_averages_decide_as_they_did(samples, model, tmp_path):
+    """They hold a line in standardised rows."""
+    rng = np.random.default_rng(3)
+    data, inputs = describe(samples, DESCRIPTOR), len(DESCRIPTOR.feature_names)
+    mean, scale, weights = rng.normal(size=inputs), rng.uniform(0.5, 2, inputs), rng.normal(size=inputs)
+    old = {"mean": mean, "scale": scale, "weights": weights, "offset": np.array(0.3)}
+    kept = {name: tensor for name, tensor in model.tensors().items() if not name.startswith("linear.")}
+    path = tmp_path / "old.safetensors"
+    save_model(path, model.header, kept | {f"classifier.{name}": tensor for name, tensor in old.items()})
+    loaded = ActivityModel.load(path)
+    decisions = (data.rows - mean) / scale @ weights + 0.3
+    probability = 1 / (1 + np.exp(-loaded.slope * decisions - loaded.shift))
+    predicted = [loaded.predict(one.structure).probability[one.labelled] for one in samples]
+    np.testing.assert_allclose(np.concatenate(predicted), probability, atol=1e-4)
 
 
 def test_a_saved_model_predicts_the_same(model, samples, tmp_path):

@@ -52,8 +52,8 @@ def trained():
 
 def test_planted_weights_are_found_again(trained):
     _, model, _, _ = trained
-    np.testing.assert_allclose(model.parts[0].own, np.arange(1, 7) * 0.05, atol=2e-3)
-    assert np.abs(model.parts[0].averaged).max() < 2e-2
+    np.testing.assert_allclose(model.linear.parts[0].own, np.arange(1, 7) * 0.05, atol=2e-3)
+    assert np.abs(model.linear.parts[0].averaged).max() < 2e-2
 
 
 def test_a_structure_never_seen_is_predicted_and_streamed_sums_are_those_of_whole_rows(trained):
@@ -131,10 +131,9 @@ def test_angles_find_what_distances_cannot_and_the_gain_is_stated(with_angles, t
 
 def test_streamed_predictions_are_products_of_the_rows_that_training_saw(with_angles):
     _, _, (model, data, _) = with_angles
-    weights = np.concatenate([
-        np.concatenate([part.own, part.averaged[:used].ravel()]) for part, used in zip(model.parts, (2, 1), strict=True)
-    ])  # fmt: skip
-    expected = data.rows[0] @ weights + model.offset
+    used = zip(model.linear.parts, (2, 1), strict=True)
+    weights = np.concatenate([[*part.own, *part.averaged[:radii].ravel()] for part, radii in used])
+    expected = data.rows[0] @ weights + model.linear.offset
     structure = data.samples[0].structure
     predicted = model.predict(structure).propensity[structure.species == 0]
     np.testing.assert_allclose(predicted, np.maximum(expected, 0), atol=1e-4)

@@ -19,7 +19,7 @@ def model():
 def shares(model, positions, kinds):
     """What the atoms' own shells add to their propensities."""
     rows = model.descriptor.compute(Structure(positions, kinds, model.descriptor.species))
-    return rows @ model.parts[0].own
+    return rows @ model.linear.parts[0].own
 
 
 @pytest.mark.parametrize("kind", [0, 1])
