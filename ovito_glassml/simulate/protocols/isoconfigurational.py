@@ -110,8 +110,8 @@ def isoconfigurational(
     that positions in a later frame minus those in frame 0 are the displacements. The column
     ``Inherent_Position`` holds each frame's inherent structure in the same way, ``Potential_Energy``
     its energies. All runs have one cell: that of the material's `supercooled_density` if its temperature is studied, of
-    its fixed density, or the mean one at its pressure while the liquid equilibrates. The state is saved at least twice a minute beside the
-    output; calling the function again continues.
+    its fixed density, or the mean one at its pressure while the liquid equilibrates. The state is saved at least twice
+    a minute beside the output; calling the function again continues.
 
     Raises
     ------
