@@ -235,7 +235,15 @@ def describe(
 
 
 def fitting_radii(samples: Sequence[ActivitySample], nearest: float, radius: float = RADIUS) -> tuple[float, ...]:
-    """Radii for an `ActivityDesign`: this one or half of the smallest box; none if it is 0."""
+    """Radii for an `ActivityDesign`: this one or half of the smallest box; none if it is 0.
+
+    Raises
+    ------
+    TrainingError
+        For a radius below 0.
+    """
+    if not radius >= 0:
+        raise TrainingError(f"The radius of averages is {radius:g}; give one such as {RADIUS:g}, or 0 for none.")
     half = min((half_box(sample.structure) for sample in samples), default=np.inf) / nearest
     return (min(radius, float(f"{half:.3g}")),) if radius > 0 else ()
 

@@ -154,6 +154,9 @@ def test_averages_reach_as_far_as_the_card_says_and_selected_atoms_see_them_whol
 def test_radii_fit_into_the_smallest_box(samples):
     assert fitting_radii(samples, 1.0) == (4.0,)
     assert fitting_radii(samples, 1.6) == (2.5,)
+    assert fitting_radii(samples, 1.0, 0.0) == ()
+    with pytest.raises(TrainingError, match="radius of averages is -1"):
+        fitting_radii(samples, 1.0, -1.0)
 
 
 def test_files_older_than_averages_decide_as_they_did(samples, model, tmp_path):
