@@ -139,7 +139,7 @@ def test_what_only_some_files_state_is_not_known_of_all(tmp_path):
 
 def test_lennard_jones_data_of_this_package_are_in_units_of_sigma(tmp_path):
     files = [sample_file(f"activity/shear-kob-andersen-{number}.xyz.gz") for number in (1, 2, 3)]
-    options = ["--active-species", "A", "--nearest", 1, "--cutoff", 1.5, "--order", 1]
+    options = ["--active-species", "A", "--nearest", 1, "--cutoff", 1.5, "--average-radius", 0]
     model = tmp_path / "mine.safetensors"
     words = ["train", "activity", *files, *options, "-o", model]
     result = CliRunner().invoke(app, [str(word) for word in words])

@@ -39,7 +39,7 @@ MOST_ATOMS = 10_000
 FEW_ATOMS = 1000
 
 #: Force at which minimising ends, relative to that of a structure at rest.
-MINIMUM = 1e-3
+MINIMUM = 1e-4
 
 #: Share of the time that forces and their differences take.
 FORCES_SHARE = 0.5

@@ -84,9 +84,10 @@ def test_shear_by_steps_finds_an_elastic_solid(made):
     )
     shear_aqs(material, settings, folder / "events.xyz.gz", silent)
     strain, stress, _ = np.loadtxt(folder / "events.curve.csv", delimiter=",").T
-    modulus = np.diff(stress)[0] / np.diff(strain)[0]
-    # GPa; in reduced units, twenty to forty times the thermal energy of the transition.
-    assert (3 < modulus < 80) if material.units == "lj" else (5 < modulus < 120)
+    modulus = np.ptp(stress) / np.ptp(strain)
+    assert (np.diff(stress) > 0).all()
+    # GPa; in reduced units, twenty to forty times the thermal energy of the transition, less where a few atoms yield.
+    assert (1 < modulus < 80) if material.units == "lj" else (5 < modulus < 120)
     assert len(read_frames(folder / "events.xyz.gz")[0].structure) == 120
 
 
