@@ -43,8 +43,13 @@ def limits_of(text: str) -> tuple[float, float] | None:
 
 
 def robust_range(values: ArrayLike) -> tuple[float, float]:
-    """The 2nd and the 98th percentile of the finite values, or their extremes where nearly all are alike."""
+    """The 2nd and the 98th percentile of the finite values, or their extremes where nearly all are alike.
+
+    Half a unit around them where all are, so that there is a range.
+    """
     finite = np.asarray(values, dtype=np.float64)
     finite = finite[np.isfinite(finite)]
     low, high = np.percentile(finite, PERCENTILES)
-    return (float(low), float(high)) if low < high else (float(finite.min()), float(finite.max()))
+    if low == high:
+        low, high = finite.min(), finite.max()
+    return (float(low), float(high)) if low < high else (float(low) - 0.5, float(high) + 0.5)

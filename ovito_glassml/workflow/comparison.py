@@ -58,8 +58,7 @@ def draw_comparison(data: DataCollection, file: Path, scene: Scene) -> tuple[Pat
     OVITO renders where it can; elsewhere a slice is plotted.
     """
     values = np.concatenate([np.asarray(data.particles[name]) for name, _ in scene.panels])
-    low, high = robust_range(values)
-    limits = (low, high if high > low else low + 1.0)
+    limits = robust_range(values)
     try:
         images = [
             [render_property(data, name, limits, slab_width=width) for name, _ in scene.panels]

@@ -45,6 +45,10 @@ def test_where_nearly_all_values_are_alike_the_others_show():
     assert len(np.unique(coloured(values).particles.colors[...], axis=0)) == 2
 
 
+def test_equal_values_lie_in_the_middle_of_a_range():
+    assert robust_range([1.0, 1.0, np.nan]) == (0.5, 1.5)
+
+
 def test_a_value_has_the_same_colour_in_all_frames_if_the_range_is_given():
     frames = [coloured([value, 0.7, 2.0], "0.5, 1.1", "Class") for value in (0.1, 0.9)]
     first, second = (frame.particles.colors[...] for frame in frames)
