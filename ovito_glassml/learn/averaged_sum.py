@@ -5,7 +5,7 @@ What linear models of rearrangements have in common. Inference with NumPy and Nu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from ovito_glassml.neighbours import build_cell_list, reporting, stage, within_r
 from ovito_glassml.progress import Progress
 from ovito_glassml.structure import Structure
 
-__all__ = ["AveragedSum", "LinearPart", "averaged_features", "half_box", "mean_rows", "weights_by_radius"]
+__all__ = ["AveragedSum", "LinearPart", "averaged_features", "mean_rows", "radii_that_fit", "weights_by_radius"]
 
 #: Share of wanted atoms below which it pays to look which others are near them; describing all costs less.
 FEW = 0.2
@@ -250,7 +250,13 @@ def weights_by_radius(weights: NDArray, width: int, species: int) -> tuple[NDArr
     return weights[:width], weights[width:].reshape(-1, species, width)
 
 
-def half_box(structure: Structure) -> float:
+def radii_that_fit(structures: Iterable[Structure], nearest: float, radii: Sequence[float]) -> tuple[float, ...]:
+    """These radii in nearest-neighbour distances, or half of the smallest box, the smallest first and each once."""
+    half = min(map(_half_box, structures), default=np.inf) / nearest
+    return tuple(sorted({min(radius, float(f"{half:.3g}")) for radius in radii}))
+
+
+def _half_box(structure: Structure) -> float:
     """Farther out, an average meets atoms again in their images and becomes the same number for all of a box."""
     if structure.cell is None or not any(structure.pbc):
         return float("inf")

@@ -19,6 +19,7 @@ from ovito_glassml.structure import Structure
 
 if TYPE_CHECKING:
     from ovito_glassml.descriptors.ace import ACEDescriptors
+    from ovito_glassml.learn.averaged_sum import AveragedSum
 
 __all__ = ["ANY_SPECIES", "ActiveSpeciesModel", "LearnedModel", "Prediction", "load_model"]
 
@@ -144,14 +145,19 @@ class LearnedModel(ABC):
 
 
 class ActiveSpeciesModel(LearnedModel):
-    """A model of the atoms of one species, by descriptors of each.
+    """A model of the atoms of one species, by a sum over each atom and what is around it.
 
     Attributes
     ----------
-    descriptor : ACEDescriptors
+    linear : AveragedSum
     """
 
-    descriptor: ACEDescriptors
+    linear: AveragedSum
+
+    @property
+    def descriptor(self) -> ACEDescriptors:
+        """By which novelty is judged."""
+        return self.linear.descriptor
 
     @property
     def active_species(self) -> str:

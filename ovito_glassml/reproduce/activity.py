@@ -37,7 +37,8 @@ from ovito_glassml.learn.activity.evaluate import (
     try_features,
 )
 from ovito_glassml.learn.activity.model import ActivityModel
-from ovito_glassml.learn.activity.train import ActivityDesign, LabelledRows, describe, fitting_radii, train_activity
+from ovito_glassml.learn.activity.train import ActivityDesign, LabelledRows, describe, train_activity
+from ovito_glassml.learn.averaged_sum import radii_that_fit
 from ovito_glassml.learn.card import save_with_card, table_markdown
 from ovito_glassml.learn.format import ResultTable, list_models, model_path
 from ovito_glassml.progress import Report, nth_of, printed, silent, span_of
@@ -214,10 +215,12 @@ def choose_features(
             variants[name] = replace(widest, order=order), ()
             trials.append(try_features(name, data.columns(order_of_feature <= order), CHOICE_STRENGTHS))
         distances = replace(widest, order=1)
-        for radii in dict.fromkeys(fitting_radii(learned, distances.nearest, radius) for radius in AVERAGES):
-            name = f"cutoff {cutoff:g}, 2 bodies, averages within {radii[0]:g}"
-            variants[name] = distances, radii
-            trials.append(try_features(name, describe(learned, distances, radii=radii), CHOICE_STRENGTHS))
+        radii = radii_that_fit((sample.structure for sample in learned), distances.nearest, AVERAGES)
+        data, own = describe(learned, distances, radii=radii), np.arange(len(distances.feature_names))
+        for radius, block in zip(radii, np.split(np.arange(len(own), data.rows.shape[1]), len(radii)), strict=True):
+            name = f"cutoff {cutoff:g}, 2 bodies, averages within {radius:g}"
+            variants[name] = distances, (radius,)
+            trials.append(try_features(name, data.columns(np.concatenate([own, block])), CHOICE_STRENGTHS))
     table = trial_table("Choice of features; lengths in nearest-neighbour distances", trials)
     return *variants[simplest_as_good(trials).name], table
 

@@ -76,11 +76,6 @@ class ActivityModel(ActiveSpeciesModel):
     score: ExtrapolationScore
     kind = KIND
 
-    @property
-    def descriptor(self) -> ACEDescriptors:  # type: ignore[override]
-        """By which novelty is judged."""
-        return self.linear.descriptor
-
     @classmethod
     def _assembled(cls, header: ModelHeader, tensors: Mapping[str, NDArray]) -> Self:
         linear = AveragedSum.from_tensors(header, _without_averages(header, tensors))

@@ -20,8 +20,8 @@ from ovito_glassml.learn.averaged_sum import (
     AveragedSum,
     LinearPart,
     averaged_features,
-    half_box,
     mean_rows,
+    radii_that_fit,
     weights_by_radius,
 )
 from ovito_glassml.learn.extrapolation import ExtrapolationScore, fit_extrapolation
@@ -244,8 +244,7 @@ def fitting_radii(samples: Sequence[ActivitySample], nearest: float, radius: flo
     """
     if not radius >= 0:
         raise TrainingError(f"The radius of averages is {radius:g}; give one such as {RADIUS:g}, or 0 for none.")
-    half = min((half_box(sample.structure) for sample in samples), default=np.inf) / nearest
-    return (min(radius, float(f"{half:.3g}")),) if radius > 0 else ()
+    return radii_that_fit((sample.structure for sample in samples), nearest, (radius,) if radius > 0 else ())
 
 
 def _check(data: LabelledRows) -> None:

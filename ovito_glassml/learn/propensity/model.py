@@ -12,7 +12,6 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ovito_glassml.descriptors.ace import ACEDescriptors
 from ovito_glassml.learn.averaged_sum import AveragedSum
 from ovito_glassml.learn.expected_error import ExpectedError
 from ovito_glassml.learn.extrapolation import ExtrapolationScore
@@ -73,11 +72,6 @@ class PropensityModel(ActiveSpeciesModel):
     error: ExpectedError
     score: ExtrapolationScore
     kind = KIND
-
-    @property
-    def descriptor(self) -> ACEDescriptors:  # type: ignore[override]
-        """By which novelty is judged."""
-        return self.linear.descriptor
 
     @classmethod
     def _assembled(cls, header: ModelHeader, tensors: Mapping[str, NDArray]) -> Self:

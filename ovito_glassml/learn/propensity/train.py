@@ -17,8 +17,8 @@ from ovito_glassml.learn.averaged_sum import (
     AveragedSum,
     LinearPart,
     averaged_features,
-    half_box,
     mean_rows,
+    radii_that_fit,
     weights_by_radius,
 )
 from ovito_glassml.learn.evaluation import pearson
@@ -142,8 +142,7 @@ def fitting_design(
     names = combined_species(structures)
     descriptor = ACEDescriptors(names, cutoff * nearest, nearest, order=1, n_max=n_max)
     angles = ACEDescriptors(names, angle_cutoff * nearest, nearest, order=2) if angle_cutoff else None
-    half = min(map(half_box, structures), default=np.inf) / nearest
-    radii = tuple(sorted({min(radius, float(f"{half:.3g}")) for radius in RADII}))
+    radii = radii_that_fit(structures, nearest, RADII)
     return PropensityDesign(title, summary, descriptor, active_species, radii, length_unit, angles)
 
 
